@@ -1,0 +1,72 @@
+"""The one interface through which chat, server, command line and benchmarks talk to an engine.
+
+The engine takes tokens and selections by content hash; templates and names are its callers' business.
+Two engines speak it: :class:`edgelora.engine.process.ProcessEngine` (a process of its own, the default) and
+:class:`edgelora.engine.local.LocalEngine` (a thread of this process, for tests).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from edgelora.types import (
+    AdapterFile,
+    AdapterStatus,
+    BaseInfo,
+    EngineConfig,
+    EngineEvent,
+    ReportProgress,
+    Request,
+    RequestEvent,
+    ignore_progress,
+)
+
+
+class EngineClient(Protocol):
+    """An engine on one base. Open it with :func:`open_engine`; every method may be called at any time."""
+
+    @property
+    def base(self) -> BaseInfo:
+        """What was opened."""
+
+    def generate(self, request: Request) -> AsyncIterator[RequestEvent]:
+        """Submit ``request`` and yield its events, the last of which is Finished or Failed; nothing is raised.
+
+        Adapters of the selection must have been loaded once; evicted ones are loaded again on the way.
+        Leaving the iteration early (``aclose``) cancels the request.
+        """
+
+    async def cancel(self, request: str) -> None:
+        """End a request within one step; it finishes with reason "cancelled". Unknown ids are ignored."""
+
+    async def load(self, adapter: AdapterFile) -> AdapterStatus:
+        """Make ``adapter`` resident and prove that it does something. Raises AdapterError or EngineError."""
+
+    async def evict(self, sha256: str) -> None:
+        """Give the adapter's rows back. Waits until no sequence uses it; a later use loads it again."""
+
+    async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
+        """The token ids of ``text``; ``parse_special`` reads ``<|im_end|>`` and its kind as one token."""
+
+    def events(self) -> AsyncIterator[EngineEvent]:
+        """What happens to the engine itself, from now on; ends when the engine is closed."""
+
+    async def close(self) -> None:
+        """End open requests as cancelled, free everything. Safe to call twice."""
+
+
+async def open_engine(
+    config: EngineConfig, *, in_process: bool = False, report: ReportProgress = ignore_progress
+) -> EngineClient:
+    """Open the base of ``config`` and give its client, with progress of the loading.
+
+    Raises GGUFError, MemoryLimitError or EngineError; then nothing is left running.
+    """
+    if in_process:
+        from edgelora.engine.local import LocalEngine
+
+        return await LocalEngine.open(config, report)
+    from edgelora.engine.process import ProcessEngine
+
+    return await ProcessEngine.open(config, report)

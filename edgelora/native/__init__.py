@@ -1,0 +1,1 @@
+"""libllama and libggml through ctypes: validated before every call, silent on the terminal."""

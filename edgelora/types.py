@@ -1,0 +1,273 @@
+"""Frozen, picklable values that cross rooms. No behaviour beyond validation and canonical forms."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol
+
+from edgelora.errors import EdgeloraError, UsageError
+
+SCALE_DIGITS = 4
+"""User scales are rounded to this many decimals, so that equal requests compare equal."""
+
+
+# --- what a request runs under
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Member:
+    """One adapter of a selection: its content hash (SHA-256, hex) and the user's scale."""
+
+    adapter: str
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """The set of adapters a sequence runs under, in canonical form; empty means the base.
+
+    Canonical means sorted by hash, without members of scale 0, scales rounded: two selections that compute
+    the same compare equal, which is what makes a selection a key for KV, masks and attestation.
+    Build it with :meth:`of`.
+    """
+
+    members: tuple[Member, ...] = ()
+
+    @classmethod
+    def of(cls, members: Iterable[Member]) -> Selection:
+        """The canonical selection of ``members``. Raises UsageError on a duplicate or a scale that is no number."""
+        scales: dict[str, float] = {}
+        for member in members:
+            if not math.isfinite(member.scale):
+                raise UsageError(f"the scale {member.scale} is not a finite number")
+            if member.adapter in scales:
+                raise UsageError("the same adapter is named twice in one selection", "Give it one scale.")
+            scales[member.adapter] = round(member.scale, SCALE_DIGITS)
+        return cls(tuple(Member(adapter, scale) for adapter, scale in sorted(scales.items()) if scale != 0.0))
+
+    @property
+    def is_base(self) -> bool:
+        return not self.members
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        return tuple(member.adapter for member in self.members)
+
+
+BASE = Selection()
+
+
+@dataclass(frozen=True, slots=True)
+class SamplingParams:
+    """How the next token is chosen and when to stop. ``temperature`` 0 is greedy; ``seed`` None is random."""
+
+    max_tokens: int | None = None  # None: until the context is full; 0: prefill only
+    temperature: float = 0.7
+    top_k: int = 40  # 0: off
+    top_p: float = 0.95  # 1: off
+    min_p: float = 0.05  # 0: off
+    repeat_penalty: float = 1.0  # 1: off; over the last 64 tokens
+    seed: int | None = None
+    stop: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("max_tokens", self.max_tokens is None or self.max_tokens >= 0, "0 or more"),
+            ("temperature", math.isfinite(self.temperature) and self.temperature >= 0, "0 or more"),
+            ("top_k", self.top_k >= 0, "0 (off) or more"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
+            ("repeat_penalty", math.isfinite(self.repeat_penalty) and self.repeat_penalty > 0, "above 0"),
+            ("seed", self.seed is None or 0 <= self.seed < 2**32, "between 0 and 4294967295"),
+            ("stop", all(self.stop), "a list of strings that are not empty"),
+        )
+        for name, holds, allowed in limits:
+            if not holds:
+                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {allowed}")
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterFile:
+    """A GGUF adapter on disk: the name people know it by, and the SHA-256 of its bytes, its identity."""
+
+    name: str
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One generation. ``tokens`` is the whole prompt; ``id`` is unique within an engine."""
+
+    id: str
+    tokens: tuple[int, ...]
+    selection: Selection = BASE
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+
+
+# --- the engine's settings and what it reports about itself
+
+KVType = Literal["f16", "f32"]
+FlashAttention = Literal["auto", "on", "off"]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineConfig:
+    """How to open a base. ``ctx`` is the longest conversation in tokens; None takes what the base was trained
+    with, at most 4096. ``pool_dtype`` is what adapters are held in; ``kv_dtype`` the cache."""
+
+    base: Path
+    ctx: int | None = None
+    threads: int | None = None  # None: the machine's physical cores
+    gpu_layers: int = 0
+    max_sequences: int = 16
+    batch: int = 512  # tokens a step; one llama.cpp ubatch
+    kv_dtype: KVType = "f16"
+    pool_dtype: KVType = "f16"
+    flash_attention: FlashAttention = "auto"
+    exclusive: bool = False  # never use the pool; for tests and comparison
+
+
+@dataclass(frozen=True, slots=True)
+class BaseInfo:
+    """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason."""
+
+    path: Path
+    name: str
+    fingerprint: str
+    arch: str
+    n_params: int
+    quantization: str
+    ctx: int
+    ctx_train: int
+    n_vocab: int
+    chat_template: str | None
+    sampling_hints: dict[str, float]
+    mode: Literal["pooled", "exclusive"]
+    mode_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """An adapter the engine has loaded: what it is, and the proof that it does something.
+
+    ``effect`` is the relative change of the logits in the probe decode (0.03 means 3 %);
+    ``ignored`` lists tensors that this architecture's graph never used.
+    """
+
+    sha256: str
+    name: str
+    rank: int
+    n_bytes: int
+    targets: tuple[str, ...]
+    effect: float
+    ignored: tuple[str, ...]
+    load_ms: float
+    resident: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AttestedAdapter:
+    """One adapter that an answer was computed with."""
+
+    name: str
+    sha256: str
+    scale: float
+
+
+# --- events, from the engine to whoever asked
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The request was admitted. Of its ``prompt_tokens``, ``reused_tokens`` need no computing."""
+
+    request: str
+    adapters: tuple[AttestedAdapter, ...]
+    prompt_tokens: int
+    reused_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilling:
+    """``done`` of ``total`` prompt tokens that had to be computed are computed."""
+
+    request: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """More text of the answer: whole characters only, possibly several tokens' worth."""
+
+    request: str
+    text: str
+
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a request: why, and what made the answer."""
+
+    request: str
+    reason: FinishReason
+    adapters: tuple[AttestedAdapter, ...]
+    prompt_tokens: int
+    reused_tokens: int
+    completion_tokens: int
+    ttft_ms: float
+    tok_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The end of a request by an error."""
+
+    request: str
+    error: EdgeloraError
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterLoaded:
+    status: AdapterStatus
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterEvicted:
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class EngineDied:
+    """The engine process ended by itself; every open request failed with the same error."""
+
+    error: EdgeloraError
+
+
+RequestEvent = Started | Prefilling | Token | Finished | Failed
+EngineEvent = AdapterLoaded | AdapterEvicted | EngineDied
+Event = RequestEvent | EngineEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far something heavy is. ``total`` 0 means unknown; ``unit`` is what is counted."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str = ""
+
+
+class ReportProgress(Protocol):
+    def __call__(self, progress: Progress) -> None: ...
+
+
+def ignore_progress(progress: Progress) -> None:
+    """The report of somebody who does not watch."""
