@@ -1,0 +1,50 @@
+"""Every path on disk that edgelora reads or writes by itself."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+import edgelora
+
+APP = "edgelora"
+
+
+def models_dir() -> Path:
+    """The embedded demo's folder: inside the package in a wheel, beside it in a checkout."""
+    package = Path(edgelora.__file__).parent
+    inside, beside = package / "models", package.parent / "models"
+    return beside if beside.is_dir() and not inside.is_dir() else inside
+
+
+def demo_base() -> Path:
+    """The quantized base of the embedded demo."""
+    return models_dir() / "demo.gguf"
+
+
+def demo_adapters() -> Path:
+    """The folder of the embedded demo's adapters."""
+    return models_dir() / "adapters"
+
+
+def adapters_dir() -> Path:
+    """The user's adapter folder, EDGELORA_ADAPTERS or in the user's data folder. It need not exist."""
+    chosen = os.environ.get("EDGELORA_ADAPTERS")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path(APP, appauthor=False) / "adapters"
+
+
+def converted_dir() -> Path:
+    """Adapters that were converted on the way, by content hash; safe to delete."""
+    return platformdirs.user_cache_path(APP, appauthor=False) / "converted"
+
+
+def config_file() -> Path:
+    """The settings file. It need not exist."""
+    return platformdirs.user_config_path(APP, appauthor=False) / "config.toml"
+
+
+def log_dir() -> Path:
+    """Where tracebacks of internal errors go."""
+    return platformdirs.user_log_path(APP, appauthor=False)
