@@ -50,10 +50,12 @@ class Selection:
 
     @property
     def is_base(self) -> bool:
+        """Is it the base alone?"""
         return not self.members
 
     @property
     def adapters(self) -> tuple[str, ...]:
+        """The content hashes of its members."""
         return tuple(member.adapter for member in self.members)
 
 
@@ -235,11 +237,15 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class AdapterLoaded:
+    """An adapter became resident."""
+
     status: AdapterStatus
 
 
 @dataclass(frozen=True, slots=True)
 class AdapterEvicted:
+    """An adapter gave its rows back."""
+
     sha256: str
 
 
@@ -266,7 +272,10 @@ class Progress:
 
 
 class ReportProgress(Protocol):
-    def __call__(self, progress: Progress) -> None: ...
+    """Whoever wants to know how far something heavy is."""
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of ``progress``; must be quick and must not raise."""
 
 
 def ignore_progress(progress: Progress) -> None:

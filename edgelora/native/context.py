@@ -1,0 +1,120 @@
+"""A llama.cpp context: the KV cache, decoding, and which adapters are set."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import llama_cpp
+import numpy as np
+
+from edgelora.errors import AdapterError, EngineError, MemoryLimitError
+from edgelora.native import backend
+from edgelora.native.batch import Batch
+from edgelora.native.model import Model
+from edgelora.types import FlashAttention, KVType
+
+_KV_TYPES = {"f16": llama_cpp.GGML_TYPE_F16, "f32": llama_cpp.GGML_TYPE_F32}
+_FLASH = {"auto": -1, "off": 0, "on": 1}  # enum llama_flash_attn_type
+
+EvalCallback = llama_cpp.ggml_backend_sched_eval_callback
+"""ctypes type of ``bool (ggml_tensor * node, bool ask, void * user_data)``."""
+
+DecodeStatus = int
+"""0: done; 1: no room in the KV cache; 2: aborted; negative: refused. Source: ``llama_decode``, llama.h."""
+
+
+class NativeAdapter:
+    """An adapter that llama.cpp loaded. Free it only while no context has it set.
+
+    The file must have been checked before (:mod:`edgelora.gguf.fit`): llama.cpp aborts on some malformed ones.
+    """
+
+    def __init__(self, model: Model, path: Path) -> None:
+        backend.forget_log()
+        self.pointer = llama_cpp.llama_adapter_lora_init(model.pointer, str(path).encode())
+        if not self.pointer:
+            raise AdapterError(f"llama.cpp cannot load the adapter {path}: {backend.recent_log()}")
+
+    def free(self) -> None:
+        """Give its memory back. Safe to call twice."""
+        if self.pointer:
+            llama_cpp.llama_adapter_lora_free(self.pointer)
+            self.pointer = None
+
+
+class Context:
+    """``cells`` tokens of KV shared by up to ``sequences`` sequences, decoded ``batch`` tokens at a time.
+
+    KV is unified and a batch is one ubatch, so that rows of an activation are the tokens of the batch, in order.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        cells: int,
+        sequences: int,
+        batch: int,
+        threads: int,
+        kv_dtype: KVType = "f16",
+        flash_attention: FlashAttention = "auto",
+        callback: object | None = None,
+    ) -> None:
+        params = llama_cpp.llama_context_default_params()
+        params.n_ctx, params.n_seq_max = cells, sequences
+        params.n_batch = params.n_ubatch = batch
+        params.n_threads = params.n_threads_batch = threads
+        params.type_k = params.type_v = _KV_TYPES[kv_dtype]
+        params.flash_attn_type = _FLASH[flash_attention]
+        params.kv_unified = True
+        params.no_perf = True
+        if callback is not None:
+            params.cb_eval = callback
+        self._callback = callback  # ctypes callbacks die with their last reference
+        self.n_vocab = model.n_vocab
+        self.sequences = sequences
+        backend.forget_log()
+        self.pointer = llama_cpp.llama_init_from_model(model.pointer, params)
+        if not self.pointer:
+            raise MemoryLimitError(
+                f"llama.cpp cannot open a context of {cells} tokens: {backend.recent_log() or 'no reason given'}",
+                "Try a smaller --ctx.",
+            )
+        self.cells = int(llama_cpp.llama_n_ctx(self.pointer))
+        self._memory = llama_cpp.llama_get_memory(self.pointer)
+
+    def decode(self, batch: Batch) -> DecodeStatus:
+        """Compute ``batch`` and wait for it. Afterwards :meth:`logits` gives the rows that were asked for."""
+        status = int(llama_cpp.llama_decode(self.pointer, batch.native))
+        if status == 0:
+            llama_cpp.llama_synchronize(self.pointer)
+        return status
+
+    def logits(self, index: int) -> np.ndarray:
+        """A copy of the logits, f32 [n_vocab], of the batch's token ``index``."""
+        row = llama_cpp.llama_get_logits_ith(self.pointer, index)
+        if not row:
+            raise EngineError(f"llama.cpp has no logits for token {index} of the last batch")
+        return np.ctypeslib.as_array(row, shape=(self.n_vocab,)).copy()
+
+    def set_adapters(self, adapters: Sequence[tuple[NativeAdapter, float]]) -> None:
+        """Have llama.cpp apply exactly ``adapters`` with their scales to every token from now on.
+
+        A change makes the next decode rebuild the scheduler (milliseconds); the same set again costs nothing.
+        """
+        size = max(len(adapters), 1)
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * size)(*(adapter.pointer for adapter, _ in adapters))
+        scales = (ctypes.c_float * size)(*(scale for _, scale in adapters))
+        llama_cpp.llama_set_adapters_lora(self.pointer, pointers, len(adapters), scales)
+
+    def forget(self, sequence: int, start: int = 0) -> bool:
+        """Drop the KV of ``sequence`` from position ``start`` on. False if only the whole can be dropped."""
+        return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def close(self) -> None:
+        """Free the context. Safe to call twice."""
+        if self.pointer:
+            llama_cpp.llama_free(self.pointer)
+            self.pointer = None
