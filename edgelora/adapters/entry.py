@@ -1,0 +1,34 @@
+"""One adapter as the library shows it, whether or not it can be used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterEntry:
+    """An adapter on disk. Entries that cannot be used with the base stay visible and say why in ``problem``.
+
+    ``path`` is a GGUF file or a PEFT folder; ``sha256`` is of the GGUF, None for a folder not converted yet for this
+    base. ``rank`` is the largest rank, ``n_bytes`` the size on disk, ``targets`` short names such as attn_q (GGUF)
+    or q_proj (PEFT).
+    """
+
+    name: str
+    path: Path
+    sha256: str | None = None
+    rank: int = 0
+    n_bytes: int = 0
+    targets: tuple[str, ...] = ()
+    example_prompt: str | None = None
+    chat_template: str | None = None
+    problem: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing speaks against using it with the base."""
+        return self.problem is None

@@ -1,0 +1,108 @@
+"""The adapters a base can be used with: the demo's, those in the adapter folder, and explicit paths."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelora.adapters.inspection import Inspector
+from edgelora.adapters.naming import name_from_stem
+from edgelora.adapters.peft_folder import is_peft_folder
+from edgelora.adapters.selection import MemberText, parse_selection
+from edgelora.config import locations
+from edgelora.errors import UnknownAdapterError
+from edgelora.types import AdapterFile, Member, ReportProgress, Selection, ignore_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgelora.adapters.entry import AdapterEntry
+
+
+class AdapterLibrary:
+    """What can be selected with one base. Cheap to refresh: files are hashed once while they do not change."""
+
+    def __init__(self, base: Path, *, folder: Path | None = None, demo: Path | None = None) -> None:
+        """``folder`` and ``demo`` default to the user's adapter folder and the embedded demo's.
+
+        Raises GGUFError where ``base`` is not a readable GGUF.
+        """
+        self.folder = folder or locations.adapters_dir()
+        self._demo = demo or locations.demo_adapters()
+        self._inspector = Inspector(base)
+        self._explicit: list[Path] = []
+        self._entries: tuple[AdapterEntry, ...] | None = None
+
+    @property
+    def entries(self) -> tuple[AdapterEntry, ...]:
+        """Everything that was found, the demo's first, then by file name, then explicit paths; names are unique."""
+        return self.refresh() if self._entries is None else self._entries
+
+    def refresh(self) -> tuple[AdapterEntry, ...]:
+        """Look at the disk again."""
+        named: dict[str, AdapterEntry] = {}
+        seen: set[str | Path] = set()
+        for entry in self._found():
+            identity = entry.sha256 or entry.path
+            if identity not in seen:
+                seen.add(identity)
+                name = name_from_stem(entry.name, named)
+                named[name] = replace(entry, name=name)
+        self._entries = tuple(named.values())
+        return self._entries
+
+    def add(self, path: Path) -> AdapterEntry:
+        """Offer the GGUF adapter or PEFT folder at ``path`` too. Raises AdapterError where nothing is there."""
+        path = self._inspector.locate(path)
+        if path not in self._explicit:
+            self._explicit.append(path)
+        entry = self._inspector.inspect(path)
+        known = {entry.path: entry for entry in self.refresh()}
+        # the same bytes under another path are listed once, by the name they had first
+        return known.get(path) or next(other for other in known.values() if other.sha256 == entry.sha256)
+
+    def by_hash(self, sha256: str) -> AdapterEntry | None:
+        """The entry of the adapter with this content hash, if it is in the library."""
+        return next((entry for entry in self.entries if entry.sha256 == sha256), None)
+
+    def resolve(self, text: str, report: ReportProgress = ignore_progress) -> tuple[Selection, tuple[AdapterFile, ...]]:
+        """The selection that ``text`` means, and the files of its adapters, in the order of ``text``.
+
+        PEFT folders are converted on the way, with progress. Raises UsageError for text that is no selection,
+        UnknownAdapterError for a name nobody has, and what is wrong with an adapter that cannot be used.
+        """
+        members = parse_selection(text)
+        entries = [self._entry(member) for member in members]
+        files = [self._inspector.file(entry, report) for entry in entries]
+        selection = Selection.of(Member(file.sha256, member.scale) for file, member in zip(files, members, strict=True))
+        return selection, tuple(file for file in files if file.sha256 in selection.adapters)
+
+    def _entry(self, member: MemberText) -> AdapterEntry:
+        if member.is_path:
+            return self.add(Path(member.ref))
+        for entries in (self.entries, self.refresh()):  # it may have been put there since
+            for entry in entries:
+                if entry.name == member.ref:
+                    return entry
+        raise self._unknown(member.ref)
+
+    def _unknown(self, name: str) -> UnknownAdapterError:
+        names = [entry.name for entry in self.entries]
+        near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+        offered = f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(names) or 'none'}."
+        return UnknownAdapterError(
+            f"no adapter is called {name!r}",
+            f"{offered} Put GGUF adapters or PEFT folders into {self.folder}, or give a path such as ./{name}.gguf.",
+        )
+
+    def _found(self) -> Iterator[AdapterEntry]:
+        for path in sorted(self._demo.glob("*.gguf")):
+            entry = self._inspector.inspect(path)
+            if entry.usable:
+                yield entry
+        for path in sorted(self.folder.glob("*")):
+            if path.suffix.lower() == ".gguf" or is_peft_folder(path):
+                yield self._inspector.inspect(path)
+        yield from map(self._inspector.inspect, self._explicit)
