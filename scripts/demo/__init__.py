@@ -1,0 +1,1 @@
+"""How the embedded demo is made: its text, its base, its adapters, its GGUF files and its checks."""
