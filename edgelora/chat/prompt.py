@@ -1,0 +1,25 @@
+"""From messages to the tokens of a prompt."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgelora.chat.messages import Message
+    from edgelora.chat.template import ChatTemplate
+    from edgelora.engine.client import EngineClient
+
+
+async def prompt_tokens(
+    engine: EngineClient, messages: Sequence[Message], template: ChatTemplate, *, add_generation_prompt: bool = True
+) -> tuple[int, ...]:
+    """The prompt for ``messages``. Raises TemplateError.
+
+    A base whose vocabulary asks for a BOS token gets exactly one, whether or not the template writes it.
+    """
+    text = template.render(messages, add_generation_prompt=add_generation_prompt)
+    tokens = await engine.tokenize(text)
+    bos = (await engine.tokenize("", add_special=True))[:1]
+    return tokens if tokens[:1] == bos else bos + tokens

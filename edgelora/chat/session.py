@@ -1,0 +1,143 @@
+"""One conversation on one engine, without a user interface: ask, read again under another selection, stop."""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from edgelora.chat.choice import choose_template
+from edgelora.chat.conversation import Conversation, Turn
+from edgelora.chat.window import Window
+from edgelora.errors import EdgeloraError
+from edgelora.types import Failed, Finished, Request, RequestEvent, SamplingParams, Token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Iterator
+
+    from edgelora.chat.choice import TemplateChoice
+    from edgelora.chat.resolved import ResolvedSelection
+    from edgelora.engine.client import EngineClient
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """An adapter is being made resident, because it was not loaded on this engine before."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something a person should know about how the prompt is written; said once."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """``turns`` more of the oldest turns are not sent any more, ``total`` in all."""
+
+    turns: int
+    total: int
+
+
+SessionEvent = RequestEvent | Loading | Notice | LeftOut
+
+
+class ChatSession:
+    """Keeps the conversation and turns questions into requests. One request at a time."""
+
+    def __init__(
+        self, engine: EngineClient, *, sampling: SamplingParams, template: str | None = None, system: str = ""
+    ) -> None:
+        """``template`` is a built-in's name or a file, which then wins over what adapter and base carry."""
+        self.conversation = Conversation(system)
+        self._sampling = sampling
+        self._template = template
+        self._request, self._stopping = "", False
+        self.use(engine)
+
+    def use(self, engine: EngineClient) -> None:
+        """Go on with ``engine``, one that was opened after the former died."""
+        self.engine = engine
+        self._loaded: set[str] = set()
+        self._said: set[str] = set()
+
+    def start_over(self) -> None:
+        """Begin a new conversation under the same system prompt."""
+        self.conversation = Conversation(self.conversation.system)
+
+    async def ask(self, prompt: str, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
+        """Answer ``prompt`` under a selection. Nothing is raised: the last event is Finished or Failed.
+
+        An answer with any text becomes a turn of the conversation, also one that was stopped.
+        """
+        text = ""
+        async with aclosing(self._run(prompt, resolved)) as events:
+            async for event in events:
+                if isinstance(event, Token):
+                    text += event.text
+                elif isinstance(event, Finished) and text.strip():
+                    self.conversation = self.conversation.with_turn(Turn(prompt, text, event))
+                yield event
+
+    def reread(self, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
+        """Compute the conversation so far under a selection, so that its next answer starts at once."""
+        return self._run(None, resolved)
+
+    async def stop(self) -> None:
+        """Cancel what is running; it ends with Finished, reason "cancelled"."""
+        self._stopping = True
+        await self.engine.cancel(self._request)
+
+    async def _run(self, prompt: str | None, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
+        self._request, self._stopping = f"chat-{uuid4().hex}", False
+        try:
+            async for loading in self._load(resolved):
+                yield loading
+            choice = choose_template(self._template, resolved.templates, self.engine.base)
+            before = self.conversation.left_out
+            fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(
+                self.conversation, prompt
+            )
+        except EdgeloraError as error:
+            yield Failed(self._request, error)
+            return
+        self.conversation = fitted.conversation
+        for said in self._remarks(choice, before):
+            yield said
+        sampling = self._sampling if prompt is not None else replace(self._sampling, max_tokens=0)
+        sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop))
+        request = Request(self._request, fitted.tokens, resolved.selection, sampling)
+        async with aclosing(self._generate(request)) as events:
+            async for event in events:
+                yield event
+
+    async def _load(self, resolved: ResolvedSelection) -> AsyncGenerator[Loading, None]:
+        for file in resolved.files:
+            if file.sha256 not in self._loaded:
+                yield Loading(file.name)
+                await self.engine.load(file)
+                self._loaded.add(file.sha256)
+
+    def _remarks(self, choice: TemplateChoice, left_out_before: int) -> Iterator[SessionEvent]:
+        if choice.notice and choice.notice not in self._said:
+            self._said.add(choice.notice)
+            yield Notice(choice.notice)
+        total = self.conversation.left_out
+        if total > left_out_before:
+            yield LeftOut(total - left_out_before, total)
+
+    async def _generate(self, request: Request) -> AsyncGenerator[RequestEvent, None]:
+        ended = False
+        try:
+            async for event in self.engine.generate(request):
+                ended = isinstance(event, Finished | Failed)
+                yield event
+                if self._stopping and not ended:  # asked to stop before the engine knew the request
+                    await self.engine.cancel(request.id)
+        finally:
+            if not ended:  # whoever listened went away
+                await self.engine.cancel(request.id)

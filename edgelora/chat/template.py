@@ -1,0 +1,90 @@
+"""A chat template: messages in, the text of a prompt out."""
+
+from __future__ import annotations
+
+from functools import cached_property, lru_cache
+from typing import TYPE_CHECKING
+
+from edgelora.chat.messages import Message
+from edgelora.chat.sandbox import ChatEnvironment
+from edgelora.errors import TemplateError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_PROBE = "edgelora-system-probe"
+_HINT = "Choose another with --template: chatml, llama3, alpaca, plain, or a file."
+
+
+class ChatTemplate:
+    """A Jinja chat template, compiled. ``origin`` says whose it is, for error messages.
+
+    ``stop`` are texts that end an answer under this template where the model's own end token may not.
+    """
+
+    def __init__(
+        self, source: str, origin: str, *, bos_token: str = "", eos_token: str = "", stop: tuple[str, ...] = ()
+    ) -> None:
+        self.source = source
+        self.origin = origin
+        self.stop = stop
+        self._special = {"bos_token": bos_token, "eos_token": eos_token}
+        self._environment = ChatEnvironment()
+        try:
+            self._compiled = self._environment.compile_limited(source)
+        except Exception as error:  # Jinja raises syntax errors, and Python's own on hostile nesting
+            raise TemplateError(f"the chat template of {origin} cannot be read: {_reason(error)}", _HINT) from error
+
+    def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = True) -> str:
+        """The prompt's text. Raises TemplateError, also where the template refuses these messages.
+
+        A template that leaves the system prompt out, or refuses it, gets it before the first user message.
+        """
+        if messages and messages[0].role == "system" and not self.takes_system:
+            messages = _system_into_user(messages)
+        try:
+            return self._render(messages, add_generation_prompt)
+        except Exception as error:  # whatever the template's code does; a template must not end the chat
+            raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
+
+    @cached_property
+    def takes_system(self) -> bool:
+        """Whether a system message reaches the prompt, found by trying."""
+        try:
+            return _PROBE in self._render([Message("system", _PROBE), Message("user", "Hello")], True)
+        except Exception:  # refusing the system role is how many templates say that they have none
+            return False
+
+    def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        variables = {
+            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "add_generation_prompt": add_generation_prompt,
+            "tools": None,
+            "documents": None,
+            **self._special,
+        }
+        return self._environment.render_limited(self._compiled, variables)
+
+
+@lru_cache(maxsize=32)
+def chat_template(
+    source: str, origin: str, bos_token: str = "", eos_token: str = "", stop: tuple[str, ...] = ()
+) -> ChatTemplate:
+    """The ChatTemplate of these arguments, compiled once. Raises TemplateError."""
+    return ChatTemplate(source, origin, bos_token=bos_token, eos_token=eos_token, stop=stop)
+
+
+def _system_into_user(messages: Sequence[Message]) -> list[Message]:
+    """``messages`` with the system text put before the first user message's own."""
+    system, *rest = messages
+    first = next((i for i, message in enumerate(rest) if message.role == "user"), None)
+    if first is None:
+        return rest
+    merged = Message("user", f"{system.text}\n\n{rest[first].text}")
+    return [*rest[:first], merged, *rest[first + 1 :]]
+
+
+def _reason(error: Exception) -> str:
+    line = getattr(error, "lineno", None)
+    text = str(error) or type(error).__name__
+    return f"{text} (line {line})" if line else text
