@@ -64,6 +64,7 @@ class Context:
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = cells, sequences
+        params.n_outputs_max = sequences
         params.n_batch = params.n_ubatch = batch
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = _KV_TYPES[kv_dtype]
@@ -75,6 +76,7 @@ class Context:
         self._callback = callback  # ctypes callbacks die with their last reference
         self.n_vocab = model.n_vocab
         self.sequences = sequences
+        self._adapters: tuple[tuple[NativeAdapter, float], ...] = ()
         backend.forget_log()
         self.pointer = llama_cpp.llama_init_from_model(model.pointer, params)
         if not self.pointer:
@@ -104,10 +106,14 @@ class Context:
 
         A change makes the next decode rebuild the scheduler (milliseconds); the same set again costs nothing.
         """
+        wanted = tuple(adapters)
+        if wanted == self._adapters:
+            return
         size = max(len(adapters), 1)
         pointers = (llama_cpp.llama_adapter_lora_p_ctypes * size)(*(adapter.pointer for adapter, _ in adapters))
         scales = (ctypes.c_float * size)(*(scale for _, scale in adapters))
         llama_cpp.llama_set_adapters_lora(self.pointer, pointers, len(adapters), scales)
+        self._adapters = wanted
 
     def forget(self, sequence: int, start: int = 0) -> bool:
         """Drop the KV of ``sequence`` from position ``start`` on. False if only the whole can be dropped."""

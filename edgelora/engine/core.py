@@ -1,0 +1,342 @@
+"""The engine itself: synchronous, in one thread, a step at a time.
+
+A step admits waiting sequences, computes one batch, chooses tokens and reports events. Whatever fails, fails for the
+sequences it concerns; the others go on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence as Seq
+from dataclasses import dataclass
+
+import numpy as np
+
+from edgelora.engine.kv import KVStore
+from edgelora.engine.mask import Masker
+from edgelora.engine.memory import plan_memory
+from edgelora.engine.opening import base_info, open_context, open_model
+from edgelora.engine.pool import Pool
+from edgelora.engine.probe import Probe
+from edgelora.engine.residency import Residency
+from edgelora.engine.rows import PoolFullError
+from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
+from edgelora.engine.sequence import Sequence
+from edgelora.engine.text import TextStream
+from edgelora.errors import ContextOverflowError, EdgeloraError, EngineError, MemoryLimitError
+from edgelora.gguf.facts import BaseFacts
+from edgelora.gguf.reader import read_header
+from edgelora.native.batch import Batch
+from edgelora.native.sampler import Sampler
+from edgelora.types import (
+    AdapterFile,
+    AdapterStatus,
+    EngineConfig,
+    Event,
+    Failed,
+    Finished,
+    FinishReason,
+    Prefilling,
+    ReportProgress,
+    Request,
+    Selection,
+    Started,
+    Token,
+    ignore_progress,
+)
+
+DETACH_AFTER = 32
+"""Steps without any adapter after which the pool is taken out of the graph: attaching it again costs milliseconds."""
+
+
+@dataclass(slots=True)
+class StepTimes:
+    """Where the last step's time went, in seconds. ``mask`` is all that a swap costs; ``admit`` includes KV work."""
+
+    admit: float = 0.0
+    mask: float = 0.0
+    decode: float = 0.0
+    choose: float = 0.0
+    n_tokens: int = 0
+
+
+class EngineCore:
+    """One base, its adapters and its sequences. Not thread-safe: one thread owns it.
+
+    Raises GGUFError, MemoryLimitError or EngineError when the base cannot be opened.
+    """
+
+    def __init__(self, config: EngineConfig, report: ReportProgress = ignore_progress) -> None:
+        header = read_header(config.base)
+        facts = BaseFacts.of(header)
+        plan = plan_memory(facts, config)
+        self.config = config
+        self.times = StepTimes()
+        self._ctx = plan.ctx
+        self._masker = Masker()
+        self._model = open_model(config, report)
+        try:
+            scratch = (config.max_sequences, config.max_sequences + 1)
+            self._context = open_context(self._model, config, plan, len(scratch), self._masker.callback)
+            self.base = base_info(self._model, facts, config, plan)
+        except BaseException:
+            self._model.close()
+            raise
+        self._batch = Batch(config.batch)
+        pool = self._pool = Pool(
+            self._model,
+            self._context,
+            self._masker,
+            header.tensors,
+            facts.arch,
+            dtype=config.pool_dtype,
+            budget=plan.pool_budget,
+            scratch=scratch[0],
+        )
+        probe = Probe(self._context, self._masker, scratch)
+        reason = self.base.mode_reason
+        self.residency = Residency(self._model, self._context, header, pool, probe, config.pool_dtype, reason)
+        self._kv = KVStore(self._context, plan.cells, config.max_sequences)
+        self._scheduler = Scheduler(config.batch, self._group_of)
+        self._base_only_steps = 0
+        self._events: list[Event] = []
+
+    # --- what callers ask for
+
+    @property
+    def busy(self) -> bool:
+        """Is there anything to compute or to report?"""
+        return bool(self._scheduler.sequences or self._events or self.residency.events)
+
+    def submit(self, request: Request) -> None:
+        """Queue ``request``. What is wrong with it comes as its Failed event."""
+        try:
+            self._scheduler.waiting.append(self._new_sequence(request))
+        except EdgeloraError as error:
+            self._events.append(Failed(request.id, error))
+
+    def cancel(self, request: str) -> None:
+        """End a request at the next step; unknown ids are ignored."""
+        for sequence in self._scheduler.sequences:
+            sequence.cancelled = sequence.cancelled or sequence.request.id == request
+
+    def load(self, file: AdapterFile) -> AdapterStatus:
+        """Make ``file`` resident now. Raises AdapterError, GGUFError or EngineError."""
+        try:
+            return self.residency.load(file)
+        except PoolFullError:
+            raise _no_room(1) from None
+
+    def evict(self, sha256: str) -> bool:
+        """Give an adapter's memory back. False while it is in use."""
+        return self.residency.evict(sha256)
+
+    def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
+        """The token ids of ``text``."""
+        return self._model.tokenize(text, parse_special=parse_special, add_special=add_special)
+
+    def step(self) -> list[Event]:
+        """Compute one batch and return what happened. Never raises an EdgeloraError; it is an event."""
+        self.times = StepTimes()
+        self._end_cancelled()
+        began = time.perf_counter()
+        self._admit()
+        self.times.admit = time.perf_counter() - began
+        if self._scheduler.running:
+            self._compute(self._scheduler.plan())
+        events = [*self.residency.events, *self._events]
+        self.residency.events.clear()
+        self._events.clear()
+        return events
+
+    def close(self) -> None:
+        """End everything as cancelled and free it. Safe to call twice."""
+        for sequence in self._scheduler.sequences:
+            self._end(sequence, "cancelled")
+        self.residency.close()
+        self._context.close()
+        self._model.close()
+
+    # --- admission
+
+    def _new_sequence(self, request: Request) -> Sequence:
+        if any(sequence.request.id == request.id for sequence in self._scheduler.sequences):
+            raise EngineError(f"a request with the id {request.id} is running already")
+        if not request.tokens or not all(0 <= token < self._model.n_vocab for token in request.tokens):
+            raise EngineError("the prompt must hold at least one token, all of them of the base's vocabulary")
+        room = self._ctx - len(request.tokens)
+        wanted = request.sampling.max_tokens
+        if room < (wanted != 0):
+            raise ContextOverflowError(
+                f"the conversation has {len(request.tokens)} tokens, and the context holds {self._ctx} with the answer",
+                "Start a new conversation, shorten the message, or choose a larger --ctx.",
+            )
+        self.residency.require_known(request.selection)
+        limit = room if wanted is None else min(wanted, room)
+        return Sequence(request, limit, self.residency.attest(request.selection), TextStream(request.sampling.stop))
+
+    def _admit(self) -> None:
+        waiting, running = self._scheduler.waiting, self._scheduler.running
+        while waiting and len(running) < self.config.max_sequences:
+            sequence = waiting[0]
+            try:
+                self.residency.acquire(sequence.selection)
+            except PoolFullError:
+                if running:
+                    return  # their adapters leave when they end
+                waiting.popleft()
+                self._events.append(Failed(sequence.request.id, _no_room(len(sequence.selection.members))))
+                continue
+            except EdgeloraError as error:
+                waiting.popleft()
+                self._events.append(Failed(sequence.request.id, error))
+                continue
+            if not self._give_slot(sequence):
+                self.residency.release(sequence.selection)
+                return
+            running.append(waiting.popleft())
+            self._begin(sequence)
+
+    def _give_slot(self, sequence: Sequence) -> bool:
+        tokens = sequence.request.tokens
+        sequence.slot = self._kv.acquire(
+            sequence.selection, tokens, len(tokens) + sequence.limit, recompute_last=sequence.wants_tokens
+        )
+        return sequence.slot is not None
+
+    def _begin(self, sequence: Sequence) -> None:
+        request = sequence.request
+        sequence.reused = len(sequence.held.tokens)
+        sequence.sampler = Sampler(self._model, request.sampling, request.tokens)
+        self._events.append(Started(request.id, sequence.attested, len(request.tokens), sequence.reused))
+        if sequence.reused == len(request.tokens):  # a prefill that finds everything done
+            self._end(sequence, "length")
+
+    # --- one batch
+
+    def _group_of(self, selection: Selection) -> Group:
+        return None if self.residency.is_pooled(selection) else selection
+
+    def _compute(self, plan: Plan) -> None:
+        began = time.perf_counter()
+        try:
+            rows = self._fill(plan)
+            self._set_adapters(plan)
+            masked = time.perf_counter()
+            self._decode()
+        except EdgeloraError as error:
+            self._fail(plan, error)
+            return
+        decoded = time.perf_counter()
+        for chunk, row in zip(plan.chunks, rows, strict=True):
+            self._advance(chunk, row)
+        self.times.mask, self.times.decode = masked - began, decoded - masked
+        self.times.choose, self.times.n_tokens = time.perf_counter() - decoded, len(self._batch)
+
+    def _decode(self) -> None:
+        status = self._context.decode(self._batch)
+        wrong, self._masker.error = self._masker.error, ""
+        if status != 0 or wrong:
+            raise EngineError(f"the engine could not compute this answer: {wrong or f'status {status}'}", "Ask again.")
+
+    def _fill(self, plan: Plan) -> list[int]:
+        self._batch.clear()
+        return [
+            self._batch.add(
+                chunk.tokens,
+                position=len(chunk.sequence.held.tokens),
+                sequence=chunk.sequence.held.sequence,
+                logits=chunk.wants_logits,
+            )
+            for chunk in plan.chunks
+        ]
+
+    def _set_adapters(self, plan: Plan) -> None:
+        """What llama.cpp has set during this batch: the pool with its masks, one selection, or nothing."""
+        if plan.group is not None:
+            self._context.set_adapters(self.residency.natives(plan.group))
+            return
+        adapted = any(not chunk.sequence.selection.is_base for chunk in plan.chunks)
+        self._base_only_steps = 0 if adapted else self._base_only_steps + 1
+        native = self._pool.native
+        if native is None or self._base_only_steps >= DETACH_AFTER:
+            self._context.set_adapters([])
+            return
+        self._context.set_adapters([(native, 1.0)])
+        self._write_masks(plan.chunks)
+
+    def _write_masks(self, chunks: Seq[Chunk]) -> None:
+        selections = list(dict.fromkeys(chunk.sequence.selection for chunk in chunks))
+        owners = [selections.index(chunk.sequence.selection) for chunk in chunks]
+        by_token = np.repeat(owners, [len(chunk.tokens) for chunk in chunks])
+        by_output = [owner for owner, chunk in zip(owners, chunks, strict=True) if chunk.wants_logits]
+        self._masker.set_masks(
+            self._pool.masks(selections, by_token), self._pool.masks(selections, np.array(by_output, np.intp))
+        )
+
+    def _advance(self, chunk: Chunk, row: int) -> None:
+        sequence, slot = chunk.sequence, chunk.sequence.held
+        prefilling = sequence.is_prefilling
+        slot.tokens.extend(chunk.tokens)
+        if prefilling:
+            total = len(sequence.request.tokens)
+            done = len(slot.tokens) - sequence.reused
+            self._events.append(Prefilling(sequence.request.id, done, total - sequence.reused))
+            if len(slot.tokens) == total and not sequence.wants_tokens:
+                self._end(sequence, "length")
+        if chunk.wants_logits:
+            assert sequence.sampler is not None
+            self._take(sequence, sequence.sampler.sample(self._context, row))
+
+    def _take(self, sequence: Sequence, token: int) -> None:
+        """The sequence's next token is chosen."""
+        sequence.note_token(token)
+        if self._model.ends_generation(token):
+            self._end(sequence, "stop")
+            return
+        self._say(sequence, sequence.text.feed(self._model.piece(token)))
+        if sequence.text.stopped:
+            self._end(sequence, "stop")
+        elif len(sequence.produced) >= sequence.limit:
+            self._end(sequence, "length")
+
+    def _say(self, sequence: Sequence, text: str) -> None:
+        if text:
+            self._events.append(Token(sequence.request.id, text))
+
+    # --- endings
+
+    def _end_cancelled(self) -> None:
+        for sequence in self._scheduler.sequences:
+            if sequence.cancelled:
+                self._end(sequence, "cancelled")
+
+    def _end(self, sequence: Sequence, reason: FinishReason) -> None:
+        self._say(sequence, sequence.text.finish())
+        finished: Finished = sequence.finished(reason)
+        self._let_go(sequence)
+        self._events.append(finished)
+
+    def _fail(self, plan: Plan, error: EdgeloraError) -> None:
+        """The batch was not computed: nobody knows what its sequences' KV holds, so it is dropped."""
+        for chunk in plan.chunks:
+            slot = chunk.sequence.held
+            self._let_go(chunk.sequence)
+            self._kv.drop(slot)
+            self._events.append(Failed(chunk.sequence.request.id, error))
+
+    def _let_go(self, sequence: Sequence) -> None:
+        """Give back what the sequence holds. The only place where that happens."""
+        self._scheduler.remove(sequence)
+        if sequence.sampler:
+            sequence.sampler.free()
+        if sequence.slot:
+            self._kv.release(sequence.slot)
+            self.residency.release(sequence.selection)
+
+
+def _no_room(adapters: int) -> MemoryLimitError:
+    which = "this adapter" if adapters == 1 else f"these {adapters} adapters together"
+    return MemoryLimitError(
+        f"there is no memory left for {which}", "Wait for a running answer to end, or close other programs."
+    )

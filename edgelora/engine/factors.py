@@ -1,0 +1,115 @@
+"""An adapter read into memory, ready to be copied into the pool."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgelora.errors import AdapterError
+from edgelora.gguf.data import tensor_data
+from edgelora.gguf.facts import LORA_A, LORA_B, AdapterFacts
+from edgelora.gguf.fit import require_fit
+from edgelora.gguf.hashes import file_sha256
+from edgelora.gguf.header import Header
+from edgelora.gguf.reader import read_header
+from edgelora.types import AdapterFile, KVType
+
+FloatArray = NDArray[np.float16] | NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Factors:
+    """The two factors of one adapted tensor: ``a`` [rank, n_in], ``b`` [n_out, rank], in the pool's dtype.
+
+    ``scale`` is what the user's scale is multiplied with: alpha / rank, or what the file says.
+    """
+
+    a: FloatArray
+    b: FloatArray
+    scale: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedAdapter:
+    """One adapter's factors by base tensor name. ``unpoolable`` is why the pool cannot hold it; empty if it can."""
+
+    file: AdapterFile
+    rank: int
+    n_bytes: int
+    targets: tuple[str, ...]
+    factors: Mapping[str, Factors]
+    ignored: tuple[str, ...]
+    unpoolable: str = ""
+
+    @property
+    def common_scale(self) -> float:
+        """The scale most of its tensors have; 1 if it has none."""
+        counts = Counter(factors.scale for factors in self.factors.values())
+        return counts.most_common(1)[0][0] if counts else 1.0
+
+
+def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
+    """Read and check ``file`` against ``base``.
+
+    Raises GGUFError, AdapterError or AdapterMismatchError, before anything native has seen the file.
+    """
+    header = read_header(file.path)
+    if file_sha256(file.path) != file.sha256:
+        raise AdapterError(f"{file.path} has changed since it was listed", "Choose it again to use the new file.")
+    require_fit(header, base)
+    facts = AdapterFacts.of(header)
+    norms = tuple(name for name in facts.ranks if name.endswith("_norm.weight"))
+    unpoolable = _why_not_poolable(header, facts)
+    names = () if unpoolable else tuple(name for name in facts.ranks if name not in norms)
+    return PreparedAdapter(
+        file=file,
+        rank=facts.max_rank,
+        n_bytes=facts.file_size,
+        targets=facts.targets,
+        factors={name: _factors(header, facts, name, np.dtype(_NUMPY[dtype])) for name in names},
+        ignored=norms,
+        unpoolable=unpoolable,
+    )
+
+
+_NUMPY = {"f16": "float16", "f32": "float32"}
+
+
+def _why_not_poolable(header: Header, facts: AdapterFacts) -> str:
+    if facts.is_alora:
+        return "it is an activated LoRA"
+    for name in facts.ranks:
+        if len(header.tensors[name + LORA_A].shape) != 2:
+            return f"it adapts the experts {name}"
+        if name == "token_embd.weight":
+            return "it adapts the token embedding"
+    return ""
+
+
+def _factors(header: Header, facts: AdapterFacts, name: str, dtype: np.dtype[np.floating]) -> Factors:
+    a, b = (_finite(header, name + suffix) for suffix in (LORA_A, LORA_B))
+    a, b = _balanced(a, b) if dtype == np.float16 and a.dtype != np.float16 else (a, b)
+    cast_a, cast_b = (np.asarray(factor).astype(dtype, copy=False) for factor in (a, b))
+    if not (np.isfinite(cast_a).all() and np.isfinite(cast_b).all()):
+        raise AdapterError(f"{header.path}: {name} does not fit into {dtype}", "Convert the adapter with --dtype f16.")
+    return Factors(cast_a, cast_b, facts.scales[name])
+
+
+def _finite(header: Header, name: str) -> NDArray[np.generic]:
+    values = tensor_data(header, header.tensors[name])
+    if not np.isfinite(values).all():
+        raise AdapterError(f"{header.path}: {name} holds values that are no numbers (NaN or infinity)")
+    return values
+
+
+def _balanced(a: NDArray[np.generic], b: NDArray[np.generic]) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """``a`` and ``b`` shifted by opposite powers of two, which is exact, so that their largest values are alike."""
+    largest_a, largest_b = (float(np.abs(factor).max(initial=0)) for factor in (a, b))
+    if not (largest_a and largest_b):
+        return a, b
+    shift = round((np.log2(largest_b) - np.log2(largest_a)) / 2)
+    return np.ldexp(a, shift), np.ldexp(b, -shift)

@@ -1,0 +1,71 @@
+"""Will the base fit? Estimated before anything is loaded, so that the answer is an error and not a kill."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+
+from edgelora.errors import MemoryLimitError
+from edgelora.gguf.facts import BaseFacts
+from edgelora.types import EngineConfig
+
+DEFAULT_CTX = 4096
+"""The longest conversation in tokens where nothing else is asked for and the base allows it."""
+
+KEPT_CONVERSATIONS = 4
+"""How many full-length conversations the KV cache has room for: the running one and those of other selections."""
+
+_POOL_SHARE = 0.25  # of what is free once the base is loaded
+_ELEMENT_SIZE = {"f16": 2, "f32": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPlan:
+    """What the engine will use, in bytes. ``cells`` is the size of the KV cache in tokens."""
+
+    ctx: int
+    cells: int
+    weights: int
+    kv: int
+    scratch: int
+    pool_budget: int
+
+
+def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = None) -> MemoryPlan:
+    """Divide the ``available`` bytes (by default what the machine has free).
+
+    Fewer conversations are kept when memory is short; MemoryLimitError, with the numbers, when not even one fits.
+    """
+    free = psutil.virtual_memory().available if available is None else available
+    ctx = config.ctx or min(facts.n_ctx_train or DEFAULT_CTX, DEFAULT_CTX)
+    scratch = _scratch_bytes(facts, config)
+    for conversations in range(KEPT_CONVERSATIONS, 0, -1):
+        cells = _padded(ctx * conversations + config.batch)
+        kv = cells * _kv_bytes_per_token(facts, config)
+        left = free - facts.file_size - kv - scratch
+        if left >= 0:
+            return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, int(left * _POOL_SHARE))
+    raise MemoryLimitError(
+        f"{facts.path.name} needs about {_mib(facts.file_size + kv + scratch)} of memory and {_mib(free)} are free: "
+        f"weights {_mib(facts.file_size)}, KV cache for {ctx} tokens {_mib(kv)}, scratch {_mib(scratch)}",
+        f"Try --ctx {max(512, ctx // 4)}, a base with fewer bits, or close other programs.",
+    )
+
+
+def _kv_bytes_per_token(facts: BaseFacts, config: EngineConfig) -> int:
+    return 2 * sum(facts.n_kv) * facts.head_dim * _ELEMENT_SIZE[config.kv_dtype]
+
+
+def _scratch_bytes(facts: BaseFacts, config: EngineConfig) -> int:
+    """Activations of one batch, and the logits of every sequence; a rough upper bound."""
+    widest = max((*facts.n_ff, facts.n_embd))
+    return 4 * (config.batch * (8 * facts.n_embd + 3 * widest) + 2 * config.max_sequences * facts.n_vocab)
+
+
+def _padded(cells: int) -> int:
+    return -(-cells // 256) * 256  # llama.cpp rounds the KV cache up to this
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:,.0f} MiB"

@@ -1,0 +1,77 @@
+"""Opening a base: model, context, and what is said about it."""
+
+from __future__ import annotations
+
+import psutil
+
+from edgelora.engine.memory import MemoryPlan
+from edgelora.errors import EngineError
+from edgelora.gguf.facts import BaseFacts
+from edgelora.gguf.hashes import fingerprint
+from edgelora.native import backend, layout
+from edgelora.native.context import Context
+from edgelora.native.model import Model
+from edgelora.types import BaseInfo, EngineConfig, Progress, ReportProgress
+
+
+def open_model(config: EngineConfig, report: ReportProgress) -> Model:
+    """Load the weights, reporting in hundredths. Raises EngineError."""
+    if config.gpu_layers and not backend.can_offload():
+        raise EngineError(
+            "this llama-cpp-python was built without a GPU backend, so no layers can go to a GPU",
+            "Leave --gpu-layers out, or set up again with scripts/edgelora --backend cuda|metal|vulkan.",
+        )
+    return Model(
+        config.base,
+        gpu_layers=config.gpu_layers,
+        report=lambda share: report(Progress("loading the base", round(share * 100), 100, "%")),
+    )
+
+
+def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: int, callback: object) -> Context:
+    """The context of the engine, with ``scratch`` sequences more than requests use. Raises MemoryLimitError."""
+    return Context(
+        model,
+        cells=plan.cells,
+        sequences=config.max_sequences + scratch,
+        batch=config.batch,
+        threads=config.threads or psutil.cpu_count(logical=False) or 1,
+        kv_dtype=config.kv_dtype,
+        flash_attention=config.flash_attention,
+        callback=callback,
+    )
+
+
+def base_info(model: Model, facts: BaseFacts, config: EngineConfig, plan: MemoryPlan) -> BaseInfo:
+    """What was opened, and whether the pool can serve it."""
+    reason = _why_exclusive(model, config)
+    return BaseInfo(
+        path=config.base,
+        name=facts.name,
+        fingerprint=fingerprint(config.base),
+        arch=facts.arch,
+        n_params=model.n_params,
+        quantization=facts.quantization,
+        ctx=plan.ctx,
+        ctx_train=facts.n_ctx_train,
+        n_vocab=model.n_vocab,
+        chat_template=facts.chat_template,
+        sampling_hints={
+            key: float(value)
+            for key, value in facts.sampling.items()
+            if isinstance(value, int | float) and not isinstance(value, bool)
+        },
+        mode="exclusive" if reason else "pooled",
+        mode_reason=reason,
+    )
+
+
+def _why_exclusive(model: Model, config: EngineConfig) -> str:
+    """Why the mask cannot be used; empty if it can. Whether it works is tested with the first adapter."""
+    if config.exclusive:
+        return "asked for"
+    if config.gpu_layers:
+        return "the mask works on host memory, and layers are on a GPU"
+    if model.has_memory_of_its_own:
+        return "recurrent memory reorders the tokens of a batch"
+    return layout.check()

@@ -1,0 +1,94 @@
+"""Two questions asked of the running model: does this adapter change anything, and does the mask work here at all?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgelora.engine.mask import Masker
+from edgelora.engine.pool import Pool
+from edgelora.errors import EngineError
+from edgelora.native.batch import Batch
+from edgelora.native.context import Context, NativeAdapter
+from edgelora.types import BASE, Member, Selection
+
+N_TOKENS = 3
+"""Tokens in a probe. One would not do: with a single token attention has no choice, and an adapter of only
+queries and keys would seem to do nothing."""
+
+SELF_TEST_TOLERANCE = 5e-3
+"""Largest relative difference between a masked and an ordinary adapter in the same batch. Quantized bases round
+activations, which gives up to 2e-3 (docs/engine.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeLogits:
+    """Logits, f32 [n_vocab], of the same tokens without and with an adapter, from one batch."""
+
+    base: NDArray[np.float32]
+    adapted: NDArray[np.float32]
+
+    @property
+    def effect(self) -> float:
+        """How much the adapter changes the logits, relative to their norm."""
+        return relative_difference(self.adapted, self.base)
+
+
+class Probe:
+    """Decodes on two scratch sequences that nothing else uses."""
+
+    def __init__(self, context: Context, masker: Masker, scratch: tuple[int, int]) -> None:
+        self._context, self._masker, self._scratch = context, masker, scratch
+        self._batch = Batch(2 * N_TOKENS)
+        step = max(1, context.n_vocab // (N_TOKENS + 1))
+        tokens = [step * (i + 1) for i in range(N_TOKENS)]
+        self._last = [self._batch.add(tokens, position=0, sequence=sequence, logits=True) for sequence in self._scratch]
+
+    def pooled(self, pool: Pool, sha256: str) -> ProbeLogits:
+        """One batch through the pool: one sequence on the base, one on the resident adapter ``sha256``."""
+        assert pool.native is not None
+        self._context.set_adapters([(pool.native, 1.0)])
+        selections = [BASE, Selection.of([Member(sha256)])]
+        self._masker.set_masks(
+            pool.masks(selections, np.repeat(np.arange(2), N_TOKENS)), pool.masks(selections, np.arange(2))
+        )
+        return ProbeLogits(*self._decode())
+
+    def native(self, adapter: NativeAdapter) -> ProbeLogits:
+        """llama.cpp's own way: the same batch twice, without any adapter and with ``adapter``."""
+        self._context.set_adapters([])
+        base, _ = self._decode()
+        self._context.set_adapters([(adapter, 1.0)])
+        _, adapted = self._decode()
+        self._context.set_adapters([])
+        return ProbeLogits(base, adapted)
+
+    def _decode(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        try:
+            status = self._context.decode(self._batch)
+            if status != 0 or self._masker.error:
+                raise EngineError(f"the probe decode failed: {self._masker.error or f'status {status}'}")
+            first, second = (self._context.logits(index) for index in self._last)
+        finally:
+            for sequence in self._scratch:
+                self._context.forget(sequence)
+        return first, second
+
+
+def compare(pooled: ProbeLogits, native: ProbeLogits) -> str:
+    """What is wrong with the mask on this machine; empty if both sequences agree with llama.cpp's own way."""
+    for what, ours, theirs in (
+        ("the base beside an adapter", pooled.base, native.base),
+        ("an adapter", pooled.adapted, native.adapted),
+    ):
+        difference = relative_difference(ours, theirs)
+        if not difference <= SELF_TEST_TOLERANCE:
+            return f"logits of {what} differ from llama.cpp's own by {difference:.1e}"
+    return ""
+
+
+def relative_difference(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
+    """``|left - right| / |right|`` in the Euclidean norm."""
+    return float(np.linalg.norm(left - right) / max(float(np.linalg.norm(right)), 1e-30))

@@ -1,0 +1,77 @@
+"""One request on its way: what is computed of it, what it may still produce, and when things happened."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from edgelora.engine.kv import Slot
+from edgelora.engine.text import TextStream
+from edgelora.native.sampler import Sampler
+from edgelora.types import AttestedAdapter, Finished, FinishReason, Request, Selection
+
+
+@dataclass(slots=True, eq=False)
+class Sequence:
+    """``limit`` is the most tokens it may produce. Until it is admitted it has neither slot nor sampler."""
+
+    request: Request
+    limit: int
+    attested: tuple[AttestedAdapter, ...]
+    text: TextStream
+    submitted: float = field(default_factory=time.perf_counter)
+    slot: Slot | None = None
+    sampler: Sampler | None = None
+    reused: int = 0
+    produced: list[int] = field(default_factory=list)
+    first_token: float = 0.0
+    last_token: float = 0.0
+    cancelled: bool = False
+
+    @property
+    def selection(self) -> Selection:
+        """What it runs under, from beginning to end."""
+        return self.request.selection
+
+    @property
+    def held(self) -> Slot:
+        """Its slot, once it is admitted."""
+        assert self.slot is not None
+        return self.slot
+
+    @property
+    def is_prefilling(self) -> bool:
+        """Are there prompt tokens that were not computed?"""
+        return not self.produced
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Does it produce anything, or only fill the cache?"""
+        return self.limit > 0
+
+    def pending(self, budget: int) -> list[int]:
+        """The next tokens to compute, at most ``budget``: of the prompt, or the one produced last."""
+        if self.produced:
+            return self.produced[-1:]
+        done = len(self.held.tokens)
+        return list(self.request.tokens[done : done + budget])
+
+    def note_token(self, token: int) -> None:
+        """``token`` was chosen."""
+        self.last_token = time.perf_counter()
+        self.first_token = self.first_token or self.last_token
+        self.produced.append(token)
+
+    def finished(self, reason: FinishReason) -> Finished:
+        """The event of its end."""
+        elapsed = self.last_token - self.first_token
+        return Finished(
+            request=self.request.id,
+            reason=reason,
+            adapters=self.attested,
+            prompt_tokens=len(self.request.tokens),
+            reused_tokens=self.reused,
+            completion_tokens=len(self.produced),
+            ttft_ms=max(0.0, self.first_token - self.submitted) * 1e3,
+            tok_per_s=(len(self.produced) - 1) / elapsed if elapsed > 0 else 0.0,
+        )
