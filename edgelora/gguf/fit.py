@@ -59,7 +59,9 @@ def require_fit(adapter: Header, base: Header) -> None:
 
 def nearest(name: str, tensors: Mapping[str, TensorInfo]) -> str:
     """A phrase that names the base tensors most like ``name``."""
-    close = difflib.get_close_matches(name, tensors, n=3, cutoff=0.5)
+    block = name[: name.find(".", len("blk.")) + 1] if name.startswith("blk.") else ""
+    same_block = [candidate for candidate in tensors if candidate.startswith(block)]
+    close = difflib.get_close_matches(name, same_block or tensors, n=3, cutoff=0.5)
     return f" (nearest: {', '.join(close)})" if close else ""
 
 

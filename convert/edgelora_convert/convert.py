@@ -1,0 +1,108 @@
+"""PEFT folder to GGUF adapter: plan against the base, transform, write, report."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from edgelora.errors import AdapterError, ConversionError
+from edgelora.gguf.facts import AdapterFacts, short_target
+from edgelora.gguf.fit import require_fit
+from edgelora.gguf.hashes import file_sha256, fingerprint
+from edgelora.gguf.reader import read_header
+from edgelora.types import ReportProgress, ignore_progress
+from edgelora_convert import metadata
+from edgelora_convert.plan import Plan, make_plan
+from edgelora_convert.problems import Problems
+from edgelora_convert.report import ConversionReport, TargetReport
+from edgelora_convert.transform import effective_scales, transform
+from edgelora_convert.write import AdapterContent, replacing, write_adapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from edgelora.gguf.header import Header
+    from edgelora_convert.encode import DType
+
+
+def convert(
+    src: Path, base: Path, out: Path, dtype: DType = "auto", progress: ReportProgress = ignore_progress
+) -> ConversionReport:
+    """Convert the PEFT LoRA in the folder ``src`` to the GGUF adapter ``out`` for the base GGUF ``base``.
+
+    ``dtype`` auto is F16, with F32 for pairs that F16 cannot hold. An existing ``out`` is replaced at the very end, in
+    one step; the same input gives the same bytes. Raises ConversionError with every reason found, and GGUFError where
+    the base is not readable.
+    """
+    problems, warnings = Problems(str(src)), Problems(str(src))
+    plan = make_plan(src, base, problems, warnings)
+    _check_out(out, base, problems)
+    alpha, tensors = transform(plan, dtype, problems, warnings, progress)
+    problems.raise_if_any()
+    content = AdapterContent(
+        arch=plan.base.arch,
+        alpha=alpha,
+        texts=metadata.texts(plan, fingerprint(base)),
+        numbers=metadata.numbers(plan),
+        tensors=tensors,
+    )
+    return _report(plan, content, _write(out, base, content, str(src)), warnings)
+
+
+def _check_out(out: Path, base: Path, problems: Problems) -> None:
+    if out.is_dir():
+        problems.refuse("out", f"the output {out} is a folder")
+    elif not out.parent.is_dir():
+        problems.refuse("out", f"the folder for the output {out} does not exist")
+    elif out.exists() and out.samefile(base):
+        problems.refuse("out", "the output would replace the base")
+
+
+def _write(out: Path, base: Path, content: AdapterContent, source: str) -> Header:
+    """Write the file and read it back with the eyes of the engine before it gets its name."""
+    try:
+        with replacing(out) as temporary:
+            write_adapter(temporary, content)
+            require_fit(read_header(temporary), read_header(base))
+        return read_header(out)
+    except OSError as error:
+        raise ConversionError(source, [f"{out} cannot be written ({error.strerror or error})"]) from None
+    except AdapterError as error:
+        raise ConversionError(source, [f"the result would not work: {error.message}"]) from None
+
+
+def _report(plan: Plan, content: AdapterContent, written: Header, warnings: Problems) -> ConversionReport:
+    facts = AdapterFacts.of(written)
+    return ConversionReport(
+        source=str(plan.source.folder),
+        base=str(plan.base.path),
+        out=str(written.path),
+        name=facts.name,
+        arch=facts.arch,
+        alpha=facts.alpha,
+        n_layers=plan.base.n_layers,
+        n_pairs=len(facts.ranks),
+        n_params=facts.n_params,
+        types=dict(Counter(info.type_name for info in written.tensors.values())),
+        targets=tuple(_target_reports(facts, effective_scales(plan))),
+        file_size=written.file_size,
+        sha256=file_sha256(written.path),
+        source_sha256=content.texts[metadata.SOURCE_SHA256],
+        base_fingerprint=content.texts[metadata.BASE_FINGERPRINT],
+        warnings=tuple(warnings.lines()),
+    )
+
+
+def _target_reports(facts: AdapterFacts, scales: dict[str, float]) -> list[TargetReport]:
+    grouped: dict[str, list[str]] = {}
+    for tensor in facts.ranks:
+        grouped.setdefault(short_target(tensor), []).append(tensor)
+    return [
+        TargetReport(
+            target=target,
+            layers=tuple(int(tensor.split(".")[1]) for tensor in tensors if tensor.startswith("blk.")),
+            ranks=tuple(sorted({facts.ranks[tensor] for tensor in tensors})),
+            scales=tuple(sorted({scales[tensor] for tensor in tensors})),
+        )
+        for target, tensors in grouped.items()
+    ]

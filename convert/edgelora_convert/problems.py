@@ -1,0 +1,73 @@
+"""Collects every reason against a conversion, so that one message can list them all, briefly."""
+
+from __future__ import annotations
+
+import re
+from typing import NoReturn
+
+from edgelora.errors import ConversionError
+
+MAX_LINE = 400
+_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+
+
+class Problems:
+    """Problems found so far. The same problem in many layers becomes one line that names the layers."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._whole: dict[str, str] = {}
+        self._placed: dict[tuple[str, str], list[int | None]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._whole or self._placed)
+
+    def refuse(self, cause: str, text: str) -> None:
+        """A property of the whole source that rules it out; further signs of the same cause add nothing."""
+        self._whole.setdefault(cause, text)
+
+    def add(self, module: str, text: str) -> None:
+        """A problem of one module (or tensor), such as ``model.layers.3.self_attn.q_proj``."""
+        layer = _LAYER.search(module)
+        key = (_LAYER.sub("*", module, count=1), _LAYER.sub("*", text))
+        self._placed.setdefault(key, []).append(int(layer.group()) if layer else None)
+
+    def lines(self) -> list[str]:
+        """Every problem, one line each."""
+        placed = [
+            f"{module}{_in_layers([layer for layer in layers if layer is not None])}: {text}"
+            for (module, text), layers in self._placed.items()
+        ]
+        return [_printable(line) for line in (*self._whole.values(), *placed)]
+
+    def stop(self, cause: str, text: str) -> NoReturn:
+        """Add a problem after which nothing more can be found out, and raise."""
+        self.refuse(cause, text)
+        raise ConversionError(self._source, self.lines())
+
+    def raise_if_any(self) -> None:
+        """Raise ConversionError with all problems, if there are any."""
+        if self:
+            raise ConversionError(self._source, self.lines())
+
+
+def _printable(line: str) -> str:
+    """Names come from files, so they may hold anything."""
+    cut = line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..."
+    return "".join(char if char.isprintable() else "?" for char in cut)
+
+
+def _in_layers(layers: list[int]) -> str:
+    if not layers:
+        return ""
+    ordered = sorted(set(layers))
+    ranges: list[str] = []
+    start = previous = ordered[0]
+    for layer in [*ordered[1:], None]:
+        if layer is not None and layer == previous + 1:
+            previous = layer
+            continue
+        ranges.append(str(start) if start == previous else f"{start}-{previous}")
+        if layer is not None:
+            start = previous = layer
+    return f" (layer{'s' if len(ordered) > 1 else ''} {', '.join(ranges)})"

@@ -1,0 +1,61 @@
+"""Writes a GGUF adapter: to a temporary name beside the target, synced, then renamed."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgelora_convert.encode import Factor
+
+
+@dataclass(frozen=True)
+class AdapterContent:
+    """Everything that goes into the file; tensors are keyed by their full names."""
+
+    arch: str
+    alpha: float
+    texts: Mapping[str, str]
+    numbers: Mapping[str, int]
+    tensors: Mapping[str, Factor]
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """A temporary path beside ``target`` that takes its place once the block ends, and vanishes if it fails."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_adapter(path: Path, content: AdapterContent) -> None:
+    """Write the GGUF file. The same content gives the same bytes."""
+    from gguf.constants import GGMLQuantizationType
+    from gguf.gguf_writer import GGUFWriter
+
+    writer = GGUFWriter(path, content.arch)
+    try:
+        writer.add_string("general.type", "adapter")
+        writer.add_string("adapter.type", "lora")
+        writer.add_float32("adapter.lora.alpha", content.alpha)
+        for key, text in content.texts.items():
+            writer.add_string(key, text)
+        for key, number in content.numbers.items():
+            writer.add_uint32(key, number)
+        for name, factor in content.tensors.items():
+            writer.add_tensor(name, factor.data, raw_dtype=GGMLQuantizationType[factor.type_name])
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+    finally:
+        writer.close()
