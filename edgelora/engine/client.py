@@ -1,8 +1,8 @@
 """The one interface through which chat, server, command line and benchmarks talk to an engine.
 
 The engine takes tokens and selections by content hash; templates and names are its callers' business.
-Two engines speak it: :class:`edgelora.engine.process.ProcessEngine` (a process of its own, the default) and
-:class:`edgelora.engine.local.LocalEngine` (a thread of this process, for tests).
+The engine behind it lives in a process of its own (:mod:`edgelora.engine.process`, the default) or in a thread of this
+one (:mod:`edgelora.engine.local`, for tests).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class EngineClient(Protocol):
         """What happens to the engine itself, from now on; ends when the engine is closed."""
 
     async def close(self) -> None:
-        """End open requests as cancelled, free everything. Safe to call twice."""
+        """End the engine and free everything; what is still open fails with EngineDiedError. Safe to call twice."""
 
 
 async def open_engine(
@@ -64,9 +64,9 @@ async def open_engine(
     Raises GGUFError, MemoryLimitError or EngineError; then nothing is left running.
     """
     if in_process:
-        from edgelora.engine.local import LocalEngine
+        from edgelora.engine.local import start_in_thread
 
-        return await LocalEngine.open(config, report)
-    from edgelora.engine.process import ProcessEngine
+        return await start_in_thread(config, report)
+    from edgelora.engine.process import start_process
 
-    return await ProcessEngine.open(config, report)
+    return await start_process(config, report)

@@ -1,0 +1,92 @@
+"""What a client and its engine say to each other. Every message is a frozen, picklable value.
+
+A call carries a number; its answer is a Reply with the same number. Events come unasked.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from edgelora.errors import EdgeloraError
+from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, Event, Progress, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Submit:
+    """Queue a request; its events follow."""
+
+    request: Request
+
+
+@dataclass(frozen=True, slots=True)
+class Cancel:
+    """End a request."""
+
+    request: str
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Make an adapter resident; answered with its AdapterStatus."""
+
+    call: int
+    adapter: AdapterFile
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Give an adapter's memory back; answered once nobody uses it."""
+
+    call: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenize:
+    """Answered with token ids."""
+
+    call: int
+    text: str
+    parse_special: bool
+    add_special: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """End everything; the engine says no more afterwards."""
+
+
+Command = Submit | Cancel | Load | Evict | Tokenize | Close
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The base is open."""
+
+    base: BaseInfo
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFailed:
+    """The base could not be opened; the engine says no more."""
+
+    error: EdgeloraError
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """How far opening the base is."""
+
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a call: a value, or the error that it failed with."""
+
+    call: int
+    value: AdapterStatus | tuple[int, ...] | None = None
+    error: EdgeloraError | None = None
+
+
+Message = Opened | OpenFailed | Loading | Reply | Event

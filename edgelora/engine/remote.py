@@ -1,0 +1,212 @@
+"""The client's half, the same for an engine in a thread and in a process: calls, requests, events."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Protocol
+
+from edgelora.engine.messages import (
+    Cancel,
+    Close,
+    Command,
+    Evict,
+    Load,
+    Loading,
+    Message,
+    Opened,
+    OpenFailed,
+    Reply,
+    Submit,
+    Tokenize,
+)
+from edgelora.errors import EdgeloraError, EngineDiedError
+from edgelora.types import (
+    AdapterEvicted,
+    AdapterFile,
+    AdapterLoaded,
+    AdapterStatus,
+    BaseInfo,
+    EngineDied,
+    EngineEvent,
+    Failed,
+    Finished,
+    ReportProgress,
+    Request,
+    RequestEvent,
+)
+
+
+class Link(Protocol):
+    """The way to the engine."""
+
+    def send(self, command: Command) -> None:
+        """Deliver ``command``; if the engine is gone it is dropped, and the client is told otherwise."""
+
+    async def wait_closed(self) -> None:
+        """Wait until the engine has ended."""
+
+
+class RemoteEngine:
+    """Turns messages into awaited answers and streams. All methods belong to one event loop."""
+
+    def __init__(self, report: ReportProgress) -> None:
+        self._link: Link | None = None
+        self._report = report
+        self._numbers = count(1)
+        self._calls: dict[int, asyncio.Future[object]] = {}
+        self._streams: dict[str, asyncio.Queue[RequestEvent]] = {}
+        self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._opened: asyncio.Future[BaseInfo] = asyncio.get_running_loop().create_future()
+        self._died: EdgeloraError | None = None
+        self._closed = False
+
+    async def open(self, link: Link) -> RemoteEngine:
+        """Wait until the base behind ``link`` is open. Raises what the engine failed with."""
+        self._link = link
+        try:
+            await self._opened
+        except BaseException:
+            await self.close()
+            raise
+        return self
+
+    @property
+    def base(self) -> BaseInfo:
+        """What was opened."""
+        return self._opened.result()
+
+    async def generate(self, request: Request) -> AsyncIterator[RequestEvent]:
+        """Submit ``request`` and yield its events; leaving early cancels it."""
+        if self._gone:
+            yield Failed(request.id, self._gone)
+            return
+        events: asyncio.Queue[RequestEvent] = asyncio.Queue()
+        self._streams[request.id] = events
+        self._send(Submit(request))
+        ended = False
+        try:
+            while not ended:
+                event = await events.get()
+                ended = isinstance(event, Finished | Failed)
+                yield event
+        finally:
+            self._streams.pop(request.id, None)
+            if not ended:
+                self._send(Cancel(request.id))
+
+    async def cancel(self, request: str) -> None:
+        """End a request within one step."""
+        self._send(Cancel(request))
+
+    async def load(self, adapter: AdapterFile) -> AdapterStatus:
+        """Make ``adapter`` resident."""
+        call = next(self._numbers)
+        status = await self._call(call, Load(call, adapter))
+        assert isinstance(status, AdapterStatus)
+        return status
+
+    async def evict(self, sha256: str) -> None:
+        """Give an adapter's memory back, once nobody uses it."""
+        call = next(self._numbers)
+        await self._call(call, Evict(call, sha256))
+
+    async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
+        """The token ids of ``text``."""
+        call = next(self._numbers)
+        tokens = await self._call(call, Tokenize(call, text, parse_special, add_special))
+        assert isinstance(tokens, tuple)
+        return tokens
+
+    async def events(self) -> AsyncIterator[EngineEvent]:
+        """What happens to the engine itself, from now on."""
+        listener: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
+        self._listeners.add(listener)
+        try:
+            while (event := await listener.get()) is not None:
+                yield event
+        finally:
+            self._listeners.discard(listener)
+
+    async def close(self) -> None:
+        """End the engine. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            self._send(Close())
+            self._fail_everything(EngineDiedError("the engine was closed"))
+            for listener in self._listeners:
+                listener.put_nowait(None)
+        if self._link:
+            await self._link.wait_closed()
+
+    # --- what the link calls, in the event loop
+
+    def on_message(self, message: Message) -> None:
+        """A message from the engine."""
+        match message:
+            case Loading(progress):
+                self._report(progress)
+            case Opened(base):
+                if not self._opened.done():
+                    self._opened.set_result(base)
+            case OpenFailed(error):
+                if not self._opened.done():
+                    self._opened.set_exception(error)
+            case Reply():
+                self._resolve(message)
+            case AdapterLoaded() | AdapterEvicted() | EngineDied():
+                self._tell(message)
+            case _:
+                if stream := self._streams.get(message.request):
+                    stream.put_nowait(message)
+
+    def on_lost(self, error: EdgeloraError) -> None:
+        """The engine ended. Unless that was asked for, ``error`` is why everything open fails."""
+        if self._closed or self._died:
+            return
+        self._died = error
+        if not self._opened.done():
+            self._opened.set_exception(error)
+        self._fail_everything(error)
+        self._tell(EngineDied(error))
+
+    # --- how
+
+    @property
+    def _gone(self) -> EdgeloraError | None:
+        return EngineDiedError("the engine was closed") if self._closed else self._died
+
+    def _send(self, command: Command) -> None:
+        if self._link and not self._died:
+            self._link.send(command)
+
+    async def _call(self, call: int, command: Command) -> object:
+        if self._gone:
+            raise self._gone
+        future = self._calls[call] = asyncio.get_running_loop().create_future()
+        self._send(command)
+        try:
+            return await future
+        finally:
+            self._calls.pop(call, None)
+
+    def _resolve(self, reply: Reply) -> None:
+        future = self._calls.get(reply.call)
+        if future is None or future.done():
+            return  # its caller was cancelled
+        if reply.error:
+            future.set_exception(reply.error)
+        else:
+            future.set_result(reply.value)
+
+    def _tell(self, event: EngineEvent) -> None:
+        for listener in self._listeners:
+            listener.put_nowait(event)
+
+    def _fail_everything(self, error: EdgeloraError) -> None:
+        for request, stream in self._streams.items():
+            stream.put_nowait(Failed(request, error))
+        for future in self._calls.values():
+            if not future.done():
+                future.set_exception(error)

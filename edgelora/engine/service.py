@@ -1,0 +1,112 @@
+"""The engine's loop: take commands, compute a step, send what happened. Runs wherever the engine lives."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from edgelora.engine.core import EngineCore
+from edgelora.engine.messages import (
+    Cancel,
+    Close,
+    Command,
+    Evict,
+    Load,
+    Loading,
+    Message,
+    Opened,
+    OpenFailed,
+    Reply,
+    Submit,
+    Tokenize,
+)
+from edgelora.errors import EdgeloraError, EngineError
+from edgelora.types import EngineConfig
+
+
+class Mailbox(Protocol):
+    """Where commands come from and messages go to."""
+
+    def receive(self, *, wait: bool) -> Command | None:
+        """The next command; None if there is none and ``wait`` is False. A lost client counts as Close."""
+
+    def send(self, message: Message) -> None:
+        """Deliver ``message``, or drop it if the client is gone."""
+
+
+def serve(config: EngineConfig, mailbox: Mailbox) -> None:
+    """Open the base and serve ``mailbox`` until Close. Whatever goes wrong in here is said, never raised."""
+    try:
+        core = EngineCore(config, lambda progress: mailbox.send(Loading(progress)))
+    except Exception as error:
+        mailbox.send(OpenFailed(as_error(error)))
+        return
+    try:
+        mailbox.send(Opened(core.base))
+        _Service(core, mailbox).run()
+    finally:
+        core.close()
+
+
+def as_error(error: Exception) -> EdgeloraError:
+    """``error`` as one that a user may see; what nobody foresaw is an EngineError that says where it was raised."""
+    if isinstance(error, EdgeloraError):
+        return error
+    if isinstance(error, MemoryError):
+        return EngineError("the machine ran out of memory", "Close other programs or choose a smaller base or --ctx.")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return EngineError(
+        f"internal error in the engine: {type(error).__name__}: {error} ({frame.name}, line {frame.lineno})",
+        "Please report this.",
+    )
+
+
+class _Service:
+    def __init__(self, core: EngineCore, mailbox: Mailbox) -> None:
+        self._core, self._mailbox = core, mailbox
+        self._waiting_evictions: list[Evict] = []
+
+    def run(self) -> None:
+        while True:
+            for command in self._commands():
+                if isinstance(command, Close):
+                    return
+                self._handle(command)
+            for event in self._core.step():
+                self._mailbox.send(event)
+            self._waiting_evictions = [evict for evict in self._waiting_evictions if not self._evicted(evict)]
+
+    def _commands(self) -> Iterator[Command]:
+        """All that has come in; waits for a command only while there is nothing to compute."""
+        command = self._mailbox.receive(wait=not self._core.busy)
+        while command is not None:
+            yield command
+            command = self._mailbox.receive(wait=False)
+
+    def _handle(self, command: Command) -> None:
+        match command:
+            case Submit(request):
+                self._core.submit(request)
+            case Cancel(request):
+                self._core.cancel(request)
+            case Load(call, adapter):
+                self._answer(call, lambda: self._core.load(adapter))
+            case Evict():
+                self._waiting_evictions.append(command)
+            case Tokenize(call, text, parse_special, add_special):
+                self._answer(
+                    call, lambda: self._core.tokenize(text, parse_special=parse_special, add_special=add_special)
+                )
+
+    def _answer(self, call: int, compute: Callable[[], object]) -> None:
+        try:
+            self._mailbox.send(Reply(call, compute()))  # type: ignore[arg-type]
+        except Exception as error:
+            self._mailbox.send(Reply(call, error=as_error(error)))
+
+    def _evicted(self, evict: Evict) -> bool:
+        done = self._core.evict(evict.sha256)
+        if done:
+            self._mailbox.send(Reply(evict.call))
+        return done
