@@ -71,10 +71,15 @@ def write_base(path: Path, shape: Shape, tensors: dict[str, np.ndarray] | None =
     return path
 
 
-GGUF_NAMES = dict(
-    q_proj="attn_q", k_proj="attn_k", v_proj="attn_v", o_proj="attn_output", gate_proj="ffn_gate", up_proj="ffn_up",
-    down_proj="ffn_down",
-)  # fmt: skip
+GGUF_NAMES = {
+    "q_proj": "attn_q",
+    "k_proj": "attn_k",
+    "v_proj": "attn_v",
+    "o_proj": "attn_output",
+    "gate_proj": "ffn_gate",
+    "up_proj": "ffn_up",
+    "down_proj": "ffn_down",
+}
 
 
 def random_tensors(shape: Shape, seed: int = 0) -> dict[str, np.ndarray]:

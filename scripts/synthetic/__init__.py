@@ -1,0 +1,1 @@
+"""Behind scripts/synthetic_base: bases of real shapes with random weights, and adapters for them."""
