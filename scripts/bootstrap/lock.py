@@ -38,7 +38,7 @@ def _wait(descriptor: int, report: Report) -> None:
         except BlockingIOError:
             if not waiting:
                 holder = os.pread(descriptor, 32, 0).decode(errors="replace")
-                report.say(f"Another set-up is at work here (process {holder}); waiting until it is done.")
+                report.say(f"Another set-up (process {holder}, or the pip it started) is at work here; waiting for it.")
             waiting = True
             time.sleep(0.3)
         except OSError as error:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -66,18 +65,20 @@ def run_logged(
 
 def _follow(process: subprocess.Popen[bytes], source: BinaryIO, report: Report) -> None:
     detail = ""
-    while process.poll() is None:
-        for line in source.readlines():
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(POLL_S)
+            return
+        for line in source:
             detail = describe(line.decode(errors="replace")) or detail
         report.tick(detail)
-        time.sleep(POLL_S)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    # SIGINT first: pip then removes its temporary folders.
-    for signum, grace in ((signal.SIGINT, GRACE_S), (signal.SIGKILL, None)):
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signum)
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(grace)
-            return
+    # SIGINT first: pip then removes its temporary folders. What is left of the group after that is killed.
+    with suppress(OSError, subprocess.TimeoutExpired):
+        os.killpg(process.pid, signal.SIGINT)
+        process.wait(GRACE_S)
+    with suppress(OSError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

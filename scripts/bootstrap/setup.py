@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
         report.say(f"edgelora: {error}")
         return error.code
     except Interrupted as stop:
-        report.say("Interrupted. Start again to go on: what pip has downloaded and built is kept.")
+        report.say("Interrupted. Start again to go on: finished downloads and builds are kept.")
         return 128 + stop.signum
     if name == "edgelora":
         os.execv(environment.command, [str(environment.command), *rest])
