@@ -36,7 +36,7 @@ class ConvertedFolder:
 
     def convert(self, folder: Path, report: ReportProgress) -> Path:
         """The GGUF of ``folder``, made now if need be. Raises ConversionError or AdapterError; leaves no half file."""
-        from edgelora_convert import convert
+        from edgelora_convert.convert import convert
 
         path = self._path(folder)
         if not path.is_file():
@@ -48,11 +48,11 @@ class ConvertedFolder:
         return path
 
     def _path(self, folder: Path) -> Path:
-        from edgelora_convert import __version__
+        from edgelora_convert import CONVERTER_VERSION
 
         try:
             source = self._hashes.of_source(folder)
         except OSError as error:
             raise AdapterError(f"{folder / CONFIG}: cannot be read ({error.strerror})") from None
-        key = hashlib.sha256(f"{source}\0{self._fingerprint}\0{__version__}".encode()).hexdigest()
+        key = hashlib.sha256(f"{source}\0{self._fingerprint}\0{CONVERTER_VERSION}".encode()).hexdigest()
         return locations.converted_dir() / f"{key}.gguf"

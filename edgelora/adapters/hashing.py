@@ -10,8 +10,8 @@ from edgelora.gguf.hashes import file_sha256
 if TYPE_CHECKING:
     from pathlib import Path
 
-_SOURCE_SUFFIXES = frozenset({".json", ".jinja", ".safetensors"})
-"""Files of a PEFT folder that can matter to its conversion; optimizer states and pickles cannot."""
+_SOURCE_SUFFIXES = frozenset({".json", ".jinja", ".md", ".safetensors"})
+"""Files of a PEFT folder that can matter to its conversion: README.md may hold an example prompt; pickles cannot."""
 
 
 class FileHashes:

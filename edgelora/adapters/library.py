@@ -76,6 +76,8 @@ class AdapterLibrary:
         members = parse_selection(text)
         entries = [self._entry(member) for member in members]
         files = [self._inspector.file(entry, report) for entry in entries]
+        if any(entry.sha256 is None for entry in entries):  # converted just now
+            self.refresh()
         selection = Selection.of(Member(file.sha256, member.scale) for file, member in zip(files, members, strict=True))
         return selection, tuple(file for file in files if file.sha256 in selection.adapters)
 
@@ -102,7 +104,7 @@ class AdapterLibrary:
             entry = self._inspector.inspect(path)
             if entry.usable:
                 yield entry
-        for path in sorted(self.folder.glob("*")):
+        for path in sorted(self.folder.glob("[!.]*")):
             if path.suffix.lower() == ".gguf" or is_peft_folder(path):
                 yield self._inspector.inspect(path)
         yield from map(self._inspector.inspect, self._explicit)

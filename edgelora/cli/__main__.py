@@ -1,0 +1,5 @@
+"""``python -m edgelora.cli``."""
+
+from edgelora.cli import main
+
+main()

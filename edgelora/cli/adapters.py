@@ -1,0 +1,60 @@
+"""``edgelora adapters``: where adapters lie, and which there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from edgelora.cli import options
+
+if TYPE_CHECKING:
+    from edgelora.adapters.entry import AdapterEntry
+
+
+@click.group("adapters", no_args_is_help=True)
+def command() -> None:
+    """Show the adapter folder and what lies in it."""
+
+
+@command.command("path")
+def path() -> None:
+    """Print the folder to put GGUF adapters and PEFT folders into.
+
+    EDGELORA_ADAPTERS chooses another one.
+    """
+    from edgelora.config import locations
+
+    click.echo(locations.adapters_dir())
+
+
+@command.command("list")
+@options.base
+@options.as_json
+def list_(base: str | None, as_json: bool) -> None:
+    """List the adapters that can be selected with a base, and why others cannot."""
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.config.resolved import base_path
+    from edgelora.config.settings import load_settings
+
+    entries = AdapterLibrary(base_path(load_settings({"base": base}))).entries
+    if as_json:
+        _print_json(entries)
+    else:
+        for entry in entries:
+            click.echo(_line(entry))
+
+
+def _line(entry: AdapterEntry) -> str:
+    if entry.problem:
+        return f"{entry.name:20} cannot be used: {entry.problem}"
+    size = f"{entry.n_bytes / 1e6:.1f} MB"
+    return f"{entry.name:20} rank {entry.rank:<4} {size:>10}  {', '.join(entry.targets)}"
+
+
+def _print_json(entries: tuple[AdapterEntry, ...]) -> None:
+    import json
+
+    fields = ("name", "sha256", "rank", "n_bytes", "targets", "problem")
+    listed = [{field: getattr(entry, field) for field in fields} | {"path": str(entry.path)} for entry in entries]
+    click.echo(json.dumps({"adapters": listed}, indent=2))

@@ -1,0 +1,136 @@
+"""One answer from an engine: prompt in, text out, and what made it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
+from edgelora.cli.inputs import system_text
+from edgelora.config.resolved import engine_config, sampling_params
+from edgelora.engine.client import open_engine
+from edgelora.types import Failed, Finished, Prefilling, Progress, Token
+
+if TYPE_CHECKING:
+    from edgelora.chat.resolved import ResolvedSelection
+    from edgelora.chat.session import SessionEvent
+    from edgelora.cli.progress import ProgressBar
+    from edgelora.config.settings import Settings
+    from edgelora.engine.client import EngineClient
+    from edgelora.types import BaseInfo
+
+
+class Answer:
+    """Collects an answer while it is made, and writes it to stdout as it comes if it ``streams``."""
+
+    def __init__(self, *, streams: bool, progress: ProgressBar) -> None:
+        self.progress = progress
+        self.selection = BASE_NAME
+        self.base: BaseInfo | None = None
+        self._streams = streams
+        self._parts: list[str] = []
+        self._finished: Finished | None = None
+
+    def take(self, event: SessionEvent) -> None:
+        """Deal with one event. Raises the error of a Failed."""
+        from edgelora.chat.session import LeftOut, Notice
+
+        match event:
+            case Token(text=text):
+                self._write(text)
+            case Prefilling(done=done, total=total):
+                self.progress(Progress("reading the prompt", done, total, "tokens"))
+            case Finished():
+                self._end_line()
+                self._finished = event
+            case Failed(error=error):
+                self._end_line()
+                raise error
+            case Notice(text=text):
+                self.say(text)
+            case LeftOut(total=turns):
+                self.say(f"{turns} turns were left out: the context is full.")
+
+    def say(self, text: str) -> None:
+        """Words for people."""
+        self.progress.clear()
+        click.echo(f"edgelora: {text}", err=True)
+
+    def document(self) -> dict[str, Any]:
+        """The answer as `--json` prints it. Only after the end."""
+        assert self._finished is not None
+        assert self.base is not None
+        made = self._finished
+        members = [{"name": used.name, "sha256": used.sha256, "scale": used.scale} for used in made.adapters]
+        return {
+            "text": "".join(self._parts),
+            "selection": {"text": self.selection, "members": members},
+            "finish_reason": made.reason,
+            "prompt_tokens": made.prompt_tokens,
+            "reused_tokens": made.reused_tokens,
+            "completion_tokens": made.completion_tokens,
+            "ttft_ms": round(made.ttft_ms, 3),
+            "tok_per_s": round(made.tok_per_s, 3),
+            "base": {"name": self.base.name, "path": str(self.base.path), "fingerprint": self.base.fingerprint},
+            "mode": self.base.mode,
+        }
+
+    def _write(self, text: str) -> None:
+        self._parts.append(text)
+        if self._streams:
+            self.progress.clear()
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def _end_line(self) -> None:
+        self.progress.clear()
+        if self._streams and not "".join(self._parts[-1:]).endswith("\n"):
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+
+
+async def generate(prompt: str, settings: Settings, max_tokens: int | None, answer: Answer) -> None:
+    """Answer ``prompt`` under the settings' base and adapters. Raises EdgeloraError."""
+    config = engine_config(settings)
+    system = system_text(settings.system)
+    members = parse_selection(settings.adapter or BASE_NAME)
+    answer.selection = format_selection(members)
+    opening = asyncio.create_task(open_engine(config, report=answer.progress))
+    try:
+        resolved = await asyncio.to_thread(_resolve, settings, answer)
+        engine = await opening
+    except BaseException:
+        await _close_when_open(opening)
+        raise
+    try:
+        from edgelora.chat.session import ChatSession
+
+        answer.base = engine.base
+        sampling = sampling_params(settings, engine.base.sampling_hints, max_tokens=max_tokens)
+        session = ChatSession(engine, sampling=sampling, template=settings.template, system=system)
+        async for event in session.ask(prompt, resolved):
+            answer.take(event)
+    finally:
+        await engine.close()
+
+
+def _resolve(settings: Settings, answer: Answer) -> ResolvedSelection:
+    """The adapters to load; their imports and hashing run while the engine opens."""
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.chat.resolved import ResolvedSelection, resolve
+    from edgelora.config.resolved import base_path
+
+    if answer.selection == BASE_NAME:
+        return ResolvedSelection()
+    return resolve(AdapterLibrary(base_path(settings)), answer.selection, answer.progress)
+
+
+async def _close_when_open(opening: asyncio.Task[EngineClient]) -> None:
+    """Leave no engine behind, whether it is open, opening or could not be opened."""
+    opening.cancel()
+    outcome = (await asyncio.gather(opening, return_exceptions=True))[0]
+    if not isinstance(outcome, BaseException):
+        await outcome.close()

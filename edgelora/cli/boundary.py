@@ -1,0 +1,56 @@
+"""Where errors end: one clear message on stderr, an exit code, and never a traceback."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import traceback
+from os import getpid
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgelora.errors import EdgeloraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+INTERRUPTED = 130
+
+
+def guarded(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run ``command`` and give its exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        code = command.main(list(arguments), prog_name="edgelora", standalone_mode=False)
+    except click.Abort:  # click makes it of KeyboardInterrupt
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except EdgeloraError as error:
+        click.echo(f"edgelora: {error}", err=True)
+        return error.exit_code
+    except Exception as error:
+        click.echo(f"edgelora: internal error: {_one_line(error)} (details in {_write_log()})", err=True)
+        return 1
+    return code if isinstance(code, int) else 0
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
+def _write_log() -> Path:
+    """Write the traceback at hand to a new file, in the log folder if it can be written to."""
+    from edgelora.config import locations
+
+    name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{getpid()}.log"
+    try:
+        folder = locations.log_dir()
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(traceback.format_exc(), encoding="utf-8")
+    except OSError:
+        folder = Path(tempfile.gettempdir())
+        (folder / name).write_text(traceback.format_exc(), encoding="utf-8")
+    return folder / name

@@ -1,0 +1,70 @@
+"""``edgelora chat``: the conversation in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from typing import TYPE_CHECKING
+
+import click
+
+from edgelora.cli import options
+from edgelora.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgelora.config.settings import Settings
+    from edgelora.engine.client import EngineClient
+    from edgelora.tui.setup import ChatSetup
+    from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
+
+
+@click.command("chat", short_help="Chat in this terminal, with an adapter picker.")
+@options.generation_options
+def command(**given: object) -> None:
+    """Chat in this terminal, and pick other adapters in the middle of a conversation.
+
+    Without options it opens the embedded demo, a tiny model. With a base and an adapter of your own:
+
+        edgelora chat --base ANY.gguf --adapter PATH
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UsageError("the chat needs a terminal", "For scripts and pipes there is: edgelora run PROMPT")
+    from edgelora.config.settings import load_settings
+    from edgelora.tui.app import ChatApp
+
+    app = ChatApp(_setup(load_settings(given)))
+    app.run()
+    sys.exit(app.return_code or 0)
+
+
+def _setup(settings: Settings) -> ChatSetup:
+    """Everything checked that needs no opening: a wrong option is said before the screen is taken."""
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
+    from edgelora.cli.inputs import system_text
+    from edgelora.config.resolved import engine_config
+    from edgelora.tui.setup import ChatSetup
+
+    config = engine_config(settings)
+    return ChatSetup(
+        base=config.base,
+        open_engine=partial(_open_engine, config),
+        open_library=partial(AdapterLibrary, config.base),
+        sampling=partial(_sampling, settings),
+        selection=format_selection(parse_selection(settings.adapter or BASE_NAME)),
+        template=settings.template,
+        system=system_text(settings.system),
+        is_demo=settings.base is None,
+    )
+
+
+async def _open_engine(config: EngineConfig, report: ReportProgress) -> EngineClient:
+    from edgelora.engine.client import open_engine
+
+    return await open_engine(config, report=report)
+
+
+def _sampling(settings: Settings, base: BaseInfo) -> SamplingParams:
+    from edgelora.config.resolved import sampling_params
+
+    return sampling_params(settings, base.sampling_hints)

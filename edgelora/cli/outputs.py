@@ -1,0 +1,26 @@
+"""Files that a command writes beside what it prints."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from edgelora.errors import UsageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write ``text`` to ``path`` in one step: to a temporary name beside it, synced, renamed. Raises UsageError."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written ({error.strerror})") from None
+    finally:
+        temporary.unlink(missing_ok=True)
