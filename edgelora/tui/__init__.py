@@ -1,0 +1,1 @@
+"""The chat in the terminal. The only room that imports Textual."""

@@ -1,0 +1,214 @@
+"""The chat's app: lays out the widgets, and passes between them and the conductor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Footer
+
+from edgelora.adapters.selection import MemberText
+from edgelora.tui.conductor import Conductor
+from edgelora.tui.picks import pick_label
+from edgelora.tui.state import ChatState
+from edgelora.tui.theme import EDGELORA_THEME
+from edgelora.tui.widgets.composer import Composer
+from edgelora.tui.widgets.picker import AdapterPicker
+from edgelora.tui.widgets.progress_line import ProgressLine
+from edgelora.tui.widgets.title_bar import TitleBar
+from edgelora.tui.widgets.transcript import Transcript
+from edgelora.tui.widgets.welcome import Example, Welcome
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgelora.tui.setup import ChatSetup
+    from edgelora.tui.stage import Severity
+    from edgelora.tui.widgets.answer import Answer
+
+
+class ChatApp(App[None], inherit_bindings=False):
+    """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
+
+    TITLE = "edgelora"
+    CSS_PATH = "styles.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True),
+        Binding("escape", "stop", "Stop"),
+        Binding("ctrl+n", "new_conversation", "New", priority=True),
+        Binding("ctrl+r", "restart", "Try again", priority=True),
+        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+c", "help_quit", show=False),
+    ]
+
+    def __init__(self, setup: ChatSetup) -> None:
+        super().__init__()
+        self.state = ChatState()
+        self._setup = setup
+        self._conductor = Conductor(setup, self.state, self)
+
+    def compose(self) -> ComposeResult:
+        """Conversation at the left, picker at the right or over it."""
+        yield TitleBar(id="title")
+        with Horizontal(id="columns"):
+            with Vertical(id="conversation"):
+                yield Transcript(id="transcript")
+                yield ProgressLine(id="progress")
+                yield Composer(id="composer")
+            yield AdapterPicker(self.state, id="picker")
+        yield Footer()
+
+    async def on_mount(self) -> None:
+        """Paint first, open behind it."""
+        self.register_theme(EDGELORA_THEME)
+        self.theme = EDGELORA_THEME.name
+        await self._transcript.mount(Welcome(self.state, is_demo=self._setup.is_demo))
+        self.query_one(Composer).focus()
+        self.refresh_state()
+        self.run_worker(self._conductor.open())
+
+    async def on_unmount(self) -> None:
+        """Leave no engine behind, whatever is going on."""
+        await self._conductor.close()
+
+    # --- from the widgets
+
+    async def on_composer_submitted(self, message: Composer.Submitted) -> None:
+        """Ask, if something can be asked now; else the text stays where it is."""
+        if not self._conductor.takes_prompts:
+            self.notify(_WHY_NOT[self.state.phase], timeout=3)
+            return
+        self.query_one(Composer).clear()
+        await self.query(Welcome).remove()
+        self.refresh_state()
+        self.run_worker(self._conductor.ask(message.text))
+
+    def on_composer_example_asked(self, message: Composer.ExampleAsked) -> None:
+        """A number was pressed on the first screen."""
+        for welcome in self.query(Welcome):
+            welcome.choose(message.number)
+
+    def on_composer_scroll_asked(self, message: Composer.ScrollAsked) -> None:
+        """Page through the transcript while writing."""
+        if message.pages < 0:
+            self._transcript.scroll_page_up()
+        else:
+            self._transcript.scroll_page_down()
+
+    def on_example_chosen(self, message: Example.Chosen) -> None:
+        """Pick its adapter and put its prompt where Enter sends it."""
+        self.give_back(message.prompt)
+        self.run_worker(self._conductor.switch((MemberText(message.adapter),)))
+
+    def on_adapter_picker_picked(self, message: AdapterPicker.Picked) -> None:
+        """Swap."""
+        self._close_picker()
+        self.run_worker(self._conductor.switch(message.pick))
+
+    def on_adapter_picker_left(self) -> None:
+        """Back to writing."""
+        self._close_picker()
+
+    # --- keys
+
+    def action_adapters(self) -> None:
+        """Go to the picker, or back from it."""
+        picker = self.query_one(AdapterPicker)
+        if picker.has_focus_within:
+            picker.action_leave()
+            return
+        picker.add_class("-open")
+        picker.query_one("#filter").focus()
+        self.run_worker(self._conductor.look_for_adapters())
+
+    def action_stop(self) -> None:
+        """Stop the answer, or go back to the former adapter."""
+        self.run_worker(self._conductor.stop())
+
+    async def action_new_conversation(self) -> None:
+        """Leave this conversation and begin another."""
+        await self._conductor.start_over()
+        await self._transcript.clear()
+        await self._transcript.mount(Welcome(self.state, is_demo=self._setup.is_demo))
+        self.refresh_state()
+        self.query_one(Composer).focus()
+
+    def action_restart(self) -> None:
+        """Open the engine again."""
+        self.run_worker(self._conductor.open())
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys that mean nothing now are not offered."""
+        if action == "stop":
+            return self.state.phase in ("answering", "rereading")
+        return self.state.phase == "down" if action == "restart" else True
+
+    # --- Stage
+
+    def refresh_state(self) -> None:
+        """Show the state anew."""
+        if not self.is_running:
+            return
+        self.query_one(TitleBar).show_base(self._setup.base.name, self.state.base, is_demo=self._setup.is_demo)
+        self.query_one(AdapterPicker).refresh_rows()
+        self._show_composer()
+        self.refresh_bindings()
+        for welcome in self.query(Welcome):
+            self.call_later(welcome.show)
+
+    def show_progress(self, label: str, done: int, total: int) -> None:
+        """Something takes time."""
+        self.query_one(ProgressLine).show_progress(label, done, total)
+
+    def hide_progress(self) -> None:
+        """It is over."""
+        self.query_one(ProgressLine).hide()
+
+    async def say(self, severity: Severity, text: str) -> None:
+        """A remark in the transcript."""
+        await self._transcript.add_remark(severity, text)
+
+    async def show_prompt(self, prompt: str) -> None:
+        """What the person asked."""
+        await self._transcript.add_prompt(prompt)
+
+    async def begin_answer(self) -> Answer:
+        """An answer under the active pick."""
+        pick = self.state.active
+        return await self._transcript.add_answer(pick_label(pick), self.state.tint([member.ref for member in pick]))
+
+    def give_back(self, prompt: str) -> None:
+        """Put a prompt into the composer, unless something else was written there."""
+        composer = self.query_one(Composer)
+        if not composer.text:
+            composer.replace_text(prompt)
+        composer.focus()
+
+    @property
+    def _transcript(self) -> Transcript:
+        return self.query_one(Transcript)
+
+    def _show_composer(self) -> None:
+        composer = self.query_one(Composer)
+        state = self.state
+        later = state.phase == "answering" and state.active != state.settled
+        composer.border_title = f"next: {pick_label(state.active)}" if later else pick_label(state.active)
+        used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
+        composer.border_subtitle = used
+        welcomes = self.query(Welcome)
+        composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else 0
+
+    def _close_picker(self) -> None:
+        self.query_one(AdapterPicker).remove_class("-open")
+        self.query_one(Composer).focus()
+
+
+_WHY_NOT = {
+    "opening": "The base is still opening; press Enter again in a moment.",
+    "answering": "An answer is being written; Escape stops it.",
+    "down": "There is no engine; Ctrl+R tries to open it again.",
+}

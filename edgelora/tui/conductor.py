@@ -1,0 +1,288 @@
+"""What happens when: opening, asking, switching adapters, stopping, going on after errors. Knows no Textual."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Literal
+
+from edgelora.adapters.selection import format_selection
+from edgelora.chat.resolved import ResolvedSelection, resolve
+from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
+from edgelora.errors import AdapterError, ConversionError, EdgeloraError, EngineDiedError, GGUFError
+from edgelora.tui.opening import first_pick, open_engine_beside
+from edgelora.tui.picks import Pick, pick_label
+from edgelora.types import AdapterEvicted, AdapterLoaded, EngineDied, Failed, Finished, Prefilling, Progress, Token
+
+if TYPE_CHECKING:
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.engine.client import EngineClient
+    from edgelora.tui.setup import ChatSetup
+    from edgelora.tui.stage import AnswerView, Stage
+    from edgelora.tui.state import ChatState, Phase
+    from edgelora.types import AdapterStatus
+
+
+Outcome = Literal["done", "stopped", "superseded"] | EdgeloraError
+"""How a request ended. Superseded: something newer took the place of a re-reading."""
+
+
+class Conductor:
+    """Drives one session. Methods may be called at any time, each in a task of its own."""
+
+    def __init__(self, setup: ChatSetup, state: ChatState, stage: Stage) -> None:
+        self._setup = setup
+        self._state = state
+        self._stage = stage
+        self._library: AdapterLibrary | None = None
+        self._session: ChatSession | None = None
+        self._watching: asyncio.Task[None] | None = None
+        self._busy = asyncio.Lock()
+        self._stopped = False  # a person asked to stop what is running
+        self._superseded = False  # something newer takes the place of the re-reading that is running
+
+    async def open(self) -> None:
+        """Open library and engine, also again after the engine died; the conversation is kept."""
+        self._loop = asyncio.get_running_loop()
+        self._enter("opening")
+        try:
+            engine = await open_engine_beside(self._open_library(), self._setup.open_engine(self._report))
+        except EdgeloraError as error:
+            await self._go_down(error)
+            return
+        first = self._session is None
+        session = self._use(engine)
+        self._stage.hide_progress()
+        if first and self._library and not self._state.active:
+            self._state.active = await first_pick(self._library, self._setup.selection, self._stage)
+            self._state.entries = self._library.entries
+        async with self._busy:
+            await self._read_again(session)
+
+    async def ask(self, prompt: str) -> None:
+        """Answer ``prompt`` under the active pick. A re-reading that is running is given up for it."""
+        if not self.takes_prompts:
+            self._stage.give_back(prompt)
+            return
+        assert self._session is not None
+        await self._supersede()
+        async with self._busy:
+            await self._answer(self._session, prompt)
+            if self._state.active != self._state.settled and self._state.phase == "ready":
+                await self._read_again(self._session)
+
+    async def switch(self, pick: Pick) -> None:
+        """Answer with ``pick`` from the next message on. The conversation is read under it at once, or when the
+        running answer ends."""
+        for entry in map(self._state.entry, (member.ref for member in pick)):
+            problem = self._state.problem(entry) if entry else None
+            if entry and problem:
+                await self._stage.say("error", f"{entry.name} cannot be used: {problem}")
+                return
+        self._state.active = pick
+        self._stage.refresh_state()
+        await self._supersede()
+        if self._session and self.takes_prompts:
+            async with self._busy:
+                if self._state.active == pick and self._state.phase == "ready":
+                    await self._read_again(self._session)
+
+    async def stop(self) -> None:
+        """Stop the running answer, or the re-reading, which goes back to the former pick."""
+        if self._session and self._state.phase in ("answering", "rereading"):
+            self._stopped = True
+            await self._session.stop()
+
+    async def start_over(self) -> None:
+        """Begin a new conversation."""
+        await self.stop()
+        async with self._busy:
+            if self._session:
+                self._session.start_over()
+            self._state.context_used = 0
+            self._stage.refresh_state()
+
+    async def close(self) -> None:
+        """End the engine."""
+        if self._watching:
+            self._watching.cancel()
+        if self._session:
+            await self._session.engine.close()
+
+    async def look_for_adapters(self) -> None:
+        """Read the adapter folder again."""
+        if self._library:
+            self._state.entries = await asyncio.to_thread(self._library.refresh)
+            self._stage.refresh_state()
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether a prompt would be answered now."""
+        return self._state.phase in ("ready", "rereading")
+
+    # --- opening
+
+    async def _open_library(self) -> None:
+        if self._library is None:
+            self._library = await asyncio.to_thread(self._setup.open_library)
+            self._state.folder = self._library.folder
+        await self.look_for_adapters()
+
+    def _use(self, engine: EngineClient) -> ChatSession:
+        self._state.base = engine.base
+        self._state.loaded.clear()
+        self._watching = asyncio.create_task(self._watch(engine))
+        if self._session:
+            self._session.use(engine)
+            return self._session
+        setup, sampling = self._setup, self._setup.sampling(engine.base)
+        self._session = ChatSession(engine, sampling=sampling, template=setup.template, system=setup.system)
+        return self._session
+
+    async def _watch(self, engine: EngineClient) -> None:
+        async for event in engine.events():
+            match event:
+                case AdapterLoaded(status):
+                    self._state.loaded[status.sha256] = status
+                    await self._judge(status)
+                case AdapterEvicted(sha256):
+                    self._state.loaded.pop(sha256, None)
+                case EngineDied(error):
+                    await self._go_down(error)
+            self._stage.refresh_state()
+
+    async def _judge(self, status: AdapterStatus) -> None:
+        """Say so where the proof of activation found an adapter that does nothing, or not all it should."""
+        if status.effect == 0:
+            await self._stage.say("warning", f"{status.name} changes nothing on this base: its answers are the base's.")
+        elif status.ignored:
+            ignored = ", ".join(status.ignored[:3]) + (" …" if len(status.ignored) > 3 else "")
+            await self._stage.say("warning", f"{status.name}: this architecture does not use {ignored}.")
+
+    # --- asking and re-reading
+
+    async def _answer(self, session: ChatSession, prompt: str) -> None:
+        self._begin("answering")
+        pick, turns = self._state.active, len(session.conversation.turns)
+        await self._stage.show_prompt(prompt)
+        view = await self._stage.begin_answer()
+        outcome = await self._run(session, pick, prompt, view)
+        self._end()
+        if len(session.conversation.turns) == turns:
+            self._stage.give_back(prompt)
+        if isinstance(outcome, EdgeloraError):
+            await view.abandon()
+            await self._explain(pick, outcome)
+        else:
+            self._state.settled = pick
+        self._stage.refresh_state()
+
+    async def _read_again(self, session: ChatSession) -> None:
+        """Compute the conversation under the active pick; where that is stopped or fails, go back to the former."""
+        self._begin("rereading")
+        pick = self._state.active
+        outcome = await self._run(session, pick, None, None)
+        self._end()
+        if isinstance(outcome, EdgeloraError):
+            await self._explain(pick, outcome)
+        if outcome == "done":
+            self._state.settled = pick
+        elif outcome != "superseded" and self._state.phase != "down":
+            self._state.active = self._state.settled if self._state.settled != pick else ()
+        self._stage.refresh_state()
+
+    async def _supersede(self) -> None:
+        if self._session and self._state.phase == "rereading":
+            self._superseded = True
+            await self._session.stop()
+
+    # --- what both share
+
+    async def _run(self, session: ChatSession, pick: Pick, prompt: str | None, view: AnswerView | None) -> Outcome:
+        """Run one request to its end: an answer, or a re-reading where there is no prompt."""
+        try:
+            resolved = await self._resolve(pick)
+            if not (self._stopped or self._superseded):
+                events = session.reread(resolved) if prompt is None else session.ask(prompt, resolved)
+                async with aclosing(events):
+                    async for event in events:
+                        if isinstance(event, Failed):
+                            return event.error
+                        await self._take(event, pick, view)
+        except EdgeloraError as error:
+            return error
+        return "superseded" if self._superseded else "stopped" if self._stopped else "done"
+
+    async def _take(self, event: SessionEvent, pick: Pick, view: AnswerView | None) -> None:
+        match event:
+            case Loading(name):
+                self._stage.show_progress(f"Loading {name}", 0, 0)
+            case Prefilling(_, done, total):
+                self._stage.show_progress(self._reading_label(pick, view), done, total)
+            case Token(_, text) if view:
+                self._stage.hide_progress()
+                await view.write(text)
+            case Finished():
+                self._state.context_used = event.prompt_tokens + event.completion_tokens
+                if view:
+                    await view.finish(event)
+            case Notice(text):
+                await self._stage.say("information", text)
+            case LeftOut(turns, total):
+                await self._stage.say("information", _left_out(turns, total))
+
+    def _reading_label(self, pick: Pick, view: AnswerView | None) -> str:
+        if view:
+            return "Reading"
+        former = pick_label(self._state.settled)
+        return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
+
+    async def _resolve(self, pick: Pick) -> ResolvedSelection:
+        if not pick or self._library is None:
+            return ResolvedSelection()
+        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
+        self._state.entries = self._library.refresh()  # a converted folder has a content hash now
+        return resolved
+
+    async def _explain(self, pick: Pick, error: EdgeloraError) -> None:
+        """Say what went wrong. An adapter that cannot be used is marked, so that the picker says why."""
+        if isinstance(error, EngineDiedError):
+            await self._go_down(error)
+            return
+        entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
+        if entry and isinstance(error, AdapterError | GGUFError | ConversionError):
+            self._state.problems[entry.sha256 or entry.name] = error.message
+        await self._stage.say("error", str(error))
+
+    async def _go_down(self, error: EdgeloraError) -> None:
+        if self._state.phase == "down":
+            return
+        self._enter("down")
+        self._state.loaded.clear()
+        self._stage.hide_progress()
+        kept = "the conversation is kept" if self._session else "nothing is lost"
+        await self._stage.say("error", f"{error}\nCtrl+R tries again; {kept}. Ctrl+Q quits.")
+
+    def _begin(self, phase: Phase) -> None:
+        self._stopped = self._superseded = False
+        self._enter(phase)
+
+    def _end(self) -> None:
+        self._stage.hide_progress()
+        if self._state.phase != "down":
+            self._enter("ready")
+
+    def _enter(self, phase: Phase) -> None:
+        self._state.phase = phase
+        self._stage.refresh_state()
+
+    def _report(self, progress: Progress) -> None:
+        """Progress of opening or converting, from whatever thread."""
+        label = progress.stage[:1].upper() + progress.stage[1:]
+        self._loop.call_soon_threadsafe(self._stage.show_progress, label, progress.done, progress.total)
+
+
+def _left_out(turns: int, total: int) -> str:
+    more = "turn is" if turns == 1 else f"{turns} turns are"
+    of = "" if total == turns else f" ({total} in all)"
+    return f"The context is full: the oldest {more} left out from here on{of}."

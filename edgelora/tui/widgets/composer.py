@@ -1,0 +1,81 @@
+"""Where a message is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.message import Message
+from textual.widgets import TextArea
+
+if TYPE_CHECKING:
+    from textual import events
+
+
+class Composer(TextArea):
+    """A text area in which Enter sends. While it is empty, digits below ``examples`` choose an example."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("shift+enter,ctrl+j", "newline", "New line", show=False),
+        Binding("pageup", "scroll_transcript(-1)", "Scroll up", show=False),
+        Binding("pagedown", "scroll_transcript(1)", "Scroll down", show=False),
+    ]
+
+    @dataclass
+    class Submitted(Message):
+        """Enter was pressed on some text."""
+
+        text: str
+
+    @dataclass
+    class ExampleAsked(Message):
+        """The number of an example was pressed, from 1."""
+
+        number: int
+
+    @dataclass
+    class ScrollAsked(Message):
+        """The transcript should move by this many pages."""
+
+        pages: int
+
+    def __init__(self, *, id: str) -> None:
+        super().__init__(
+            id=id, soft_wrap=True, show_line_numbers=False, highlight_cursor_line=False, tab_behavior="focus"
+        )
+        self.placeholder = "Ask something. Enter sends, Ctrl+J begins a new line."
+        self.examples = 0
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            if self.text.strip():
+                self.post_message(self.Submitted(self.text.strip()))
+        elif not self.text and event.key.isdecimal() and 0 < int(event.key) <= self.examples:
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.ExampleAsked(int(event.key)))
+        else:
+            await super()._on_key(event)
+
+    def replace_text(self, text: str) -> None:
+        """Put ``text`` here, the cursor at its end."""
+        self.load_text(text)
+        self.move_cursor(self.document.end)
+
+    def action_newline(self) -> None:
+        """Begin a new line."""
+        self.insert("\n")
+
+    def action_scroll_transcript(self, pages: int) -> None:
+        """Move the transcript, which never has the focus."""
+        self.post_message(self.ScrollAsked(pages))
+
+    def action_copy(self) -> None:
+        """Copy what is selected; without a selection Ctrl+C says how to quit."""
+        if self.selected_text:
+            super().action_copy()
+        else:
+            self.app.action_help_quit()

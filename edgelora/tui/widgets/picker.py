@@ -1,0 +1,170 @@
+"""The adapter picker: type to filter, arrows to choose and to scale, Space to mix, Enter to use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from edgelora.adapters.selection import BASE_NAME
+from edgelora.tui.picks import Draft, Pick, pick_label
+from edgelora.tui.widgets.adapter_rows import BASE_DETAIL, adapter_detail, adapter_row, base_row
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgelora.tui.state import ChatState
+
+
+class AdapterPicker(Vertical):
+    """Shows the library; what its keys change is a draft until Enter. The filter has the focus, rows never do."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "apply", "Use", priority=True),
+        Binding("space", "mix", "Mix", priority=True),
+        Binding("right,plus", "rescale(1)", "Scale up", show=False, priority=True),
+        Binding("left", "rescale(-1)", "Scale down", show=False, priority=True),
+        Binding("minus", "lower", show=False, priority=True),
+        Binding("up", "move(-1)", show=False, priority=True),
+        Binding("down", "move(1)", show=False, priority=True),
+        Binding("escape", "leave", "Back", priority=True),
+    ]
+
+    @dataclass
+    class Picked(Message):
+        """Enter or a click chose these adapters."""
+
+        pick: Pick
+
+    class Left(Message):
+        """The person is done here without a change."""
+
+    def __init__(self, state: ChatState, *, id: str) -> None:
+        super().__init__(id=id)
+        self._state = state
+        self._draft = Draft()
+
+    def compose(self) -> ComposeResult:
+        """Filter, rows, details, and what Enter will do."""
+        yield Input(placeholder="Filter", id="filter", compact=True)
+        rows = OptionList(id="rows", compact=True)
+        rows.can_focus = False
+        yield rows
+        yield Static(id="detail", markup=False)
+        yield Static(id="preview", markup=False)
+
+    def on_mount(self) -> None:
+        """Name the panel."""
+        self.border_title = "Adapters"
+        self.begin()
+
+    def begin(self) -> None:
+        """Forget what was not applied, and show everything."""
+        self._draft.begin(self._state.active)
+        names = [member.ref for member in self._state.active]
+        with self.prevent(Input.Changed):
+            self._filter.value = ""
+        self._show(names[0] if names else BASE_NAME)
+
+    def refresh_rows(self) -> None:
+        """Show the state anew. What is being mixed stays, unless something else was picked meanwhile."""
+        if self._draft.active != self._state.active:
+            self._draft.begin(self._state.active)
+        self._show(self.highlighted)
+
+    @property
+    def highlighted(self) -> str:
+        """The name of the highlighted row; the base where nothing is."""
+        option = self._rows.highlighted_option
+        return (option.id or BASE_NAME) if option else BASE_NAME
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Minus belongs to the filter once something was typed, since it occurs in names."""
+        return action != "lower" or not self._filter.value
+
+    def action_apply(self) -> None:
+        """Use the mixture, or the highlighted adapter alone."""
+        pick = self._draft.result(self.highlighted)
+        self.begin()
+        self.post_message(self.Picked(pick))
+
+    def action_mix(self) -> None:
+        """Put the highlighted adapter into the mixture, or take it out."""
+        entry = self._state.entry(self.highlighted)
+        if entry is None or self._state.problem(entry) is None:
+            self._draft.toggle(self.highlighted)
+            self._show(self.highlighted)
+
+    def action_rescale(self, steps: int) -> None:
+        """Move the scale of the highlighted adapter."""
+        self._draft.rescale(self.highlighted, steps)
+        self._show(self.highlighted)
+
+    def action_lower(self) -> None:
+        """Minus scales down."""
+        self.action_rescale(-1)
+
+    def action_move(self, by: int) -> None:
+        """Highlight the next or the former row."""
+        if by > 0:
+            self._rows.action_cursor_down()
+        else:
+            self._rows.action_cursor_up()
+
+    def action_leave(self) -> None:
+        """Back to the composer; an unfinished mixture is dropped."""
+        self.begin()
+        self.post_message(self.Left())
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Narrow the rows."""
+        event.stop()
+        self._show(self.highlighted)
+
+    def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
+        """Describe the row."""
+        event.stop()
+        self._describe()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        """A click is Enter."""
+        event.stop()
+        self.action_apply()
+
+    @property
+    def _filter(self) -> Input:
+        return self.query_one("#filter", Input)
+
+    @property
+    def _rows(self) -> OptionList:
+        return self.query_one("#rows", OptionList)
+
+    def _show(self, highlight: str) -> None:
+        wanted = self._filter.value.strip().lower()
+        options = [Option(base_row(self._draft), BASE_NAME)] if wanted in BASE_NAME else []
+        options += [
+            Option(adapter_row(entry, self._state, self._draft), entry.name)
+            for entry in self._state.entries
+            if wanted in entry.name
+        ]
+        rows = self._rows
+        rows.clear_options()
+        rows.add_options(options)
+        identities = [option.id for option in options]
+        rows.highlighted = identities.index(highlight) if highlight in identities else (0 if options else None)
+        self._describe()
+
+    def _describe(self) -> None:
+        highlighted = self.highlighted
+        entry = self._state.entry(highlighted)
+        detail = adapter_detail(entry, self._state, self._draft) if entry else Content(BASE_DETAIL)
+        self.query_one("#detail", Static).update(detail)
+        label = pick_label(self._draft.result(highlighted))
+        keys = Content.assemble(("Space", "bold"), " mix  ", ("←→", "bold"), " scale")
+        self.query_one("#preview", Static).update(Content.assemble(("Enter", "bold"), f" {label}\n", keys))

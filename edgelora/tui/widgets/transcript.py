@@ -1,0 +1,44 @@
+"""The conversation, from top to bottom."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import VerticalScroll
+
+from edgelora.tui.widgets.answer import Answer
+from edgelora.tui.widgets.prompt import Prompt
+from edgelora.tui.widgets.remark import Remark
+
+if TYPE_CHECKING:
+    from textual.widget import Widget
+
+    from edgelora.tui.stage import Severity
+
+
+class Transcript(VerticalScroll, can_focus=False):
+    """Prompts, answers and remarks. Stays at the end while text comes, unless somebody scrolled up."""
+
+    async def add_prompt(self, text: str) -> None:
+        """What a person asked; from here on the end is followed again."""
+        await self.mount(Prompt(text))
+        self.anchor()
+
+    async def add_answer(self, label: str, tint: int | None) -> Answer:
+        """An answer that begins under ``label``."""
+        answer = Answer(label, tint)
+        await self.mount(answer)
+        return answer
+
+    async def add_remark(self, severity: Severity, text: str) -> None:
+        """A remark; before an answer that has no text yet, since it is about what led to it."""
+        await self.mount(Remark(severity, text), before=self._waiting_answer())
+
+    async def clear(self) -> None:
+        """Take everything away."""
+        self.anchor(False)
+        await self.remove_children()
+
+    def _waiting_answer(self) -> Widget | None:
+        last = self.children[-1] if self.children else None
+        return last if isinstance(last, Answer) and not last.text else None

@@ -1,0 +1,108 @@
+"""The first screen: what is loaded, what to try, and how to bring one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from edgelora.tui.theme import QUIET
+from edgelora.tui.widgets.title_bar import base_facts
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from edgelora.adapters.entry import AdapterEntry
+    from edgelora.tui.state import ChatState
+
+OWN_COMMAND = "scripts/edgelora chat --base ANY.gguf --adapter PATH"
+DEMO = "A tiny demo model: it knows a few topics and little else. The swap is the point."
+MAX_EXAMPLES = 9
+
+
+class Example(Static):
+    """One prompt to try under one adapter; a click chooses it."""
+
+    @dataclass
+    class Chosen(Message):
+        """This example should be asked."""
+
+        adapter: str
+        prompt: str
+
+    def __init__(self, number: int, entry: AdapterEntry, tint: int | None, name_cells: int) -> None:
+        self.adapter = entry.name
+        self.prompt = entry.example_prompt or ""
+        name = f"{entry.name:<{name_cells}}"
+        text = Content.assemble((f"{number}", "bold $accent"), "  ", (name, "bold"), "  ", (self.prompt, QUIET))
+        super().__init__(text, markup=False, classes="" if tint is None else f"-tint-{tint}")
+
+    def on_click(self) -> None:
+        """Choose it."""
+        self.choose()
+
+    def choose(self) -> None:
+        """Tell the app."""
+        self.post_message(self.Chosen(self.adapter, self.prompt))
+
+
+class Welcome(Vertical):
+    """Shown until the first message."""
+
+    def __init__(self, state: ChatState, *, is_demo: bool) -> None:
+        super().__init__(id="welcome")
+        self._state = state
+        self._is_demo = is_demo
+
+    def compose(self) -> ComposeResult:
+        """Filled by :meth:`show`."""
+        yield Static("One base model, many LoRA adapters: swap them while you chat.", classes="lead")
+        yield Static(id="facts", markup=False)
+        yield Static("Try one: press its number, then Enter.", id="try", markup=False)
+        yield Vertical(id="examples")
+        yield Static("Your own base and adapter:", classes="quiet", markup=False)
+        yield Static(OWN_COMMAND, id="own", markup=False)
+
+    async def show(self) -> None:
+        """Show the state anew."""
+        self.query_one("#facts", Static).update(self._facts())
+        box = self.query_one("#examples", Vertical)
+        entries = self.example_entries()
+        self.query_one("#try").display = bool(entries)
+        shown = [example.adapter for example in box.query(Example)]
+        if shown != [entry.name for entry in entries]:
+            await box.remove_children()
+            name_cells = max((len(entry.name) for entry in entries), default=0)
+            await box.mount_all(
+                Example(number, entry, self._state.tint([entry.name]), name_cells)
+                for number, entry in enumerate(entries, 1)
+            )
+
+    def example_entries(self) -> list[AdapterEntry]:
+        """The adapters that work and bring an example."""
+        usable = (entry for entry in self._state.entries if entry.example_prompt and not self._state.problem(entry))
+        return list(usable)[:MAX_EXAMPLES]
+
+    def choose(self, number: int) -> None:
+        """Choose the example with this number, from 1."""
+        self.query(Example)[number - 1].choose()
+
+    def _facts(self) -> Content:
+        base, folder = self._state.base, self._state.folder
+        lines = [(f"{base_facts(base)} · context {base.ctx:,}" if base else "The base is opening …", "")]
+        if self._is_demo:
+            lines.append((DEMO, QUIET))
+        if folder:
+            lines.append((f"{len(self._state.entries)} adapters; put more into {tidy(folder)}", QUIET))
+        return Content("\n").join(Content.assemble(line) for line in lines)
+
+
+def tidy(path: Path) -> str:
+    """``path`` with ~ for the home folder."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
