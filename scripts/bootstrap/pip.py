@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping
@@ -14,10 +15,13 @@ from bootstrap.errors import SetupError
 from bootstrap.process import run_logged
 from bootstrap.report import Report
 
-TAIL_LINES = 20
+TAIL_LINES = 12
+ERROR_LINES = 8
+FIRST_ERROR = re.compile(r"CMake Error|fatal error:|: error:")
 OPTIONS = ("--no-input", "--disable-pip-version-check")
 HINTS = {
     "No space left on device": "The disk is full: free some room",
+    "no GPU was detected": "CUDA finds no GPU here: see that the NVIDIA driver works",
     "CMAKE_CXX_COMPILER": "The C++ compiler does not work: see the log",
     "Killed signal terminated program": "The compiler ran out of memory: set CMAKE_BUILD_PARALLEL_LEVEL=1",
 }
@@ -74,9 +78,18 @@ class Pip:
     def _failure(self, output: str) -> str:
         hint = next((advice for sign, advice in HINTS.items() if sign in output), "See what pip says above")
         return (
-            f"pip did not succeed. The end of {self.environment.log}:\n{_tail(output, TAIL_LINES)}\n"
+            f"pip did not succeed. From {self.environment.log}:\n{_first_error(output)}{_tail(output, TAIL_LINES)}\n"
             f"{hint}, then start again: what is downloaded and built is kept."
         )
+
+
+def _first_error(text: str) -> str:
+    """The lines where CMake or a compiler first complained: far above what pip says at the end."""
+    lines = text.rstrip().splitlines()
+    start = next((index for index, line in enumerate(lines) if FIRST_ERROR.search(line)), len(lines))
+    if start >= len(lines) - TAIL_LINES:
+        return ""
+    return _tail("\n".join(lines[start : start + ERROR_LINES]), ERROR_LINES) + "\n    [...]\n"
 
 
 def _tail(text: str, lines: int) -> str:

@@ -95,14 +95,22 @@ class Steps:
         options = ["-v", "--no-deps", *(["--force-reinstall"] if rebuild else []), *self._cache(build)]
         requirement = _llama_requirement(self._project())
         self.pip.report.step(f"{LLAMA} for {name}")
-        self.pip.install(*options, requirement, variables=build.environment)
+        self._install_build(options, requirement, build)
         if not backend.is_built(self.environment.folder, build):
             # A ready wheel was built for something else.
-            options += ["--force-reinstall", "--no-binary", LLAMA]
-            self.pip.install(*options, requirement, variables=build.environment)
+            self._install_build([*options, "--force-reinstall", "--no-binary", LLAMA], requirement, build)
         if not backend.is_built(self.environment.folder, build):
             raise SetupError(f"{LLAMA} was built, but without {name}; see {self.environment.log}.")
         self.pip.report.done("installed")
+
+    def _install_build(self, options: list[str], requirement: str, build: backend.Build) -> None:
+        try:
+            self.pip.install(*options, requirement, variables=build.environment)
+        except SetupError as error:
+            if build.library is None:
+                raise
+            plain = backend.default_backend()
+            raise SetupError(f"{error}\nOr do without it: scripts/edgelora --backend {plain} COMMAND") from None
 
     def _cache(self, build: backend.Build) -> list[str]:
         folder = self.pip.cache_folder() if build.own_cache else None
