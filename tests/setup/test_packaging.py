@@ -37,8 +37,8 @@ def wheel_names(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
 
 def test_the_wheel_carries_both_packages_whole(wheel_names: set[str]) -> None:
     for base, package in ((ROOT, "edgelora"), (ROOT / "convert", "edgelora_convert")):
-        sources = {str(path.relative_to(base)) for path in (base / package).rglob("*.py")}
-        assert sources <= wheel_names
+        files = {path for path in (base / package).rglob("*") if path.is_file() and path.suffix != ".pyc"}
+        assert {str(path.relative_to(base)) for path in files} <= wheel_names
         assert f"{package}/py.typed" in wheel_names
 
 
