@@ -87,7 +87,7 @@ class Answer:
 
     def _end_line(self) -> None:
         self.progress.clear()
-        if self._streams and not "".join(self._parts[-1:]).endswith("\n"):
+        if self._streams and self._parts and not self._parts[-1].endswith("\n"):
             sys.stdout.write("\n")
             sys.stdout.flush()
 
@@ -119,12 +119,13 @@ async def generate(prompt: str, settings: Settings, max_tokens: int | None, answ
 
 def _resolve(settings: Settings, answer: Answer) -> ResolvedSelection:
     """The adapters to load; their imports and hashing run while the engine opens."""
-    from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.resolved import ResolvedSelection, resolve
-    from edgelora.config.resolved import base_path
 
     if answer.selection == BASE_NAME:
         return ResolvedSelection()
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.config.resolved import base_path
+
     return resolve(AdapterLibrary(base_path(settings)), answer.selection, answer.progress)
 
 
