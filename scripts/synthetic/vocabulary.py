@@ -30,10 +30,10 @@ def byte_symbols() -> list[str]:
 
 def merges(count: int) -> list[tuple[str, str]]:
     """``count`` merges: pairs of letters, a space or pair before a letter, then pairs of pairs."""
-    letter_pairs = list(product(_LETTERS, repeat=2))
+    letter_pairs = list(product(_LETTERS, _LETTERS))
     pairs = ["".join(pair) for pair in letter_pairs]
     found = [*letter_pairs, *product(_SPACE, _LETTERS), *product(pairs, _LETTERS)]
-    found += product(pairs, repeat=2)
+    found += product(pairs, pairs)
     return found[:count]
 
 
