@@ -31,6 +31,9 @@ def main(arguments: list[str]) -> int:
     except SetupError as error:
         report.say(f"edgelora: {error}")
         return error.code
+    except OSError as error:
+        report.say(f"edgelora: the set-up cannot go on: {error}")
+        return 1
     except Interrupted as stop:
         report.say("Interrupted. Start again to go on: finished downloads and builds are kept.")
         return 128 + stop.signum

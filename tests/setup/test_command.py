@@ -118,6 +118,14 @@ def test_set_up_words_go_to_stderr(checkout: Checkout) -> None:
     assert "not made by edgelora" in err
 
 
+def test_a_file_in_the_way_is_one_message(checkout: Checkout) -> None:
+    (checkout.root / ".venv").touch()
+    code, _, err = start(checkout.command, "run")
+    assert code == 1
+    assert ".venv" in err
+    assert "Traceback" not in err
+
+
 def test_targets_lie_in_the_documented_folders() -> None:
     assert {name: target.name for name, target in TARGETS.items()} == {
         "edgelora": ".venv",
