@@ -47,9 +47,11 @@ def swap(
     Needs the machine to itself. Takes a minute on the demo, several on a large base.
     """
     from edgelora.bench.tables import markdown, remarks, swap_tables
-    from edgelora.cli.outputs import write_text
+    from edgelora.cli.outputs import require_folder, write_text
     from edgelora.config.settings import load_settings
 
+    if page:
+        require_folder(page)
     result = _measure(load_settings(given), adapters, prompt, rounds)
     tables = swap_tables(result)
     if page:

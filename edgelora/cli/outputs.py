@@ -11,6 +11,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+def require_folder(path: Path) -> None:
+    """Raise UsageError where ``path`` could not be written later, after minutes of work."""
+    if not path.parent.is_dir():
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step: to a temporary name beside it, synced, renamed. Raises UsageError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")

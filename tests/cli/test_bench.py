@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from support.adapters import write_adapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Edgelora
+
+
+def test_swap_prints_one_document_and_writes_the_page(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    adapters = [write_adapter(tmp_path / f"{name}.gguf", demo_base, seed=seed).path for seed, name in enumerate("ab")]
+    page = tmp_path / "report.md"
+    given = [argument for path in adapters for argument in ("--adapter", path)]
+    outcome = edgelora(
+        "bench", "swap", *given, "--ctx", 64, "--rounds", 1, "--prompt", "Say it.", "--report", page, "--json"
+    )
+    assert (outcome.code, outcome.err) == (0, "")
+    document = json.loads(outcome.out)
+    assert [adapter["prompt"] for adapter in document["adapters"]] == ["Say it."] * 2
+    assert page.read_text().startswith("# edgelora bench swap\n")
+    assert document["machine"]["threads"] == 1
+
+
+def test_a_page_that_cannot_be_written_is_said_before_anything_is_measured(edgelora: Edgelora, tmp_path: Path) -> None:
+    outcome = edgelora("bench", "swap", "--report", tmp_path / "none" / "report.md")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "none" in outcome.err
