@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SAMPLING_PREFIX = "general.sampling."
+MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 LORA_A = ".lora_a"
 LORA_B = ".lora_b"
 
@@ -53,7 +54,7 @@ class BaseFacts:
     def of(cls, header: Header) -> BaseFacts:
         """Facts of a base. Raises GGUFError where the file is not a text model or lacks what every model states."""
         arch = _model_arch(header)
-        n_layers = _size(header, f"{arch}.block_count")
+        n_layers = _n_layers(header, arch)
         n_embd = _size(header, f"{arch}.embedding_length")
         n_head = _per_layer(header, f"{arch}.attention.head_count", n_layers, 0)
         widest = max(n_head, default=0)
@@ -158,6 +159,13 @@ def _size(header: Header, key: str) -> int:
     value = header.get(key, 0)
     if value <= 0:
         raise GGUFError(f"{header.path}: {key} is missing or not positive, so this is no language model")
+    return value
+
+
+def _n_layers(header: Header, arch: str) -> int:
+    value = _size(header, f"{arch}.block_count")
+    if value > MAX_LAYERS:
+        raise GGUFError(f"{header.path}: {value} layers are more than llama.cpp can hold ({MAX_LAYERS})")
     return value
 
 

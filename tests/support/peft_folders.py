@@ -82,6 +82,14 @@ GGUF_NAMES = {
 }
 
 
+def to_gguf(shape: Shape, name: str, weight: np.ndarray) -> np.ndarray:
+    """The weight [n_out, n_in] of a module in the row order that llama.cpp's converter gives it (LlamaModel.permute)."""
+    heads = {"q_proj": shape.heads, "k_proj": shape.kv_heads}.get(name)
+    if shape.arch != "llama" or heads is None:
+        return weight
+    return weight.reshape(heads, 2, -1, weight.shape[1]).swapaxes(1, 2).reshape(weight.shape)
+
+
 def random_tensors(shape: Shape, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
 

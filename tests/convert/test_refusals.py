@@ -1,0 +1,271 @@
+"""What cannot be converted is refused early, in one message that lists every reason."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from edgelora_convert.convert import convert
+from support.peft_folders import PeftSource, Shape, peft_source, write_base
+
+from edgelora.errors import ConversionError, GGUFError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SHAPE = Shape(tied=True)
+Q = "base_model.model.model.layers.0.self_attn.q_proj"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base") / "base.gguf", SHAPE)
+
+
+def problems_of(folder: Path, base: Path) -> tuple[str, ...]:
+    """The problems of a refused conversion; nothing may be left of it."""
+    out = folder.parent / "out"
+    out.mkdir()
+    with pytest.raises(ConversionError) as caught:
+        convert(folder, base, out / "adapter.gguf")
+    assert list(out.iterdir()) == []
+    assert all(problem in str(caught.value) for problem in caught.value.problems)
+    return caught.value.problems
+
+
+CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
+    "DoRA": ({"use_dora": True}, "DoRA"),
+    "PiSSA": ({"init_lora_weights": "pissa_niter_16"}, "also changed the base weights"),
+    "OLoRA": ({"init_lora_weights": "olora"}, "also changed the base weights"),
+    "CorDA": ({"init_lora_weights": "corda"}, "also changed the base weights"),
+    "LoRA-GA": ({"init_lora_weights": "lora_ga"}, "also changed the base weights"),
+    "LoftQ": ({"init_lora_weights": "loftq"}, "also changed the base weights"),
+    "bias": ({"bias": "lora_only"}, "biases were trained"),
+    "lora_bias": ({"lora_bias": True}, "biases"),
+    "modules_to_save": ({"modules_to_save": ["lm_head"]}, "whole modules"),
+    "trainable tokens": ({"trainable_token_indices": [1]}, "token embeddings"),
+    "expert parameters": ({"target_parameters": ["mlp.experts.gate_up_proj"]}, "expert parameters"),
+    "layer replication": ({"layer_replication": [[0, 2]]}, "replicated layers"),
+    "aLoRA": ({"alora_invocation_tokens": [1, 2]}, "activated LoRA"),
+    "QA-LoRA": ({"use_qalora": True}, "QA-LoRA"),
+    "BD-LoRA": ({"use_bdlora": {"nblocks": 2}}, "block-diagonal"),
+    "Arrow": ({"arrow_config": {"top_k": 2}}, "router"),
+    "KaSA": ({"kasa_config": {"beta": 1e-4}}, "KaSA"),
+    "MonteCLoRA": ({"monteclora_config": {"n": 2}}, "MonteCLoRA"),
+    "other type": ({"peft_type": "IA3"}, "type is 'IA3'"),
+    "no type": ({"peft_type": None}, "only LORA"),
+    "rank": ({"r": 0}, "r is 0"),
+    "rank as text": ({"r": "8"}, "r is '8'"),
+    "alpha": ({"lora_alpha": None}, "lora_alpha is 'None'"),
+    "alpha infinite": ({"lora_alpha": float("inf")}, "lora_alpha is 'inf'"),
+    "alpha endless": ({"lora_alpha": 10**400}, "lora_alpha is '1000"),
+    "alpha 0": ({"lora_alpha": 0}, "every scale is 0"),
+    "pattern": ({"alpha_pattern": ["q_proj"]}, "alpha_pattern is list"),
+    "pattern value": ({"rank_pattern": {"q_proj": "many"}}, "rank_pattern['q_proj']"),
+    "pattern key": ({"alpha_pattern": {"(": 1}}, "invalid expression '('"),
+}
+
+
+@pytest.mark.parametrize("case", CONFIGS)
+def test_configuration(base: Path, tmp_path: Path, case: str) -> None:
+    fields, reason = CONFIGS[case]
+    (problem,) = problems_of(peft_source(SHAPE, **fields).save(tmp_path / "p"), base)
+    assert reason in problem
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, '"\ud800'.encode("utf-8", "surrogatepass")])
+def test_configuration_that_is_none(base: Path, tmp_path: Path, text: str | bytes) -> None:
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    (folder / "adapter_config.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+    (problem,) = problems_of(folder, base)
+    assert "adapter_config.json" in problem
+
+
+def test_mlx_configuration(base: Path, tmp_path: Path) -> None:
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    (folder / "adapter_config.json").write_text(json.dumps({"fine_tune_type": "lora"}))
+    (problem,) = problems_of(folder, base)
+    assert "MLX" in problem
+
+
+def zeros(*shape: int, dtype: type[np.generic] = np.float32) -> np.ndarray:
+    return np.zeros(shape, dtype)
+
+
+TENSORS: dict[str, tuple[dict[str, np.ndarray | None], str]] = {
+    "magnitudes": ({f"{Q}.lora_magnitude_vector": zeros(64)}, "DoRA"),
+    "bias of B": ({f"{Q}.lora_B.bias": zeros(64)}, "lora_bias"),
+    "whole module": ({"base_model.model.lm_head.weight": zeros(48, 64)}, "the file holds lm_head.weight"),
+    "bias": ({f"{Q}.bias": zeros(64)}, "the file holds model.layers.0.self_attn.q_proj.bias"),
+    "token rows": (
+        {"base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta": zeros(2, 64)},
+        "token embeddings",
+    ),
+    "expert parameter": (
+        {f"{Q[:30]}.mlp.experts.base_layer.lora_A.weight": zeros(8, 64)},
+        "target_parameters",
+    ),
+    "something else": ({f"{Q}.vera_lambda_b": zeros(64)}, "belongs to no LoRA pair"),
+    "missing A": ({f"{Q}.lora_A.weight": None}, "q_proj (layer 0): its lora_A is missing"),
+    "missing B": ({f"{Q}.lora_B.weight": None}, "q_proj (layer 0): its lora_B is missing"),
+    "two adapters": ({f"{Q}.lora_A.other.weight": zeros(8, 64)}, "holds two lora_A"),
+    "ranks": ({f"{Q}.lora_A.weight": zeros(4, 64)}, "A has rank 4, B rank 8"),
+    "integers": ({f"{Q}.lora_A.weight": zeros(8, 64, dtype=np.int32)}, "its values are I32"),
+    "vector": ({f"{Q}.lora_A.weight": zeros(64)}, "must be matrices"),
+    "empty": ({f"{Q}.lora_A.weight": zeros(0, 64), f"{Q}.lora_B.weight": zeros(64, 0)}, "is empty"),
+    "inputs": ({f"{Q}.lora_A.weight": zeros(8, 32)}, "trained for 32 and 64 inputs and outputs"),
+    "outputs": ({f"{Q}.lora_B.weight": zeros(32, 8)}, "trained for 64 and 32 inputs and outputs"),
+    "NaN": ({f"{Q}.lora_B.weight": zeros(64, 8) + np.float32("nan")}, "not finite"),
+    "infinity": ({f"{Q}.lora_A.weight": zeros(8, 64) + np.float32("inf")}, "not finite"),
+    "too large": ({f"{Q}.lora_A.weight": np.full((8, 64), 1e300)}, "not finite"),
+    "layer too high": (
+        {f"layers.7.self_attn.q_proj.lora_{s}.weight": zeros(*shape) for s, shape in (("A", (8, 64)), ("B", (64, 8)))},
+        "(layer 7): the base has only 2 layers",
+    ),
+    "unknown module": (
+        {f"{Q}x.lora_A.weight": zeros(8, 64), f"{Q}x.lora_B.weight": zeros(64, 8)},
+        "q_projx (layer 0): unknown in llama models",
+    ),
+    "tensor the base lacks": (
+        {f"layers.0.mlp.gate.lora_{s}.weight": zeros(*shape) for s, shape in (("A", (8, 64)), ("B", (4, 8)))},
+        "the base has no blk.*.ffn_gate_inp.weight (nearest: blk.*.ffn_gate.weight",
+    ),
+    "native names": (
+        {f"layers.0.attention.wq.lora_{s}.weight": zeros(*shape) for s, shape in (("A", (8, 64)), ("B", (64, 8)))},
+        "names of the original Llama release",
+    ),
+    "output matrix": (
+        {"lm_head.lora_A.weight": zeros(8, 64), "lm_head.lora_B.weight": zeros(48, 8)},
+        "lm_head: this base uses one matrix as embedding and as output",
+    ),
+    "embedding": (
+        {"model.embed_tokens.lora_embedding_A": zeros(8, 48), "model.embed_tokens.lora_embedding_B": zeros(64, 8)},
+        "embed_tokens: this base uses one matrix as embedding and as output",
+    ),
+    "linear as embedding": (
+        {f"{Q[:-6]}k_proj.lora_embedding_A": zeros(8, 64), f"{Q[:-6]}k_proj.lora_embedding_B": zeros(32, 8)},
+        "adapted as if it were an embedding",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TENSORS)
+def test_weights(base: Path, tmp_path: Path, case: str) -> None:
+    changes, reason = TENSORS[case]
+    source = peft_source(SHAPE)
+    source.tensors = {name: values for name, values in {**source.tensors, **changes}.items() if values is not None}
+    (problem,) = problems_of(source.save(tmp_path / "p"), base)
+    assert reason in problem
+
+
+def test_everything_is_listed_at_once_and_briefly(base: Path, tmp_path: Path) -> None:
+    wide = Shape(hidden=128, layers=30)
+    source = peft_source(wide, ("q_proj", "o_proj"), use_dora=True, bias="all", modules_to_save=["lm_head"])
+    source.tensors["base_model.model.lm_head.weight"] = zeros(48, 64)
+    source.tensors[f"{Q}.lora_magnitude_vector"] = zeros(64)
+    found = problems_of(source.save(tmp_path / "p"), base)
+    assert len(found) == 7
+    assert "q_proj (layers 0-1): it was trained for 128 and 128" in "\n".join(found)
+    assert "q_proj (layers 2-29): the base has only 2 layers" in "\n".join(found)
+
+
+def test_names_from_files_are_made_harmless(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    source.tensors["\x1b[2J" + "x" * 5000 + "\n.lora_A.nothing"] = zeros(1)
+    (problem,) = problems_of(source.save(tmp_path / "p"), base)
+    assert problem.isprintable()
+    assert len(problem) < 500
+
+
+def lfs(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\nsize 1\n")
+
+
+def cut(folder: Path) -> None:
+    weights = folder / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-10])
+
+
+def named(name: str) -> Callable[[Path], None]:
+    def rename(folder: Path) -> None:
+        (folder / "adapter_model.safetensors").rename(folder / name)
+
+    return rename
+
+
+def nested(folder: Path) -> None:
+    (folder / "checkpoint-9").mkdir()
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (folder / name).rename(folder / "checkpoint-9" / name)
+
+
+def huge_header(folder: Path) -> None:
+    (folder / "adapter_model.safetensors").write_bytes(b"\xff" * 7 + b"\x7f" + b"{}")
+
+
+FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "pointer": (lfs, "only a Git LFS pointer"),
+    "cut": (cut, "damaged or incomplete"),
+    "huge header": (huge_header, "damaged or incomplete"),
+    "pickle": (named("adapter_model.bin"), "pickle"),
+    "shards": (named("adapter_model-00001-of-00002.safetensors"), "split into shards"),
+    "MLX": (named("adapters.safetensors"), "MLX"),
+    "ggla": (named("ggml-adapter-model.bin"), "old ggla format"),
+    "whole model": (named("model.safetensors"), "whole model"),
+    "no weights": (lambda folder: (folder / "adapter_model.safetensors").unlink(), "no adapter_model.safetensors"),
+    "no configuration": (lambda folder: (folder / "adapter_config.json").unlink(), "no adapter_config.json"),
+    "inside": (nested, "its subfolders checkpoint-9 have one"),
+}
+
+
+@pytest.mark.parametrize("case", FOLDERS)
+def test_folder(base: Path, tmp_path: Path, case: str) -> None:
+    spoil, reason = FOLDERS[case]
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    spoil(folder)
+    assert reason in "\n".join(problems_of(folder, base))
+
+
+def test_other_sources(base: Path, tmp_path: Path) -> None:
+    for source, reason in ((tmp_path / "none", "no such file"), (base, "GGUF file already")):
+        with pytest.raises(ConversionError, match=reason):
+            convert(source, base, tmp_path / "out.gguf")
+
+
+def test_no_factors(base: Path, tmp_path: Path) -> None:
+    source = PeftSource(SHAPE, peft_source(SHAPE).config)
+    assert problems_of(source.save(tmp_path / "p"), base) == ("adapter_model.safetensors holds no LoRA factors",)
+
+
+def test_bases(base: Path, tmp_path: Path) -> None:
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    other = write_base(tmp_path / "falcon.gguf", Shape(arch="falcon"))
+    assert "architecture 'falcon'; adapters can be converted for llama, qwen2" in problems_of(folder, other)[0]
+    with pytest.raises(GGUFError, match="no such file"):
+        convert(folder, tmp_path / "none.gguf", tmp_path / "out.gguf")
+
+
+def test_head_counts_that_do_not_explain_the_rows(tmp_path: Path) -> None:
+    from dataclasses import replace
+
+    from support.peft_folders import random_tensors
+
+    base = write_base(tmp_path / "odd.gguf", replace(SHAPE, heads=2), random_tensors(SHAPE))
+    found = problems_of(peft_source(SHAPE, ("k_proj",)).save(tmp_path / "p"), base)
+    assert "2 heads of 32 values do not explain its 32 rows" in found[0]
+
+
+def test_outputs(base: Path, tmp_path: Path) -> None:
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    for out, reason in (
+        (tmp_path, "is a folder"),
+        (tmp_path / "none" / "out.gguf", "does not exist"),
+        (base, "would replace the base"),
+        (tmp_path / ("n" * 250 + ".gguf"), "cannot be written"),
+    ):
+        with pytest.raises(ConversionError, match=reason):
+            convert(folder, base, out)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
