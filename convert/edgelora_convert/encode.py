@@ -80,10 +80,15 @@ def _encoded_as(values: NDArray[np.float32], type_name: str) -> Factor | None:
         return Factor(values, type_name)
     if type_name == "Q8_0" and values.shape[1] % Q8_0_BLOCK:
         return None
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         data, decoded = _half(values) if type_name == "F16" else _quantized(values, type_name)
-    error, norm = (float(np.linalg.norm(matrix)) for matrix in (decoded - values, values))
+    error, norm = _norm(decoded - values), _norm(values)
     return Factor(data, type_name) if error <= HELD_ERROR[type_name] * norm or error == 0 else None
+
+
+def _norm(values: NDArray[np.float32]) -> float:
+    """Frobenius norm; squares of large float32 values need the range of float64."""
+    return float(np.linalg.norm(values.astype(np.float64)))
 
 
 def _half(values: NDArray[np.float32]) -> tuple[NDArray[np.generic], NDArray[np.float32]]:

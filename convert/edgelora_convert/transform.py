@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from edgelora_convert.resolve import Target
 
 
+LEAST_SCALE = 2.0**-100
+"""Smaller scales count as 0: what is left of B·A vanishes in float32."""
+
+
 def effective_scales(plan: Plan) -> dict[str, float]:
     """What PEFT multiplies B·A with, by base tensor."""
     return {target.tensor.name: plan.config.scale_of(target.pair.module, target.pair.rank) for target in plan.targets}
@@ -34,7 +38,7 @@ def transform(
 
     Pairs whose scale is 0 are left out. Values that are not finite or that ``dtype`` cannot hold go to ``problems``.
     """
-    scales = {name: scale for name, scale in effective_scales(plan).items() if scale}
+    scales = {name: scale for name, scale in effective_scales(plan).items() if abs(scale) > LEAST_SCALE}
     alpha, factors = fold_scales(scales, {target.tensor.name: target.pair.rank for target in plan.targets})
     tensors: dict[str, Factor] = {}
     for done, target in enumerate(plan.targets):
@@ -54,7 +58,7 @@ def _converted(
     target: Target, factor: float, dtype: DType, problems: Problems, warnings: Problems
 ) -> Mapping[str, Factor]:
     module, name = target.pair.module, target.tensor.name
-    a, b = target.pair.a.load(), target.pair.b.load()
+    a, b = target.pair.a.load(), _scaled(target.pair.b.load(), factor)
     if not (np.isfinite(a).all() and np.isfinite(b).all()):
         problems.add(module, "it holds values that are not finite (NaN or infinity); training went wrong")
         return {}
@@ -62,7 +66,7 @@ def _converted(
         warnings.add(module, "its B·A is zero, so it changes nothing")
     try:
         a, b = apply_layout(target.layout, target.dims, a, b)
-        stored_a, stored_b = encode_pair(*_oriented(target, a, _scaled(b, factor)), dtype)
+        stored_a, stored_b = encode_pair(*_oriented(target, a, b), dtype)
     except (ValueError, RangeError) as error:
         problems.add(module, str(error))
         return {}
@@ -70,7 +74,8 @@ def _converted(
 
 
 def _scaled(b: NDArray[np.float32], factor: float) -> NDArray[np.float32]:
-    return b if factor == 1 else (b * factor).astype(np.float32)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return b if factor == 1 else b * np.float32(factor)
 
 
 def _oriented(
