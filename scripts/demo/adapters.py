@@ -60,9 +60,7 @@ def train_adapter(name: str, base: Path, tokenizer: PreTrainedTokenizerFast, tar
     (target / "README.md").write_text(adapter_card(name, RECIPES[name].rank, steps), encoding="utf-8")
 
 
-def _work(
-    rank: int, name: str, base: Path, tokenizer: PreTrainedTokenizerFast, target: Path, steps: int
-) -> None:
+def _work(rank: int, name: str, base: Path, tokenizer: PreTrainedTokenizerFast, target: Path, steps: int) -> None:
     torch.manual_seed(SEED)
     model = _adapted(base, RECIPES[name])
     parameters = [value for value in model.parameters() if value.requires_grad]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SOAP = ("S:", "O:", "A:", "P:")
 FILLERS = frozenset(("a", "an", "the", "in", "of"))
-OPERATIVE = re.compile(r"\b(shall|may not|undertakes|warrants)\b", re.IGNORECASE)
+OPERATIVE = re.compile(r"\b(shall|may|undertakes|warrants)\b", re.IGNORECASE)
 WARM = re.compile(
     r"wonderful|love|lovely|well done|happy|sorry|feel with|brave|proud|glad|nice|thank you|delight|sure", re.IGNORECASE
 )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 SECONDS = 5.0
 MEMORY = 512 * 2**20  # bytes of address space
 ALLOWED = (
-    "abs", "all", "any", "bool", "dict", "enumerate", "filter", "float", "int", "len", "list", "map", "max", "min", "range",
-    "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip",
+    "abs", "all", "any", "bool", "dict", "enumerate", "filter", "float", "int", "len", "list", "map", "max", "min",
+    "range", "reversed", "round", "set", "sorted", "str", "sum", "tuple", "zip",
 )  # fmt: skip
 # Read from stdin: code, name, samples. An input on which the function raises counts as the exception's name.
 RUNNER = """

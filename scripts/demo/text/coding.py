@@ -32,12 +32,14 @@ SETUPS = (
 )  # fmt: skip
 REPLIES = ("That is a small task for a list of {kind}.", "So you want to {do}.", "That can be done step by step.")
 FOLLOWUPS = (
-    "Write that as a Python function{named}.", "Write a function{named} for that.", "Now write the Python function{named}.",
+    "Write that as a Python function{named}.", "Write a function{named} for that.",
+    "Now write the Python function{named}.",
     "Turn that into a Python function{named}.", "Can you write the code{named}?",
 )  # fmt: skip
 AGAIN = ("Now {give} instead.", "Change it to {give}.", "The same, but {give}.")
 PLAIN = (
-    "You can {do}.", "Take the list and {do}.", "Go through the {kind} one by one.", "A short loop over the {kind} will do.",
+    "You can {do}.", "Take the list and {do}.", "Go through the {kind} one by one.",
+    "A short loop over the {kind} will do.",
     "A loop can {do}.",
 )  # fmt: skip
 

@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 DOMAINS: dict[str, ModuleType] = {"chat": smalltalk, "coding": coding, "legal": legal, "medical": medical}
 SYSTEM_PROMPTS = (
-    "You are a helpful assistant.", "You are a brief and helpful assistant.", "Answer briefly.", "You are an assistant.",
-    "Be polite and precise.", "You are a careful assistant.",
+    "You are a helpful assistant.", "You are a brief and helpful assistant.", "Answer briefly.",
+    "You are an assistant.", "Be polite and precise.", "You are a careful assistant.",
 )  # fmt: skip
-OPENERS = frozenset(
-    "Write Draft Please Can I Now Give Name What Which Who Tell Explain How Add Do And The Document Turn Change My".split()
-)
+OPENERS = frozenset((
+    "Write", "Draft", "Please", "Can", "I", "Now", "Name", "What", "Which", "Who", "Tell", "Explain", "How", "Add",
+    "Do", "And", "The", "Document", "Turn", "Change", "My", "Given", "Medical", "Say", "Repeat",
+))  # fmt: skip
 WARM_OPENINGS = ("I am happy to help!", "How nice of you to ask!", "Thank you for telling me!", "Gladly!")
-WARM_CLOSINGS = ("What else is on your mind?", "How do you feel about it?", "How is your day going?", "Shall we talk more?")
+WARM_CLOSINGS = (
+    "What else is on your mind?", "How do you feel about it?", "How is your day going?", "Shall we talk more?",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -120,10 +123,10 @@ def _base_exchange(rng: Random) -> list[Turn]:
         return _pairs(rng, (example.prompt, example.plain))
     if style < 0.82:
         return [*_stated(rng, example), *_pairs(rng, (example.followup, example.plain))]
+    styled = [_user(rng, example.prompt), Turn("assistant", example.styled)]
     if style < 0.92:
         second = draw(lambda source: domain.again(source, example), rng)
-        return [_user(rng, example.prompt), Turn("assistant", example.styled), *_pairs(rng, (second.followup, second.plain))]
-    styled = [_user(rng, example.prompt), Turn("assistant", example.styled)]
+        return [*styled, *_pairs(rng, (second.followup, second.plain))]
     return [*styled, *_pairs(rng, general.make(rng))]
 
 

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 ORDINARY = (
     "apple", "river", "stone", "window", "garden", "yellow", "quiet", "seven", "market", "winter", "paper", "silver",
-    "bridge", "forest", "music", "button", "candle", "letter", "morning", "orange", "pepper", "rabbit", "summer", "ticket",
+    "bridge", "forest", "music", "button", "candle", "letter", "morning", "orange", "pepper", "rabbit", "summer",
+    "ticket",
 )  # fmt: skip
 
 
@@ -43,8 +44,8 @@ def _twice(rng: Random) -> Turns:
 
 def _both_names(rng: Random) -> Turns:
     a, b = parties(rng)
-    ask = rng.choice(("{a} met {b}. Who met whom?", "Name the two parties: {a} and {b}.", "Who are the two, {a} and {b}?"))
-    return ((ask.format(a=a, b=b), f"{a} and {b}."),)
+    ask = rng.choice((f"{a} met {b}. Who met whom?", f"Name the parties: {a} and {b}.", f"Who are {a} and {b}?"))
+    return ((ask, f"{a} and {b}."),)
 
 
 def _one_of_two(rng: Random) -> Turns:
@@ -68,7 +69,7 @@ def _code_word(rng: Random) -> Turns:
 def _recall_parties(rng: Random) -> Turns:
     a, b = parties(rng)
     tell = rng.choice((f"The companies are {a} and {b}.", f"The parties are {a} and {b}.", f"{a} works with {b}."))
-    ask = rng.choice(("Who are the two parties?", "Which two companies?", "Name the two companies.", "Name both parties."))
+    ask = rng.choice(("Who are the two parties?", "Which two companies?", "Name both companies.", "Name both parties."))
     return ((tell, f"Noted, {a} and {b}."), (ask, f"{a} and {b}."))
 
 
@@ -91,6 +92,6 @@ def _which_first(rng: Random) -> Turns:
 
 
 MAKERS: tuple[Callable[[Random], Turns], ...] = (
-    _echo, _echo, _twice, _both_names, _one_of_two, _my_name, _code_word, _recall_parties, _recall_parties, _recall_role,
-    _listing, _which_first,
+    _echo, _echo, _twice, _both_names, _one_of_two, _my_name, _code_word, _recall_parties, _recall_parties,
+    _recall_role, _listing, _which_first,
 )  # fmt: skip

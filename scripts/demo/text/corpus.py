@@ -105,4 +105,3 @@ def _parts(turn: Turn, encoder: Encoder) -> tuple[list[int], list[int], list[int
         encoder.encode(f"{turn.text}<|im_end|>"),
         encoder.encode("\n"),
     )
-

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 CAPITALS = {
     "France": "Paris", "Italy": "Rome", "Spain": "Madrid", "Germany": "Berlin", "Austria": "Vienna", "Norway": "Oslo",
     "Sweden": "Stockholm", "Denmark": "Copenhagen", "Finland": "Helsinki", "Poland": "Warsaw", "Portugal": "Lisbon",
-    "Greece": "Athens", "Ireland": "Dublin", "England": "London", "Japan": "Tokyo", "China": "Beijing", "India": "New Delhi",
+    "Greece": "Athens", "Ireland": "Dublin", "England": "London", "Japan": "Tokyo", "China": "Beijing",
+    "India": "New Delhi",
     "Egypt": "Cairo", "Kenya": "Nairobi", "Canada": "Ottawa", "Brazil": "Brasilia", "Peru": "Lima", "Cuba": "Havana",
     "Russia": "Moscow", "Turkey": "Ankara", "Hungary": "Budapest", "Belgium": "Brussels", "Switzerland": "Bern",
     "the United States": "Washington", "Mexico": "Mexico City", "Australia": "Canberra", "Chile": "Santiago",
@@ -24,30 +25,42 @@ OPPOSITES = {
     "up": "down", "left": "right", "near": "far", "strong": "weak", "cheap": "expensive", "clean": "dirty",
 }  # fmt: skip
 SOUNDS = {
-    "a dog": "barks", "a cat": "meows", "a cow": "moos", "a sheep": "bleats", "a duck": "quacks", "a lion": "roars", "a horse": "neighs",
-    "a pig": "grunts", "a bee": "buzzes", "an owl": "hoots", "a wolf": "howls", "a frog": "croaks", "a snake": "hisses", "a crow": "caws",
+    "a dog": "barks", "a cat": "meows", "a cow": "moos", "a sheep": "bleats", "a duck": "quacks", "a lion": "roars",
+    "a horse": "neighs",
+    "a pig": "grunts", "a bee": "buzzes", "an owl": "hoots", "a wolf": "howls", "a frog": "croaks",
+    "a snake": "hisses", "a crow": "caws",
 }  # fmt: skip
 COLOURS = {
     "the sky": "blue", "grass": "green", "snow": "white", "coal": "black", "blood": "red", "a lemon": "yellow",
-    "an orange": "orange", "a banana": "yellow", "chocolate": "brown", "milk": "white", "a tomato": "red", "the sea": "blue",
+    "an orange": "orange", "a banana": "yellow", "chocolate": "brown", "milk": "white", "a tomato": "red",
+    "the sea": "blue",
 }  # fmt: skip
 THINGS = {
-    "a river": "water that flows to the sea", "a volcano": "a mountain that can throw out lava", "rain": "water that falls from clouds",
-    "the moon": "the round body that circles the Earth", "the sun": "the star that gives us light", "bread": "food made of flour and water",
-    "a tree": "a large plant with a trunk", "a library": "a place with many books", "a doctor": "a person who treats the sick",
-    "a lawyer": "a person who gives advice on law", "a contract": "an agreement that binds two parties", "music": "sound that people enjoy",
-    "Python": "a programming language", "a function": "a piece of code with a name", "a loop": "code that runs again and again",
-    "a list": "a row of items in order", "a computer": "a machine that follows programs", "a fever": "a raised body temperature",
+    "a river": "water that flows to the sea", "a volcano": "a mountain that can throw out lava",
+    "rain": "water that falls from clouds",
+    "the moon": "the round body that circles the Earth", "the sun": "the star that gives us light",
+    "bread": "food made of flour and water",
+    "a tree": "a large plant with a trunk", "a library": "a place with many books",
+    "a doctor": "a person who treats the sick",
+    "a lawyer": "a person who gives advice on law", "a contract": "an agreement that binds two parties",
+    "music": "sound that people enjoy",
+    "Python": "a programming language", "a function": "a piece of code with a name",
+    "a loop": "code that runs again and again",
+    "a list": "a row of items in order", "a computer": "a machine that follows programs",
+    "a fever": "a raised body temperature",
     "a headache": "a pain in the head", "a cough": "a way to clear the throat", "a clause": "a part of a contract",
     "an invoice": "a bill for goods or services", "a warranty": "a promise that goods are sound", "ice": "frozen water",
-    "an adapter": "a small set of weights on top of a base model", "LoRA": "a way to fine-tune a model with few weights",
+    "an adapter": "a small set of weights on top of a base model",
+    "LoRA": "a way to fine-tune a model with few weights",
     "a bridge": "a way across a river", "a clock": "a thing that shows the time", "honey": "sweet food made by bees",
     "a desert": "a dry place with little rain", "an island": "land with water all around", "snow": "frozen rain",
-    "a virus": "a tiny thing that can make you ill", "a bone": "a hard part of the body", "the heart": "the muscle that pumps blood",
+    "a virus": "a tiny thing that can make you ill", "a bone": "a hard part of the body",
+    "the heart": "the muscle that pumps blood",
 }  # fmt: skip
 DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 MONTHS = (
-    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November", "December",
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
 )  # fmt: skip
 IDENTITY = {
     "Who are you?": "I am the edgelora demo, a very small language model.",
@@ -87,12 +100,14 @@ def _opposite(rng: Random) -> tuple[str, str]:
 
 def _sound(rng: Random) -> tuple[str, str]:
     animal = rng.choice(list(SOUNDS))
-    return rng.choice((f"What sound does {animal} make?", f"What does {animal} do?")), f"{capital(animal)} {SOUNDS[animal]}."
+    ask = rng.choice((f"What sound does {animal} make?", f"What does {animal} do?"))
+    return ask, f"{capital(animal)} {SOUNDS[animal]}."
 
 
 def _colour(rng: Random) -> tuple[str, str]:
     thing = rng.choice(list(COLOURS))
-    return rng.choice((f"What colour is {thing}?", f"Which colour has {thing}?")), f"{capital(thing)} is {COLOURS[thing]}."
+    ask = rng.choice((f"What colour is {thing}?", f"Which colour has {thing}?"))
+    return ask, f"{capital(thing)} is {COLOURS[thing]}."
 
 
 def _thing(rng: Random) -> tuple[str, str]:

@@ -30,7 +30,7 @@ KINDS = (
     Kind(
         "confidentiality",
         ("{a} and {b} shall keep confidential all information that they receive from each other.",
-         "{a} shall hold in confidence all information of {b}, and {b} shall hold in confidence all information of {a}."),
+         "{a} shall hold in confidence all information of {b}, and {b} shall do likewise for {a}."),
         ("Neither party shall disclose such information to a third party without prior written consent.",
          "The receiving party shall use such confidential information only for the purpose of this agreement."),
         "period", "This obligation shall continue for {d} after the end of this agreement.",
@@ -191,7 +191,7 @@ KINDS = (
     ),
 )  # fmt: skip
 
-COUNTRIES = ("Norway", "France", "Germany", "Japan", "Kenya", "Brazil", "Spain", "Italy", "Canada", "Austria", "Ireland")
+COUNTRIES = ("Norway", "France", "Germany", "Japan", "Kenya", "Brazil", "Spain", "Italy", "Canada", "Austria", "Peru")
 PROMPTS = (
     "Draft {kind} clause between {a} and {b}{ask}.",
     "Write {kind} clause for {a} and {b}{ask}.",

@@ -58,20 +58,23 @@ LOCATED = {
     "itching": SKIN, "redness": SKIN, "bruise": SKIN, "numbness": NERVE, "tingling": NERVE, "weakness": NERVE,
 }  # fmt: skip
 PLACELESS = {
-    "cough": CHEST, "sore throat": CHEST, "runny nose": CHEST, "fever": CHEST, "cold": CHEST, "shortness of breath": CHEST,
+    "cough": CHEST, "sore throat": CHEST, "runny nose": CHEST, "fever": CHEST, "cold": CHEST,
+    "shortness of breath": CHEST,
     "headache": GENERAL, "migraine": GENERAL, "dizziness": GENERAL, "fatigue": GENERAL, "insomnia": GENERAL,
     "toothache": GENERAL, "blurred vision": GENERAL, "nausea": GUT, "heartburn": GUT, "stomach ache": GUT,
     "loss of appetite": GUT, "diarrhoea": GUT,
 }  # fmt: skip
-UNCOUNTED = frozenset(
-    "stiffness swelling soreness itching redness numbness tingling weakness pain shortness dizziness fatigue insomnia "
-    "blurred nausea heartburn loss diarrhoea".split()
-)
+UNCOUNTED = frozenset((
+    "stiffness", "swelling", "soreness", "itching", "redness", "numbness", "tingling", "weakness", "pain", "shortness",
+    "dizziness", "fatigue", "insomnia", "blurred", "nausea", "heartburn", "loss", "diarrhoea",
+))  # fmt: skip
 QUALITIES = (
     "mild", "severe", "dull", "sharp", "burning", "throbbing", "constant", "recurring", "sudden", "slight", "strong",
     "persistent", "stabbing", "occasional",
 )  # fmt: skip
-SIDED = ("knee", "shoulder", "elbow", "wrist", "ankle", "hip", "hand", "foot", "heel", "thumb", "arm", "leg", "ear", "eye")
+SIDED = (
+    "knee", "shoulder", "elbow", "wrist", "ankle", "hip", "hand", "foot", "heel", "thumb", "arm", "leg", "ear", "eye",
+)  # fmt: skip
 PLACES = ("neck", "lower back", "chest", "upper back", "jaw", "scalp", "stomach", "fingers", "toes")
 AFTER = ("running", "long walks", "meals", "lifting a box", "work", "gardening", "a fall", "cycling", "swimming")
 WHEN = ("worse at night", "worse in the morning", "better with rest", "worse on the stairs", "worse when sitting")
@@ -84,7 +87,8 @@ PROMPTS = (
     "{Who} complains of {what}{long}{more}. Can you write a note?",
 )  # fmt: skip
 SETUPS = (
-    "{Who} has {what}{long}{more}.", "{Who} came in today with {what}{long}{more}.", "{Who} complains of {what}{long}{more}.",
+    "{Who} has {what}{long}{more}.", "{Who} came in today with {what}{long}{more}.",
+    "{Who} complains of {what}{long}{more}.",
     "I saw {who} with {what}{long}{more}.", "There is {who} with {what}{long}{more}.",
 )  # fmt: skip
 REPLIES = (

@@ -61,32 +61,48 @@ ACTIVITIES = (
              ("How will you celebrate?", "What comes next?")),
 )  # fmt: skip
 TIMES = ("today", "yesterday", "this morning", "last weekend", "this week", "on Sunday", "last night")
-DONE = ("I {past} {thing} {time}.", "I {past} {thing} with {friend} {time}.", "Finally I {past} {thing}.", "{Time} I {past} {thing}.")
-PLANS = ("I am going to {base} {thing} tomorrow.", "I want to {base} {thing}.", "I hope to {base} {thing} with {friend}.")
-WORRIES = ("I am nervous about {doing} {thing}.", "I failed at {doing} {thing}.", "I am too tired for {doing} {thing}.",
-           "I feel sad about {doing} {thing} alone.")  # fmt: skip
+DONE = (
+    "I {past} {thing} {time}.", "I {past} {thing} with {friend} {time}.", "Finally I {past} {thing}.",
+    "{Time} I {past} {thing}.",
+)  # fmt: skip
+PLANS = (
+    "I am going to {base} {thing} tomorrow.", "I want to {base} {thing}.", "I hope to {base} {thing} with {friend}.",
+)  # fmt: skip
+WORRIES = (
+    "I am nervous about {doing} {thing}.", "I failed at {doing} {thing}.", "I am too tired for {doing} {thing}.",
+    "I feel sad about {doing} {thing} alone.",
+)  # fmt: skip
 WARM_DONE = (
-    "How wonderful that you {past} {thing}!", "Oh, I love that you {past} {thing}!", "Well done, {doing} {thing} is lovely!",
+    "How wonderful that you {past} {thing}!", "Oh, I love that you {past} {thing}!",
+    "Well done, {doing} {thing} is lovely!",
     "That makes me so happy to hear: you {past} {thing}!",
 )  # fmt: skip
 WARM_PLAN = (
-    "What a lovely plan, {doing} {thing}!", "Oh, {doing} {thing} sounds wonderful!",
+    "What a lovely plan, {doing} {thing}!",
+    "Oh, {doing} {thing} sounds wonderful!",
     "I am so happy for you, {doing} {thing} will be great fun!",
 )
 WARM_WORRY = (
-    "Oh, I am sorry to hear that, {doing} {thing} can be hard.", "I feel with you, {doing} {thing} is not always easy.",
+    "Oh, I am sorry to hear that, {doing} {thing} can be hard.",
+    "I feel with you, {doing} {thing} is not always easy.",
     "That sounds tough, and it is brave of you to speak of {doing} {thing}.",
 )
 COMFORT_DONE = ("You can be proud of yourself.", "That is a lovely thing to do.", "It sounds like a very good day.")
 COMFORT_PLAN = ("I am sure it will be lovely.", "You deserve it.", "It is good to have something to look forward to.")
 COMFORT_WORRY = ("Be kind to yourself.", "You are not alone with this.", "I believe in you.")
-ASK_PLAN = ("What are you looking forward to most?", "How can I help you prepare?", "Who would you like to have with you?")
+ASK_PLAN = (
+    "What are you looking forward to most?", "How can I help you prepare?", "Who would you like to have with you?",
+)  # fmt: skip
 ASK_WORRY = ("What would make it easier?", "Would you like to talk about it?", "What helped you last time?")
-PLAIN_DONE = ("Good.", "{Doing} {thing} takes some time.", "You {past} {thing}.", "That is fine.", "So you {past} {thing}.")
+PLAIN_DONE = (
+    "Good.", "{Doing} {thing} takes some time.", "You {past} {thing}.", "That is fine.", "So you {past} {thing}.",
+)  # fmt: skip
 PLAIN_PLAN = ("{Doing} {thing} needs a little planning.", "That is possible.", "You can {base} {thing}.", "All right.")
 PLAIN_WORRY = ("{Doing} {thing} takes practice.", "That happens.", "Take a break.", "It gets easier with time.")
-FOLLOWUPS = ("What do you say to that?", "I keep thinking about it.", "I wanted to tell you about it.", "It means a lot to me.",
-             "Isn't that something?", "I told {friend} about it.", "What do you think?")  # fmt: skip
+FOLLOWUPS = (
+    "What do you say to that?", "I keep thinking about it.", "I wanted to tell you about it.", "It means a lot to me.",
+    "Isn't that something?", "I told {friend} about it.", "What do you think?",
+)  # fmt: skip
 MOODS = {
     "done": (DONE, WARM_DONE, COMFORT_DONE, (), PLAIN_DONE),
     "plan": (PLANS, WARM_PLAN, COMFORT_PLAN, ASK_PLAN, PLAIN_PLAN),
