@@ -1,7 +1,8 @@
-"""Fixtures for every room: the demo base and adapters made for a test."""
+"""Fixtures for every room: the demo base, also in F32, and adapters made for a test."""
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -15,3 +16,12 @@ sys.path.insert(0, str(Path(__file__).parent))  # so that tests share tests/supp
 def demo_base() -> Path:
     """The demo's quantized base."""
     return ROOT / "models" / "demo.gguf"
+
+
+@pytest.fixture(scope="session")
+def f32_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The demo's base in F32, where equal computations give equal numbers to about 1e-6."""
+    path = tmp_path_factory.mktemp("base") / "demo-f32.gguf"
+    export = [sys.executable, str(ROOT / "scripts" / "export_demo"), "--dtype", "f32", "-o", str(path)]
+    subprocess.run(export, check=True, capture_output=True)
+    return path

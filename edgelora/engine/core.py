@@ -116,9 +116,10 @@ class EngineCore:
             self._events.append(Failed(request.id, error))
 
     def cancel(self, request: str) -> None:
-        """End a request at the next step; unknown ids are ignored."""
+        """End a request now; unknown ids are ignored."""
         for sequence in self._scheduler.sequences:
-            sequence.cancelled = sequence.cancelled or sequence.request.id == request
+            if sequence.request.id == request:
+                self._end(sequence, "cancelled")
 
     def load(self, file: AdapterFile) -> AdapterStatus:
         """Make ``file`` resident now. Raises AdapterError, GGUFError or EngineError."""
@@ -138,7 +139,6 @@ class EngineCore:
     def step(self) -> list[Event]:
         """Compute one batch and return what happened. Never raises an EdgeloraError; it is an event."""
         self.times = StepTimes()
-        self._end_cancelled()
         began = time.perf_counter()
         self._admit()
         self.times.admit = time.perf_counter() - began
@@ -227,6 +227,9 @@ class EngineCore:
         except EdgeloraError as error:
             self._fail(plan, error)
             return
+        except BaseException:
+            self._fail(plan, EngineError("the answer was interrupted", "Ask again."))
+            raise
         decoded = time.perf_counter()
         for chunk, row in zip(plan.chunks, rows, strict=True):
             self._advance(chunk, row)
@@ -235,9 +238,9 @@ class EngineCore:
 
     def _decode(self) -> None:
         status = self._context.decode(self._batch)
-        wrong, self._masker.error = self._masker.error, ""
-        if status != 0 or wrong:
-            raise EngineError(f"the engine could not compute this answer: {wrong or f'status {status}'}", "Ask again.")
+        self._masker.raise_error()
+        if status != 0:
+            raise EngineError(f"llama.cpp could not compute this answer (status {status})", "Ask again.")
 
     def _fill(self, plan: Plan) -> list[int]:
         self._batch.clear()
@@ -305,11 +308,6 @@ class EngineCore:
             self._events.append(Token(sequence.request.id, text))
 
     # --- endings
-
-    def _end_cancelled(self) -> None:
-        for sequence in self._scheduler.sequences:
-            if sequence.cancelled:
-                self._end(sequence, "cancelled")
 
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         self._say(sequence, sequence.text.finish())

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from edgelora.errors import EngineError
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.native import layout
 from edgelora.native.context import EvalCallback
@@ -26,11 +27,12 @@ class Masker:
     """Owns the callback of one context. Set the masks before a decode; the pool tells which nodes to watch.
 
     The callback never raises, and never answers False after a node was computed: that would make llama.cpp skip the
-    rest of the graph and still report success. What went wrong inside is in ``error``.
+    rest of the graph and still report success. What was raised inside, a Ctrl-C for instance, waits for
+    :meth:`raise_error`.
     """
 
     def __init__(self) -> None:
-        self.error = ""
+        self._error: BaseException | None = None
         self._kinds: dict[int, int] = {}  # address of a pool A tensor -> which mask applies
         self._masks: dict[int, Sequence[FloatMatrix]] = {}  # number of rows in the node -> mask by kind
         self._views: dict[tuple[int, int, int], FloatMatrix] = {}
@@ -45,6 +47,14 @@ class Masker:
     def set_masks(self, tokens: Sequence[FloatMatrix], outputs: Sequence[FloatMatrix]) -> None:
         """The masks of the next decode, by kind: f32 [n_tokens, n_rows] and [n_outputs, n_rows]."""
         self._masks = {len(outputs[0]): outputs, len(tokens[0]): tokens} if tokens else {}
+
+    def raise_error(self) -> None:
+        """Raise what was raised during the last decode, whose results are then worthless."""
+        error, self._error = self._error, None
+        if isinstance(error, Exception):
+            raise EngineError(f"the adapter mask failed: {type(error).__name__}: {error}") from error
+        if error:
+            raise error
 
     def begin_discovery(self) -> None:
         """From now on remember where adapter tensors are, until :meth:`end_discovery`; nothing is masked."""
@@ -65,8 +75,8 @@ class Masker:
                 self._remember(source)
                 return False
             return source in self._kinds
-        except Exception as error:
-            self.error = f"{type(error).__name__}: {error}"
+        except BaseException as error:
+            self._error = error
             return not ask
 
     def _apply(self, node: int, kind: int) -> None:

@@ -26,7 +26,6 @@ class Sequence:
     produced: list[int] = field(default_factory=list)
     first_token: float = 0.0
     last_token: float = 0.0
-    cancelled: bool = False
 
     @property
     def selection(self) -> Selection:

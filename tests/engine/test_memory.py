@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edgelora.engine.memory import KEPT_CONVERSATIONS, plan_memory
+from edgelora.errors import MemoryLimitError
+from edgelora.gguf.facts import BaseFacts
+from edgelora.gguf.reader import read_header
+from edgelora.types import EngineConfig
+
+MIB = 2**20
+
+
+@pytest.fixture
+def facts(demo_base: Path) -> BaseFacts:
+    return BaseFacts.of(read_header(demo_base))
+
+
+def test_plenty_of_memory_keeps_several_conversations(facts: BaseFacts) -> None:
+    plan = plan_memory(facts, EngineConfig(facts.path), 2000 * MIB)
+    assert plan.ctx == facts.n_ctx_train
+    assert plan.cells >= KEPT_CONVERSATIONS * plan.ctx
+    per_token = 2 * 2 * facts.n_layers * facts.n_kv[0] * facts.head_dim  # K and V, two bytes each
+    assert plan.kv == plan.cells * per_token
+    assert plan.pool_budget > 0
+
+
+def test_short_memory_keeps_fewer(facts: BaseFacts) -> None:
+    plenty = plan_memory(facts, EngineConfig(facts.path), 2000 * MIB)
+    needed = plenty.weights + plenty.kv + plenty.scratch
+    tight = plan_memory(facts, EngineConfig(facts.path), needed - 1)
+    assert plenty.ctx == tight.ctx
+    assert tight.cells < plenty.cells
+
+
+def test_too_little_memory_is_an_error_with_numbers(facts: BaseFacts) -> None:
+    with pytest.raises(MemoryLimitError, match=r"needs about \d+ MiB of memory and 4 MiB are free") as caught:
+        plan_memory(facts, EngineConfig(facts.path), 4 * MIB)
+    assert "--ctx 512" in caught.value.hint
+
+
+def test_an_f32_cache_is_twice_as_large(facts: BaseFacts) -> None:
+    config = EngineConfig(facts.path, ctx=1024)
+    small, large = (plan_memory(facts, replace(config, kv_dtype=dtype), 2000 * MIB) for dtype in ("f16", "f32"))
+    assert large.kv == 2 * small.kv
