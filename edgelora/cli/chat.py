@@ -33,6 +33,7 @@ def command(**given: object) -> None:
     from edgelora.tui.app import ChatApp
 
     app = ChatApp(_setup(load_settings(given)))
+    _start_resource_tracker()
     app.run()
     sys.exit(app.return_code or 0)
 
@@ -56,6 +57,14 @@ def _setup(settings: Settings) -> ChatSetup:
         system=system_text(settings.system),
         is_demo=settings.base is None,
     )
+
+
+def _start_resource_tracker() -> None:
+    """Start multiprocessing's helper now: it inherits stderr, and Textual's stand-in for that has no descriptor."""
+    if sys.platform != "win32":
+        from multiprocessing import resource_tracker
+
+        resource_tracker.ensure_running()
 
 
 async def _open_engine(config: EngineConfig, report: ReportProgress) -> EngineClient:
