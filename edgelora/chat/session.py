@@ -84,7 +84,10 @@ class ChatSession:
                 yield event
 
     def reread(self, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
-        """Compute the conversation so far under a selection, so that its next answer starts at once."""
+        """Load a selection and compute the conversation so far under it, so that its next answer starts at once.
+
+        Ends like :meth:`ask`, or after the loading where there is nothing to read yet.
+        """
         return self._run(None, resolved)
 
     async def stop(self) -> None:
@@ -97,6 +100,8 @@ class ChatSession:
         try:
             async for loading in self._load(resolved):
                 yield loading
+            if prompt is None and not self.conversation.turns:
+                return
             choice = choose_template(self._template, resolved.templates, self.engine.base)
             before = self.conversation.left_out
             fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(

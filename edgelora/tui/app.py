@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
+    from edgelora.tui.state import Phase
     from edgelora.tui.widgets.answer import Answer
 
 
@@ -50,6 +51,8 @@ class ChatApp(App[None], inherit_bindings=False):
         self.state = ChatState()
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
+        self._stale = False
+        self._phase_shown: Phase = "opening"
 
     def compose(self) -> ComposeResult:
         """Conversation at the left, picker at the right or over it."""
@@ -66,7 +69,7 @@ class ChatApp(App[None], inherit_bindings=False):
         """Paint first, open behind it."""
         self.register_theme(EDGELORA_THEME)
         self.theme = EDGELORA_THEME.name
-        await self._transcript.mount(Welcome(self.state, is_demo=self._setup.is_demo))
+        await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.query_one(Composer).focus()
         self.refresh_state()
         self.run_worker(self._conductor.open())
@@ -121,6 +124,7 @@ class ChatApp(App[None], inherit_bindings=False):
         if picker.has_focus_within:
             picker.action_leave()
             return
+        picker.begin()
         picker.add_class("-open")
         picker.query_one("#filter").focus()
         self.run_worker(self._conductor.look_for_adapters())
@@ -133,7 +137,7 @@ class ChatApp(App[None], inherit_bindings=False):
         """Leave this conversation and begin another."""
         await self._conductor.start_over()
         await self._transcript.clear()
-        await self._transcript.mount(Welcome(self.state, is_demo=self._setup.is_demo))
+        await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.refresh_state()
         self.query_one(Composer).focus()
 
@@ -150,15 +154,10 @@ class ChatApp(App[None], inherit_bindings=False):
     # --- Stage
 
     def refresh_state(self) -> None:
-        """Show the state anew."""
-        if not self.is_running:
-            return
-        self.query_one(TitleBar).show_base(self._setup.base.name, self.state.base, is_demo=self._setup.is_demo)
-        self.query_one(AdapterPicker).refresh_rows()
-        self._show_composer()
-        self.refresh_bindings()
-        for welcome in self.query(Welcome):
-            self.call_later(welcome.show)
+        """Show the state anew, once however often this is called until then."""
+        if not self._stale:
+            self._stale = True
+            self.call_later(self._show_state)
 
     def show_progress(self, label: str, done: int, total: int) -> None:
         """Something takes time."""
@@ -192,6 +191,19 @@ class ChatApp(App[None], inherit_bindings=False):
     def _transcript(self) -> Transcript:
         return self.query_one(Transcript)
 
+    async def _show_state(self) -> None:
+        self._stale = False
+        if not self.is_running:
+            return
+        self.query_one(TitleBar).show_base(self._setup.base.name, self.state.base, is_demo=self._setup.is_demo)
+        self.query_one(AdapterPicker).refresh_rows()
+        self._show_composer()
+        for welcome in self.query(Welcome):
+            await welcome.show()
+        if self._phase_shown != self.state.phase:
+            self._phase_shown = self.state.phase
+            self.refresh_bindings()
+
     def _show_composer(self) -> None:
         composer = self.query_one(Composer)
         state = self.state
@@ -208,7 +220,6 @@ class ChatApp(App[None], inherit_bindings=False):
 
 
 _WHY_NOT = {
-    "opening": "The base is still opening; press Enter again in a moment.",
     "answering": "An answer is being written; Escape stops it.",
     "down": "There is no engine; Ctrl+R tries to open it again.",
 }

@@ -44,29 +44,32 @@ class Conductor:
     async def open(self) -> None:
         """Open library and engine, also again after the engine died; the conversation is kept."""
         self._loop = asyncio.get_running_loop()
-        self._enter("opening")
-        try:
-            engine = await open_engine_beside(self._open_library(), self._setup.open_engine(self._report))
-        except EdgeloraError as error:
-            await self._go_down(error)
-            return
-        first = self._session is None
-        session = self._use(engine)
-        self._stage.hide_progress()
-        if first and self._library and not self._state.active:
-            self._state.active = await first_pick(self._library, self._setup.selection, self._stage)
-            self._state.entries = self._library.entries
         async with self._busy:
+            self._enter("opening")
+            try:
+                engine = await open_engine_beside(self._open_library(), self._setup.open_engine(self._report))
+            except EdgeloraError as error:
+                await self._go_down(error)
+                return
+            first = self._session is None
+            session = self._use(engine)
+            self._stage.hide_progress()
+            if first and self._library and not self._state.active:
+                self._state.active = await first_pick(self._library, self._setup.selection, self._stage)
+                self._state.entries = self._library.entries
             await self._read_again(session)
 
     async def ask(self, prompt: str) -> None:
-        """Answer ``prompt`` under the active pick. A re-reading that is running is given up for it."""
+        """Answer ``prompt`` under the active pick, once the base is open. A running re-reading is given up for it."""
         if not self.takes_prompts:
             self._stage.give_back(prompt)
             return
-        assert self._session is not None
+        await self._stage.show_prompt(prompt)
         await self._supersede()
         async with self._busy:
+            if self._session is None or self._state.phase != "ready":
+                self._stage.give_back(prompt)
+                return
             await self._answer(self._session, prompt)
             if self._state.active != self._state.settled and self._state.phase == "ready":
                 await self._read_again(self._session)
@@ -82,7 +85,7 @@ class Conductor:
         self._state.active = pick
         self._stage.refresh_state()
         await self._supersede()
-        if self._session and self.takes_prompts:
+        if self._session and self._state.phase in ("ready", "rereading"):
             async with self._busy:
                 if self._state.active == pick and self._state.phase == "ready":
                     await self._read_again(self._session)
@@ -117,8 +120,8 @@ class Conductor:
 
     @property
     def takes_prompts(self) -> bool:
-        """Whether a prompt would be answered now."""
-        return self._state.phase in ("ready", "rereading")
+        """Whether a prompt would be answered; while the base opens it waits."""
+        return self._state.phase in ("opening", "ready", "rereading")
 
     # --- opening
 
@@ -164,7 +167,6 @@ class Conductor:
     async def _answer(self, session: ChatSession, prompt: str) -> None:
         self._begin("answering")
         pick, turns = self._state.active, len(session.conversation.turns)
-        await self._stage.show_prompt(prompt)
         view = await self._stage.begin_answer()
         outcome = await self._run(session, pick, prompt, view)
         self._end()

@@ -76,7 +76,7 @@ def _caption(made_by: Finished) -> str:
     parts = [f"● {made_by_label(made_by.adapters)}"]
     if made_by.completion_tokens:
         parts += [
-            f"first token {made_by.ttft_ms:,.0f} ms",
+            f"TTFT {made_by.ttft_ms:,.0f} ms",
             f"{made_by.tok_per_s:,.0f} tok/s",
             f"{made_by.completion_tokens:,} tokens",
         ]

@@ -14,7 +14,9 @@ from textual.widgets.option_list import Option
 
 from edgelora.adapters.selection import BASE_NAME
 from edgelora.tui.picks import Draft, Pick, pick_label
+from edgelora.tui.theme import QUIET
 from edgelora.tui.widgets.adapter_rows import BASE_DETAIL, adapter_detail, adapter_row, base_row
+from edgelora.tui.widgets.filter_input import FilterInput
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -28,9 +30,8 @@ class AdapterPicker(Vertical):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "apply", "Use", priority=True),
         Binding("space", "mix", "Mix", priority=True),
-        Binding("right,plus", "rescale(1)", "Scale up", show=False, priority=True),
-        Binding("left", "rescale(-1)", "Scale down", show=False, priority=True),
-        Binding("minus", "lower", show=False, priority=True),
+        Binding("right,plus", "rescale(1)", "Scale", key_display="←→", priority=True),
+        Binding("left,minus", "rescale(-1)", "Scale down", show=False, priority=True),
         Binding("up", "move(-1)", show=False, priority=True),
         Binding("down", "move(1)", show=False, priority=True),
         Binding("escape", "leave", "Back", priority=True),
@@ -52,7 +53,7 @@ class AdapterPicker(Vertical):
 
     def compose(self) -> ComposeResult:
         """Filter, rows, details, and what Enter will do."""
-        yield Input(placeholder="Filter", id="filter", compact=True)
+        yield FilterInput(placeholder="Type to filter", id="filter", compact=True)
         rows = OptionList(id="rows", compact=True)
         rows.can_focus = False
         yield rows
@@ -84,10 +85,6 @@ class AdapterPicker(Vertical):
         option = self._rows.highlighted_option
         return (option.id or BASE_NAME) if option else BASE_NAME
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
-        """Minus belongs to the filter once something was typed, since it occurs in names."""
-        return action != "lower" or not self._filter.value
-
     def action_apply(self) -> None:
         """Use the mixture, or the highlighted adapter alone."""
         pick = self._draft.result(self.highlighted)
@@ -105,10 +102,6 @@ class AdapterPicker(Vertical):
         """Move the scale of the highlighted adapter."""
         self._draft.rescale(self.highlighted, steps)
         self._show(self.highlighted)
-
-    def action_lower(self) -> None:
-        """Minus scales down."""
-        self.action_rescale(-1)
 
     def action_move(self, by: int) -> None:
         """Highlight the next or the former row."""
@@ -146,19 +139,28 @@ class AdapterPicker(Vertical):
         return self.query_one("#rows", OptionList)
 
     def _show(self, highlight: str) -> None:
+        """Show rows and details; rows that stay as they were are left alone."""
+        shown, rows = self._wanted_rows(), self._rows
+        if list(shown) == [option.id for option in rows.options]:
+            for option in rows.options:
+                if option.prompt != shown[option.id or ""]:
+                    rows.replace_option_prompt(option.id or "", shown[option.id or ""])
+        else:
+            rows.clear_options()
+            rows.add_options(Option(row, name) for name, row in shown.items())
+        names = list(shown)
+        rows.highlighted = names.index(highlight) if highlight in names else (0 if names else None)
+        self._describe()
+
+    def _wanted_rows(self) -> dict[str, Content]:
+        """Name to row of everything that the filter lets through."""
         wanted = self._filter.value.strip().lower()
-        options = [Option(base_row(self._draft), BASE_NAME)] if wanted in BASE_NAME else []
-        options += [
-            Option(adapter_row(entry, self._state, self._draft), entry.name)
+        rows = {BASE_NAME: base_row(self._draft)} if wanted in BASE_NAME else {}
+        return rows | {
+            entry.name: adapter_row(entry, self._state, self._draft)
             for entry in self._state.entries
             if wanted in entry.name
-        ]
-        rows = self._rows
-        rows.clear_options()
-        rows.add_options(options)
-        identities = [option.id for option in options]
-        rows.highlighted = identities.index(highlight) if highlight in identities else (0 if options else None)
-        self._describe()
+        }
 
     def _describe(self) -> None:
         highlighted = self.highlighted
@@ -166,5 +168,4 @@ class AdapterPicker(Vertical):
         detail = adapter_detail(entry, self._state, self._draft) if entry else Content(BASE_DETAIL)
         self.query_one("#detail", Static).update(detail)
         label = pick_label(self._draft.result(highlighted))
-        keys = Content.assemble(("Space", "bold"), " mix  ", ("←→", "bold"), " scale")
-        self.query_one("#preview", Static).update(Content.assemble(("Enter", "bold"), f" {label}\n", keys))
+        self.query_one("#preview", Static).update(Content.assemble(("Enter: ", QUIET), (label, "bold")))

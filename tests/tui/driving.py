@@ -1,0 +1,125 @@
+"""The chat on a fake engine, ready to be driven."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelora.tui.app import ChatApp
+from edgelora.tui.setup import ChatSetup
+from edgelora.tui.widgets.answer import Answer
+from edgelora.tui.widgets.composer import Composer
+from edgelora.tui.widgets.picker import AdapterPicker
+from edgelora.tui.widgets.prompt import Prompt
+from edgelora.tui.widgets.remark import Remark
+from edgelora.types import ReportProgress, SamplingParams
+from tests.tui.fake_engine import FakeEngine
+from tests.tui.fake_library import FakeLibrary
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from textual.pilot import Pilot
+
+PATIENCE = 4.0
+
+
+@dataclass
+class Driver:
+    """A running chat and what a test asks of it."""
+
+    app: ChatApp
+    pilot: Pilot[None]
+    engine: FakeEngine
+
+    async def keys(self, *keys: str) -> None:
+        await self.pilot.press(*keys)
+
+    async def type(self, text: str) -> None:
+        """Write ``text`` and send it."""
+        self.app.query_one(Composer).insert(text)
+        await self.keys("enter")
+
+    async def ask(self, text: str) -> Answer:
+        """Send ``text`` and wait for the end of its answer."""
+        before = len(self.answers)
+        await self.type(text)
+        await self.until(lambda: len(self.answers) > before and self.app.state.phase == "ready")
+        return self.answers[-1]
+
+    async def pick(self, *keys: str) -> None:
+        """Open the picker, press ``keys`` and Enter, and wait until the swap is done."""
+        await self.keys("ctrl+t", *keys, "enter")
+        await self.until(lambda: self.app.state.phase == "ready" and self.app.state.active == self.app.state.settled)
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until something is so; fails after a few seconds."""
+        for _ in range(int(PATIENCE / 0.01)):
+            await self.pilot.pause(0.01)
+            if holds():
+                return
+        raise AssertionError(f"did not come true: {self.screen_text}")
+
+    @property
+    def answers(self) -> list[Answer]:
+        return list(self.app.query(Answer))
+
+    @property
+    def prompts(self) -> list[str]:
+        return [prompt.text for prompt in self.app.query(Prompt)]
+
+    @property
+    def remarks(self) -> str:
+        return "\n".join(remark.text for remark in self.app.query(Remark))
+
+    @property
+    def composer(self) -> Composer:
+        return self.app.query_one(Composer)
+
+    @property
+    def picker(self) -> AdapterPicker:
+        return self.app.query_one(AdapterPicker)
+
+    @property
+    def screen_text(self) -> str:
+        """What is on the screen, as text."""
+        lines = self.app.screen._compositor.render_strips()
+        return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+
+@dataclass
+class Opener:
+    """Opens ``engines`` one after the other, as the chat asks for them."""
+
+    engines: list[FakeEngine | Exception]
+    opened: list[FakeEngine] = field(default_factory=list)
+
+    async def __call__(self, report: ReportProgress) -> FakeEngine:
+        engine = self.engines.pop(0)
+        if isinstance(engine, Exception):
+            raise engine
+        self.opened.append(engine)
+        return engine
+
+
+@asynccontextmanager
+async def chat(
+    *engines: FakeEngine | Exception,
+    library: FakeLibrary | None = None,
+    size: tuple[int, int] = (120, 36),
+    wait: bool = True,
+    **setup: object,
+) -> AsyncIterator[Driver]:
+    """A chat on ``engines`` (one by default), opened unless ``wait`` is False."""
+    opener = Opener(list(engines) or [FakeEngine()])
+    shelf = library or FakeLibrary()
+    made = ChatSetup(Path("demo.gguf"), opener, lambda: shelf, lambda base: SamplingParams(), **setup)  # type: ignore
+    app = ChatApp(made)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        driver = Driver(app, pilot, opener.opened[0] if opener.opened else FakeEngine())
+        if wait:
+            await driver.until(lambda: app.state.phase in ("ready", "down"))
+            driver.engine = opener.opened[0] if opener.opened else driver.engine
+        yield driver
