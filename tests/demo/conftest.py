@@ -5,4 +5,5 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).resolve().parents[2] / "scripts"))
+HERE = Path(__file__).resolve().parent
+sys.path += [str(HERE.parents[1] / "scripts"), str(HERE)]
