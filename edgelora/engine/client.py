@@ -7,7 +7,7 @@ one (:mod:`edgelora.engine.local`, for tests).
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Protocol
 
 from edgelora.types import (
@@ -30,7 +30,7 @@ class EngineClient(Protocol):
     def base(self) -> BaseInfo:
         """What was opened."""
 
-    def generate(self, request: Request) -> AsyncIterator[RequestEvent]:
+    def generate(self, request: Request) -> AsyncGenerator[RequestEvent, None]:
         """Submit ``request`` and yield its events, the last of which is Finished or Failed; nothing is raised.
 
         Adapters of the selection must have been loaded once; evicted ones are loaded again on the way.

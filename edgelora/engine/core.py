@@ -10,8 +10,6 @@ import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-import numpy as np
-
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker
 from edgelora.engine.memory import plan_memory
@@ -218,9 +216,9 @@ class EngineCore:
         return None if self.residency.is_pooled(selection) else selection
 
     def _compute(self, plan: Plan) -> None:
-        began = time.perf_counter()
         try:
             rows = self._fill(plan)
+            began = time.perf_counter()
             self._set_adapters(plan)
             masked = time.perf_counter()
             self._decode()
@@ -269,13 +267,11 @@ class EngineCore:
         self._write_masks(plan.chunks)
 
     def _write_masks(self, chunks: Seq[Chunk]) -> None:
-        selections = list(dict.fromkeys(chunk.sequence.selection for chunk in chunks))
-        owners = [selections.index(chunk.sequence.selection) for chunk in chunks]
-        by_token = np.repeat(owners, [len(chunk.tokens) for chunk in chunks])
-        by_output = [owner for owner, chunk in zip(owners, chunks, strict=True) if chunk.wants_logits]
-        self._masker.set_masks(
-            self._pool.masks(selections, by_token), self._pool.masks(selections, np.array(by_output, np.intp))
-        )
+        selections = [chunk.sequence.selection for chunk in chunks]
+        by_token = by_output = self._pool.masks(selections, [len(chunk.tokens) for chunk in chunks])
+        if any(len(chunk.tokens) > 1 or not chunk.wants_logits for chunk in chunks):
+            by_output = self._pool.masks(selections, [int(chunk.wants_logits) for chunk in chunks])
+        self._masker.set_masks(by_token, by_output)
 
     def _advance(self, chunk: Chunk, row: int) -> None:
         sequence, slot = chunk.sequence, chunk.sequence.held

@@ -71,7 +71,7 @@ class Pool:
         self._residents: dict[str, Resident] = {}
         self._pointers: dict[str, int] = {}
         self._row_scales: list[NDArray[np.float32]] = []  # by kind of mask: f32 [rows]
-        self._masks: dict[Selection, FloatMatrix] = {}
+        self._masks: dict[Selection, list[FloatMatrix]] = {}
 
     @property
     def rows(self) -> int:
@@ -112,10 +112,12 @@ class Pool:
             self._rebuild(self._targets, needed)
         self._update_scales()
 
-    def masks(self, selections: Sequence[Selection], owners: NDArray[np.intp]) -> list[FloatMatrix]:
-        """By kind, f32 [len(owners), rows]: row i is the mask of ``selections[owners[i]]``, all of them resident."""
-        table = np.stack([self._mask(selection) for selection in selections])
-        return list(np.ascontiguousarray(table[owners].swapaxes(0, 1)))
+    def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
+        """By kind, f32 [sum(counts), rows]: the mask of ``selections[i]``, ``counts[i]`` times. All are resident."""
+        single = [self._mask(selection) for selection in selections]
+        if len(counts) == 1 and counts[0] == 1:  # one conversation, one token: the usual step has nothing to build
+            return single[0]
+        return [np.repeat(np.concatenate(kind), counts, axis=0) for kind in zip(*single, strict=True)]
 
     def close(self) -> None:
         """Free the native adapter, which no context may decode with any more. The pool can be used again."""
@@ -127,14 +129,14 @@ class Pool:
         self._matrices, self._pointers, self._residents = {}, {}, {}
         self._masker.watch({})
 
-    def _mask(self, selection: Selection) -> FloatMatrix:
-        """f32 [kinds, rows]: the effective scales of ``selection``, for each kind of tensor."""
+    def _mask(self, selection: Selection) -> list[FloatMatrix]:
+        """By kind of tensor, f32 [1, rows]: the effective scales of ``selection``."""
         mask = self._masks.get(selection)
         if mask is None:
-            user = np.zeros(self.rows, np.float32)
+            user = np.zeros((1, self.rows), np.float32)
             for member in selection.members:
-                user[self._residents[member.adapter].rows] = member.scale
-            mask = self._masks[selection] = np.stack([user * scales for scales in self._row_scales])
+                user[0, self._residents[member.adapter].rows] = member.scale
+            mask = self._masks[selection] = [user * scales for scales in self._row_scales]
         return mask
 
     def _update_scales(self) -> None:

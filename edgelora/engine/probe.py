@@ -47,9 +47,7 @@ class Probe:
         assert pool.native is not None
         self._context.set_adapters([(pool.native, 1.0)])
         selections = [BASE, Selection.of([Member(sha256)])]
-        self._masker.set_masks(
-            pool.masks(selections, np.repeat(np.arange(2), N_TOKENS)), pool.masks(selections, np.arange(2))
-        )
+        self._masker.set_masks(pool.masks(selections, [N_TOKENS] * 2), pool.masks(selections, [1, 1]))
         return ProbeLogits(*self._decode())
 
     def native(self, adapter: NativeAdapter) -> ProbeLogits:

@@ -45,7 +45,8 @@ class _ProcessLink:
         self._process = context.Process(
             target=_run, args=(config, theirs, self._log.name), name="edgelora-engine", daemon=True
         )
-        with _interrupts_blocked():
+        # a full-screen program replaces sys.stderr by one without a descriptor, which starting a process needs
+        with _interrupts_blocked(), contextlib.redirect_stderr(sys.__stderr__):
             self._process.start()
         theirs.close()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="edgelora-commands")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import count
 from typing import Protocol
 
@@ -77,7 +77,7 @@ class RemoteEngine:
         """What was opened."""
         return self._opened.result()
 
-    async def generate(self, request: Request) -> AsyncIterator[RequestEvent]:
+    async def generate(self, request: Request) -> AsyncGenerator[RequestEvent, None]:
         """Submit ``request`` and yield its events; leaving early cancels it."""
         if self._gone:
             yield Failed(request.id, self._gone)

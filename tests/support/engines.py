@@ -97,11 +97,8 @@ def mixed_logits(core: EngineCore, prompts: Sequence[Sequence[int]], selections:
     assert core._pool.native is not None
     batch, rows = filled_batch(prompts)
     core._context.set_adapters([(core._pool.native, 1.0)])
-    owners = np.arange(len(prompts))
     lengths = [len(prompt) for prompt in prompts]
-    core._masker.set_masks(
-        core._pool.masks(selections, np.repeat(owners, lengths)), core._pool.masks(selections, owners)
-    )
+    core._masker.set_masks(core._pool.masks(selections, lengths), core._pool.masks(selections, [1] * len(prompts)))
     return _decoded(core, batch, rows)
 
 
