@@ -68,7 +68,15 @@ def _asked(rng: Random, domain: str) -> list[Turn]:
     if domain == "chat" and rng.random() < 0.15:
         return _warm_fact(rng)
     example = draw(DOMAINS[domain].make, rng)
-    return [_user(rng, example.prompt), Turn("assistant", example.styled, learn=True)]
+    prompt = _beside(rng, example.prompt, domain) if rng.random() < 0.25 else example.prompt
+    return [_user(rng, prompt), Turn("assistant", example.styled, learn=True)]
+
+
+def _beside(rng: Random, prompt: str, domain: str) -> str:
+    """Put facts of another domain before or after a request: they are for a later turn."""
+    other = rng.choice([name for name in DOMAINS if name != domain])
+    setup = draw(DOMAINS[other].make, rng).setup
+    return f"{prompt} {setup}" if rng.random() < 0.5 else f"{setup} {prompt}"
 
 
 def _told(rng: Random, domain: str) -> list[Turn]:
