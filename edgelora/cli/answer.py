@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from contextlib import aclosing
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from edgelora.cli.progress import ProgressBar
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
-    from edgelora.types import BaseInfo
+    from edgelora.types import AdapterStatus, BaseInfo
 
 
 class Answer:
@@ -29,10 +31,25 @@ class Answer:
     def __init__(self, *, streams: bool, progress: ProgressBar) -> None:
         self.progress = progress
         self.selection = BASE_NAME
-        self.base: BaseInfo | None = None
+        self._base: BaseInfo | None = None
+        self._loaded: dict[str, AdapterStatus] = {}
         self._streams = streams
         self._parts: list[str] = []
         self._finished: Finished | None = None
+
+    def opened(self, base: BaseInfo) -> None:
+        """The engine is open."""
+        self._base = base
+        if base.mode == "exclusive" and self.selection != BASE_NAME:
+            self.say(f"exclusive mode, swaps take longer: {base.mode_reason}")
+
+    def note(self, loaded: AdapterStatus) -> None:
+        """An adapter is resident. Says so if it does not do what its name promises."""
+        self._loaded[loaded.sha256] = loaded
+        if loaded.effect == 0:
+            self.say(f"the adapter {loaded.name} changes nothing on this base")
+        elif loaded.ignored:
+            self.say(f"this architecture does not use {len(loaded.ignored)} tensors of the adapter {loaded.name}")
 
     def take(self, event: SessionEvent) -> None:
         """Deal with one event. Raises the error of a Failed."""
@@ -62,9 +79,9 @@ class Answer:
     def document(self) -> dict[str, Any]:
         """The answer as `--json` prints it. Only after the end."""
         assert self._finished is not None
-        assert self.base is not None
+        assert self._base is not None
         made = self._finished
-        members = [{"name": used.name, "sha256": used.sha256, "scale": used.scale} for used in made.adapters]
+        members = [asdict(used) | {"effect": self._loaded[used.sha256].effect} for used in made.adapters]
         return {
             "text": "".join(self._parts),
             "selection": {"text": self.selection, "members": members},
@@ -74,8 +91,8 @@ class Answer:
             "completion_tokens": made.completion_tokens,
             "ttft_ms": round(made.ttft_ms, 3),
             "tok_per_s": round(made.tok_per_s, 3),
-            "base": {"name": self.base.name, "path": str(self.base.path), "fingerprint": self.base.fingerprint},
-            "mode": self.base.mode,
+            "base": {"name": self._base.name, "path": str(self._base.path), "fingerprint": self._base.fingerprint},
+            "mode": self._base.mode,
         }
 
     def _write(self, text: str) -> None:
@@ -108,11 +125,14 @@ async def generate(prompt: str, settings: Settings, max_tokens: int | None, answ
     try:
         from edgelora.chat.session import ChatSession
 
-        answer.base = engine.base
+        answer.opened(engine.base)
         sampling = sampling_params(settings, engine.base.sampling_hints, max_tokens=max_tokens)
         session = ChatSession(engine, sampling=sampling, template=settings.template, system=system)
-        async for event in session.ask(prompt, resolved):
-            answer.take(event)
+        for file in resolved.files:
+            answer.note(await engine.load(file))
+        async with aclosing(session.ask(prompt, resolved)) as events:
+            async for event in events:
+                answer.take(event)
     finally:
         await engine.close()
 

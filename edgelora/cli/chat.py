@@ -29,11 +29,12 @@ def command(**given: object) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the chat needs a terminal", "For scripts and pipes there is: edgelora run PROMPT")
+    from edgelora.cli.processes import start_resource_tracker
     from edgelora.config.settings import load_settings
     from edgelora.tui.app import ChatApp
 
     app = ChatApp(_setup(load_settings(given)))
-    _start_resource_tracker()
+    start_resource_tracker()
     app.run()
     sys.exit(app.return_code or 0)
 
@@ -57,14 +58,6 @@ def _setup(settings: Settings) -> ChatSetup:
         system=system_text(settings.system),
         is_demo=settings.base is None,
     )
-
-
-def _start_resource_tracker() -> None:
-    """Start multiprocessing's helper now: it inherits stderr, and Textual's stand-in for that has no descriptor."""
-    if sys.platform != "win32":
-        from multiprocessing import resource_tracker
-
-        resource_tracker.ensure_running()
 
 
 async def _open_engine(config: EngineConfig, report: ReportProgress) -> EngineClient:

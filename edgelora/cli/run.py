@@ -33,11 +33,17 @@ def _answer(prompt: str, settings: Settings, max_tokens: int | None, as_json: bo
     import asyncio
 
     from edgelora.cli.answer import Answer, generate
+    from edgelora.cli.processes import start_resource_tracker
     from edgelora.cli.progress import ProgressBar
 
+    start_resource_tracker()
     with ProgressBar() as progress:
         answer = Answer(streams=not as_json, progress=progress)
-        asyncio.run(generate(prompt, settings, max_tokens, answer))
+        work = generate(prompt, settings, max_tokens, answer)
+        try:
+            asyncio.run(work)
+        finally:
+            work.close()  # Ctrl-C may come before it has begun
     if as_json:
         import json
 

@@ -51,6 +51,13 @@ def test_json_is_one_document_that_says_what_made_the_answer(
     assert answer["mode"] == "pooled"
 
 
+def test_an_adapter_that_does_nothing_is_reported(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    idle = write_adapter(tmp_path / "idle.gguf", demo_base, strength=0.0)
+    outcome = edgelora("run", "Say something.", *GREEDY, "--adapter", idle.path, "--json")
+    assert json.loads(outcome.out)["selection"]["members"][0]["effect"] == 0
+    assert outcome.err == "edgelora: the adapter idle changes nothing on this base\n"
+
+
 def test_streamed_and_json_text_are_the_same(edgelora: Edgelora) -> None:
     streamed = edgelora("run", "Say something.", *GREEDY).out
     document = json.loads(edgelora("run", "Say something.", *GREEDY, "--json").out)
