@@ -16,7 +16,9 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from edgelora.engine.messages import Close, Command, Message
@@ -45,9 +47,7 @@ class _ProcessLink:
         self._process = context.Process(
             target=_run, args=(config, theirs, self._log.name), name="edgelora-engine", daemon=True
         )
-        # a full-screen program replaces sys.stderr by one without a descriptor, which starting a process needs
-        with _interrupts_blocked(), contextlib.redirect_stderr(sys.__stderr__):
-            self._process.start()
+        _start(self._process)
         theirs.close()
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="edgelora-commands")
         self._reader = threading.Thread(target=self._read, name="edgelora-events", daemon=True)
@@ -89,6 +89,15 @@ class _ProcessLink:
         self._writer.shutdown()
         self._connection.close()
         self._log.close()
+
+
+def _start(process: SpawnProcess) -> None:
+    """Start it so that neither a full-screen program nor a Ctrl-C at this moment can harm it."""
+    with contextlib.redirect_stderr(sys.__stderr__):  # a full-screen program's own has no descriptor to pass on
+        if os.name == "posix":
+            resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it is done
+        with _interrupts_blocked():
+            process.start()
 
 
 @contextlib.contextmanager

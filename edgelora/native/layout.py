@@ -18,6 +18,8 @@ TYPE, NE, NB, SRC0, DATA, NAME = 0, 16, 48, 152, 248, 256
 
 NE1 = NE + 8
 
+_F32, _F16 = 0, 1  # enum ggml_type
+
 
 class _InitParams(ctypes.Structure):
     _fields_ = (("mem_size", ctypes.c_size_t), ("mem_buffer", ctypes.c_void_p), ("no_alloc", ctypes.c_bool))
@@ -47,15 +49,15 @@ def check() -> str:
     if not context:
         return "ggml_init failed"
     try:
-        weight = lib.ggml_new_tensor_2d(context, 0, 6, 3)
-        activation = lib.ggml_new_tensor_2d(context, 0, 6, 5)
+        weight = lib.ggml_new_tensor_2d(context, _F16, 6, 3)
+        activation = lib.ggml_new_tensor_2d(context, _F32, 6, 5)
         lib.ggml_set_name(weight, b"blk.0.attn_q.weight.lora_a")
         product = lib.ggml_mul_mat(context, weight, activation)
         facts = {
-            "type": ctypes.c_int32.from_address(weight + TYPE).value == 0,
+            "type": ctypes.c_int32.from_address(weight + TYPE).value == _F16,
             "ne": [read_i64(weight + NE + 8 * i) for i in range(4)] == [6, 3, 1, 1],
             "ne of a product": [read_i64(product + NE + 8 * i) for i in range(2)] == [3, 5],
-            "nb": [read_i64(weight + NB + 8 * i) for i in range(2)] == [4, 24],
+            "nb": [read_i64(weight + NB + 8 * i) for i in range(2)] == [2, 12],
             "src": read_pointer(product + SRC0) == weight,
             "data": read_pointer(weight + DATA) == lib.ggml_get_data(weight),
             "name": weight + NAME == lib.ggml_get_name(weight),
