@@ -87,8 +87,11 @@ def _encoded_as(values: NDArray[np.float32], type_name: str) -> Factor | None:
 
 
 def _norm(values: NDArray[np.float32]) -> float:
-    """Frobenius norm; squares of large float32 values need the range of float64."""
-    return float(np.linalg.norm(values.astype(np.float64)))
+    """Frobenius norm; squares of large float32 values need the range of float64.
+
+    Not numpy's own, which would wake BLAS threads for every small matrix.
+    """
+    return math.sqrt(np.square(values, dtype=np.float64).sum())
 
 
 def _half(values: NDArray[np.float32]) -> tuple[NDArray[np.generic], NDArray[np.float32]]:
