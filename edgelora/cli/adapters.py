@@ -37,12 +37,14 @@ def list_(base: str | None, as_json: bool) -> None:
     from edgelora.config.resolved import base_path
     from edgelora.config.settings import load_settings
 
-    entries = AdapterLibrary(base_path(load_settings({"base": base}))).entries
+    library = AdapterLibrary(base_path(load_settings({"base": base})))
     if as_json:
-        _print_json(entries)
-    else:
-        for entry in entries:
-            click.echo(_line(entry))
+        _print_json(library.entries)
+        return
+    for entry in library.entries:
+        click.echo(_line(entry))
+    if not library.entries:
+        click.echo(f"There are no adapters for this base; put some into {library.folder}", err=True)
 
 
 def _line(entry: AdapterEntry) -> str:

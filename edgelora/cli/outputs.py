@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from edgelora.errors import UsageError
+from edgelora.errors import EdgeloraError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,7 +18,7 @@ def require_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write ``text`` to ``path`` in one step: to a temporary name beside it, synced, renamed. Raises UsageError."""
+    """Write ``text`` to ``path`` in one step: to a temporary name beside it, synced, renamed. Raises EdgeloraError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("w", encoding="utf-8") as file:
@@ -27,6 +27,6 @@ def write_text(path: Path, text: str) -> None:
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
-        raise UsageError(f"{path} cannot be written ({error.strerror})") from None
+        raise EdgeloraError(f"{path} cannot be written ({error.strerror})") from None
     finally:
         temporary.unlink(missing_ok=True)
