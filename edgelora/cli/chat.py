@@ -29,12 +29,10 @@ def command(**given: object) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the chat needs a terminal", "For scripts and pipes there is: edgelora run PROMPT")
-    from edgelora.cli.processes import start_resource_tracker
     from edgelora.config.settings import load_settings
     from edgelora.tui.app import ChatApp
 
     app = ChatApp(_setup(load_settings(given)))
-    start_resource_tracker()
     app.run()
     sys.exit(app.return_code or 0)
 

@@ -33,10 +33,8 @@ def _answer(prompt: str, settings: Settings, max_tokens: int | None, as_json: bo
     import asyncio
 
     from edgelora.cli.answer import Answer, generate
-    from edgelora.cli.processes import start_resource_tracker
     from edgelora.cli.progress import ProgressBar
 
-    start_resource_tracker()
     with ProgressBar() as progress:
         answer = Answer(streams=not as_json, progress=progress)
         work = generate(prompt, settings, max_tokens, answer)
