@@ -8,7 +8,7 @@ import numpy as np
 
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.types import Progress, ReportProgress
-from edgelora_convert.encode import DType, Factor, RangeError, encode_pair
+from edgelora_convert.encode import DType, Factor, encode_pair
 from edgelora_convert.layouts import apply_layout
 from edgelora_convert.scales import fold_scales
 
@@ -67,7 +67,7 @@ def _converted(
     try:
         a, b = apply_layout(target.layout, target.dims, a, b)
         stored_a, stored_b = encode_pair(*_oriented(target, a, b), dtype)
-    except (ValueError, RangeError) as error:
+    except ValueError as error:
         problems.add(module, str(error))
         return {}
     return {name + LORA_A: stored_a, name + LORA_B: stored_b}

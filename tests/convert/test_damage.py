@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from edgelora_convert.convert import convert
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.peft_folders import Shape, peft_source, write_base
 
@@ -72,7 +72,7 @@ def converted_or_refused(root: Path) -> None:
         assert check_values(adapter) == []
 
 
-@settings(max_examples=150, deadline=5000)
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.dictionaries(fields, json_values, min_size=1, max_size=3))
 def test_configurations(folder: Path, changes: dict[str, Any]) -> None:
     shutil.copytree(folder / "sound", folder / "p", dirs_exist_ok=True)
@@ -83,7 +83,7 @@ def test_configurations(folder: Path, changes: dict[str, Any]) -> None:
 edit = st.tuples(st.integers(0, 1200), st.binary(min_size=1, max_size=8))
 
 
-@settings(max_examples=250, deadline=5000)
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(edits=st.lists(edit, max_size=3), keep=st.none() | st.integers(0, 2000))
 def test_weights(folder: Path, edits: list[tuple[int, bytes]], keep: int | None) -> None:
     shutil.copytree(folder / "sound", folder / "p", dirs_exist_ok=True)
@@ -95,7 +95,7 @@ def test_weights(folder: Path, edits: list[tuple[int, bytes]], keep: int | None)
     converted_or_refused(folder)
 
 
-@settings(max_examples=100, deadline=5000)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(position=st.integers(0, 1), name=st.text(min_size=1, max_size=40))
 def test_names(folder: Path, position: int, name: str) -> None:
     """A tensor with any name, and the pair around it incomplete."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from gguf import GGUFWriter
+from support import raw_gguf as raw
 from support.adapters import write_adapter
 from support.peft_folders import Shape, write_base
 
@@ -63,6 +64,14 @@ def test_sizes_per_layer_and_hints(tmp_path: Path) -> None:
     assert (facts.n_head, facts.n_kv, facts.head_dim) == ((4, 2), (2, 1), 16)
     assert (facts.quantization, facts.sampling, facts.eos_token_id) == ("Q4_K_M", {"temp": 0.5}, 3)
     assert facts.chat_template == "{{ messages }}"
+
+
+def test_impossible_numbers_of_layers(tmp_path: Path) -> None:
+    for count, reason in ((2**32 - 1, "4294967295 layers are more than"), (0, "is missing or not positive")):
+        blocks = raw.KV("llama.block_count", raw.U32, raw.u32(count))
+        path = raw.write(tmp_path / "m.gguf", raw.encode((raw.ARCH, blocks)))
+        with pytest.raises(GGUFError, match=reason):
+            BaseFacts.of(read_header(path))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ GGUF_NAMES = {
 
 
 def to_gguf(shape: Shape, name: str, weight: np.ndarray) -> np.ndarray:
-    """The weight [n_out, n_in] of a module in the row order that llama.cpp's converter gives it (LlamaModel.permute)."""
+    """The weight [n_out, n_in] of a module in the row order that llama.cpp's converter makes (LlamaModel.permute)."""
     heads = {"q_proj": shape.heads, "k_proj": shape.kv_heads}.get(name)
     if shape.arch != "llama" or heads is None:
         return weight
