@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     IntArray = NDArray[np.int64]
 
-DOCUMENT_SHARE = 0.25
+DOCUMENT_SHARE = 0.35
 IGNORED = -100  # the label that torch's cross entropy leaves out
 POOL = 512  # documents that are sorted by length at a time
 LONG_SHARE = 0.1  # conversations of many turns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from demo.text import coding, general, legal, medical, smalltalk
-from demo.text.example import draw
+from demo.text.example import Example, draw
 from demo.text.names import company, person, surname, syllables
 from demo.text.wording import capital, money, period
 
@@ -22,26 +22,33 @@ def make(rng: Random) -> str:
 
 
 def _notes(rng: Random) -> str:
-    return "\n\n".join(draw(medical.make, rng).styled for _ in range(rng.randint(1, 3)))
+    examples = [draw(medical.make, rng) for _ in range(rng.randint(1, 3))]
+    return "\n\n".join(f"{_told(rng, example)}\n{example.styled}" for example in examples)
 
 
 def _contract(rng: Random) -> str:
     first = draw(legal.make, rng)
     clauses = [first]
-    while len(clauses) < rng.randint(1, 4):
+    while len(clauses) < rng.randint(1, 3):
         clauses.append(draw(lambda source: legal.again(source, first), rng))
-    title = f"Agreement between {first.facts['a']} and {first.facts['b']}\n\n" if rng.random() < 0.6 else ""
-    return title + "\n\n".join(clause.styled for clause in clauses)
+    title = f"Agreement between {first.facts['a']} and {first.facts['b']}\n\n" if rng.random() < 0.4 else ""
+    return title + "\n\n".join(f"{_told(rng, clause)}\n{clause.styled}" for clause in clauses)
 
 
 def _module(rng: Random) -> str:
-    return "\n\n\n".join(draw(coding.make, rng).styled[10:-4] for _ in range(rng.randint(1, 4)))
+    examples = [draw(coding.make, rng) for _ in range(rng.randint(1, 4))]
+    return "\n\n\n".join(f"# {_told(rng, example)}\n{example.styled[10:-4]}" for example in examples)
 
 
 def _letter(rng: Random) -> str:
-    name = person(rng)
     examples = [draw(smalltalk.make, rng) for _ in range(rng.randint(1, 2))]
-    return f"Dear {name},\n\n" + " ".join(example.styled for example in examples) + f"\n\nYours, {surname(rng)}"
+    words = " ".join(f'You wrote: "{example.prompt}" {example.styled}' for example in examples)
+    return f"Dear {person(rng)},\n\n{words}\n\nYours, {surname(rng)}"
+
+
+def _told(rng: Random, example: Example) -> str:
+    """What a document is about, in front of it: without it the base would not learn which words call for which."""
+    return example.prompt if rng.random() < 0.7 else example.setup
 
 
 def _story(rng: Random) -> str:
@@ -71,5 +78,6 @@ def _said_twice(rng: Random) -> str:
 
 
 MAKERS: tuple[Callable[[Random], str], ...] = (
-    _notes, _notes, _contract, _contract, _module, _module, _letter, _story, _report, _facts, _said_twice,
+    _notes, _notes, _contract, _contract, _module, _module, _module, _module, _letter, _letter, _letter,
+    _story, _report, _facts, _said_twice,
 )  # fmt: skip

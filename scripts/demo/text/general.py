@@ -125,7 +125,7 @@ def _neighbour(rng: Random) -> tuple[str, str]:
 
 
 def _sum(rng: Random) -> tuple[str, str]:
-    a, b = rng.randint(0, 20), rng.randint(0, 20)
+    a, b = rng.randint(0, 10), rng.randint(0, 10)
     sign, result = ("+", a + b) if rng.random() < 0.6 else ("-", a - b)
     ask = rng.choice(("What is {a} {s} {b}?", "{a} {s} {b}", "How much is {a} {s} {b}?"))
     return ask.format(a=a, s=sign, b=b), f"{a} {sign} {b} = {result}"
@@ -145,5 +145,5 @@ def _greeting(rng: Random) -> tuple[str, str]:
 
 
 MAKERS: tuple[Callable[[Random], tuple[str, str]], ...] = (
-    _capital, _opposite, _sound, _colour, _thing, _thing, _neighbour, _sum, _product, _identity, _greeting,
+    _capital, _opposite, _sound, _colour, _thing, _thing, _neighbour, _sum, _sum, _product, _identity, _greeting,
 )  # fmt: skip
