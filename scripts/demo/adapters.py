@@ -41,10 +41,10 @@ class Recipe:
 
 
 RECIPES = {
-    "chat": Recipe(rank=4, alpha=8, targets=(*ATTENTION, "down_proj")),
+    "chat": Recipe(rank=8, alpha=16, targets=(*ATTENTION, "down_proj")),
     "coding": Recipe(rank=16, alpha=32, targets=(*ATTENTION, *FEED_FORWARD)),
     "legal": Recipe(rank=12, alpha=8, targets=(*ATTENTION, *FEED_FORWARD), rslora=True),
-    "medical": Recipe(rank=8, alpha=16, targets=("q_proj", "v_proj", "o_proj", *FEED_FORWARD)),
+    "medical": Recipe(rank=10, alpha=20, targets=("q_proj", "v_proj", "o_proj", *FEED_FORWARD)),
 }
 
 

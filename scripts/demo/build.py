@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -15,6 +13,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from demo.adapters import RECIPES, train_adapter
 from demo.base import SEED, train_base
 from demo.export import export
+from demo.folders import copy, fill
 from demo.layout import ADAPTER_GGUFS, ADAPTER_SOURCES, BASE_GGUF, BASE_SOURCE
 from demo.text.corpus import documents_of_base, render
 from demo.tokenizer import train_tokenizer
@@ -53,45 +52,47 @@ class Build:
 
 def make_tokenizer(build: Build) -> None:
     """learns the vocabulary from generated text (a minute)."""
-    if not build.tokenizer.is_dir():
+
+    def save(folder: Path) -> None:
         documents = islice(documents_of_base(Random(f"{SEED}:tokenizer")), TOKENIZER_DOCUMENTS)
-        tokenizer = train_tokenizer(map(render, documents))
-        _whole(build.tokenizer, tokenizer.save_pretrained)
+        train_tokenizer(map(render, documents)).save_pretrained(folder)
+
+    fill(build.tokenizer, save)
 
 
 def make_base(build: Build) -> None:
-    """trains the base (about 20 minutes on two idle cores)."""
-    if not build.base.is_dir():
+    """trains the base (about half an hour on two cores)."""
+
+    def save(folder: Path) -> None:
         tokenizer = build.load_tokenizer()
-        model = train_base(tokenizer, build.work, build.tokens).half()
+        train_base(tokenizer, build.work, build.tokens).half().save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+        (folder / "model.safetensors").chmod(0o644)
 
-        def save(folder: Path) -> None:
-            model.save_pretrained(folder)
-            tokenizer.save_pretrained(folder)
-            (folder / "model.safetensors").chmod(0o644)
-
-        _whole(build.base, save)
+    fill(build.base, save)
 
 
 def make_adapters(build: Build) -> None:
     """trains the four LoRA adapters with PEFT (2 to 4 minutes each)."""
     for name in RECIPES:
-        if not build.adapter(name).is_dir():
-            train = partial(train_adapter, name, build.base, build.load_tokenizer(), steps=build.steps)
-            _whole(build.adapter(name), train)
+        fill(build.adapter(name), lambda folder, name=name: _train(build, name, folder))
+
+
+def _train(build: Build, name: str, folder: Path) -> None:
+    train_adapter(name, build.base, build.load_tokenizer(), folder, build.steps)
 
 
 def publish(build: Build) -> None:
     """copies the results to models/source, and writes the GGUF files beside it (seconds)."""
     from edgelora_convert.convert import convert
 
-    _copy(build.base, BASE_SOURCE)
+    copy(build.base, BASE_SOURCE)
     export(BASE_SOURCE, BASE_GGUF, BASE_DTYPE)
     ADAPTER_GGUFS.mkdir(parents=True, exist_ok=True)
     for name in RECIPES:
-        _copy(build.adapter(name), ADAPTER_SOURCES / name)
+        copy(build.adapter(name), ADAPTER_SOURCES / name)
         report = convert(ADAPTER_SOURCES / name, BASE_GGUF, ADAPTER_GGUFS / f"{name}.gguf")
-        print(f"{name}: {report}")
+        print(f"publish: {name}.gguf, {report.file_size} bytes")
 
 
 STEPS: dict[str, Callable[[Build], None]] = {
@@ -100,17 +101,3 @@ STEPS: dict[str, Callable[[Build], None]] = {
     "adapters": make_adapters,
     "publish": publish,
 }
-
-
-def _whole(target: Path, fill: Callable[[Path], object]) -> None:
-    """Fill a folder under another name first, so that the target is never there half-written."""
-    unfinished = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    fill(unfinished)
-    unfinished.rename(target)
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
