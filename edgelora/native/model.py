@@ -39,7 +39,6 @@ class Model:
         self.has_memory_of_its_own = bool(
             llama_cpp.llama_model_is_recurrent(self.pointer) or llama_cpp.llama_model_is_hybrid(self.pointer)
         )
-        self._eog = frozenset(t for t in range(self.n_vocab) if llama_cpp.llama_vocab_is_eog(self.vocab, t))
 
     def tokenize(self, text: str, *, parse_special: bool, add_special: bool) -> tuple[int, ...]:
         """The token ids of ``text``."""
@@ -64,7 +63,7 @@ class Model:
 
     def ends_generation(self, token: int) -> bool:
         """Is it one of the tokens that end an answer (end of text, end of turn)?"""
-        return token in self._eog
+        return bool(llama_cpp.llama_vocab_is_eog(self.vocab, token))
 
     def close(self) -> None:
         """Free the weights. Safe to call twice."""
