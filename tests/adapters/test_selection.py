@@ -14,7 +14,8 @@ from edgelora.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
-NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True).filter(is_name)
+LETTERS = string.ascii_lowercase + string.digits
+NAMES = st.builds(str.__add__, st.sampled_from(LETTERS), st.text(LETTERS + "._-", max_size=63)).filter(is_name)
 PATHS = st.text(string.ascii_letters + string.digits + ".:@ -_", min_size=1).map(lambda tail: f"no/such/{tail}x.gguf")
 SCALES = st.integers(-(10**6), 10**6).map(lambda n: n / 10**4)
 MEMBERS = st.lists(st.builds(MemberText, NAMES | PATHS, SCALES), max_size=4, unique_by=lambda member: member.ref)
