@@ -31,6 +31,12 @@ _INNER_MODELS = re.compile(r"(?:^|(?<=\.))(?:language_model|text_model)\.")
 _NATIVE_NAMES = re.compile(r"(?:^|\.)attention\.w[qkvo]$")
 
 
+_TIED = (
+    "this base uses one matrix as embedding and as output (tied), and llama.cpp can adapt neither side of it; "
+    "train without this module"
+)
+
+
 @dataclass(frozen=True)
 class Target:
     """One pair and where it goes: the base tensor, and how its layout changes."""
@@ -122,12 +128,6 @@ class Resolver:
         match = re.match(r"blk\.(\d+)\.", tensor)
         layer = int(match[1]) if match else 0
         return BlockDims(base.n_head[layer], base.n_kv[layer], base.head_dim)
-
-
-_TIED = (
-    "this base uses one matrix as embedding and as output (tied), and llama.cpp can adapt neither side of it; "
-    "train without this module"
-)
 
 
 def _kind(is_embedding: bool) -> str:

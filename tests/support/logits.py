@@ -23,7 +23,7 @@ def native_rows(base: Path, prompts: Sequence[Sequence[int]], adapter: Path | No
             cells=256 * len(prompts),
             sequences=len(prompts),
             batch=512,
-            threads=2,
+            threads=1,  # small models gain nothing from a second one
             kv_dtype="f32",
             flash_attention="off",
         )
