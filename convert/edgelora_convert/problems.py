@@ -8,7 +8,7 @@ from typing import NoReturn
 from edgelora.errors import ConversionError
 
 MAX_LINE = 400
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.)")
+_LAYER = re.compile(r"(?<=\.)[0-9]{1,6}(?=\.)")
 
 
 class Problems:

@@ -24,12 +24,11 @@ if TYPE_CHECKING:
     from edgelora_convert.problems import Problems
 
 OUTPUT = "output.weight"
-_LAYER = re.compile(r"(?<=\.)\d+(?=\.)|^\d+(?=\.)")
+_LAYER = re.compile(r"(?:(?<=\.)|^)[0-9]{1,6}(?=\.)")
 _INNER_MODELS = re.compile(r"(?:^|(?<=\.))(?:language_model|text_model)\.")
 
 # Meta's own layout has the rotary pairs side by side already, so the rows of these must not be reordered.
 _NATIVE_NAMES = re.compile(r"(?:^|\.)attention\.w[qkvo]$")
-
 
 _TIED = (
     "this base uses one matrix as embedding and as output (tied), and llama.cpp can adapt neither side of it; "
@@ -82,6 +81,8 @@ class Resolver:
         present = [name for name in names if name in self._base.tensors]
         if _NATIVE_NAMES.search(pair.module):
             self._problems.add(pair.module, "names of the original Llama release are not supported; Transformers' are")
+        elif _layer_of(pair.module) >= self._base.n_layers:
+            self._problems.add(pair.module, f"the base has only {self._base.n_layers} layers")
         elif len(present) > 1:
             self._problems.add(pair.module, f"it could mean {' or '.join(present)}")
         elif not present:
@@ -114,9 +115,6 @@ class Resolver:
         return {name: tensor for name, (_, tensor) in TensorNameMap(arch, 1).mapping.items()}
 
     def _why_absent(self, module: str, names: list[str]) -> str:
-        layer = _LAYER.search(module)
-        if layer and int(layer.group()) >= self._base.n_layers:
-            return f"the base has only {self._base.n_layers} layers"
         if OUTPUT in names:
             return _TIED
         if names:
@@ -124,10 +122,14 @@ class Resolver:
         return f"unknown in {self._base.arch} models{nearest(_guess(module), self._base.tensors)}"
 
     def _dims(self, tensor: str) -> BlockDims:
-        base = self._base
-        match = re.match(r"blk\.(\d+)\.", tensor)
-        layer = int(match[1]) if match else 0
+        base, layer = self._base, max(_layer_of(tensor), 0)
         return BlockDims(base.n_head[layer], base.n_kv[layer], base.head_dim)
+
+
+def _layer_of(name: str) -> int:
+    """The number of the layer in a module path or tensor name; -1 outside of layers."""
+    layer = _LAYER.search(name)
+    return int(layer.group()) if layer else -1
 
 
 def _kind(is_embedding: bool) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from edgelora_convert.convert import convert
-from support.peft_folders import PeftSource, Shape, peft_source, write_base
+from support.peft_folders import PeftSource, Shape, peft_source, random_tensors, write_base
 
 from edgelora.errors import ConversionError, GGUFError
 
@@ -124,6 +125,10 @@ TENSORS: dict[str, tuple[dict[str, np.ndarray | None], str]] = {
     "layer too high": (
         {f"layers.7.self_attn.q_proj.lora_{s}.weight": zeros(*shape) for s, shape in (("A", (8, 64)), ("B", (64, 8)))},
         "(layer 7): the base has only 2 layers",
+    ),
+    "endless layer": (
+        {f"layers.{'9' * 5000}.k.lora_{s}.weight": zeros(*shape) for s, shape in (("A", (8, 64)), ("B", (64, 8)))},
+        "layers.99999",
     ),
     "unknown module": (
         {f"{Q}x.lora_A.weight": zeros(8, 64), f"{Q}x.lora_B.weight": zeros(64, 8)},
@@ -249,13 +254,15 @@ def test_bases(base: Path, tmp_path: Path) -> None:
 
 
 def test_head_counts_that_do_not_explain_the_rows(tmp_path: Path) -> None:
-    from dataclasses import replace
-
-    from support.peft_folders import random_tensors
-
     base = write_base(tmp_path / "odd.gguf", replace(SHAPE, heads=2), random_tensors(SHAPE))
     found = problems_of(peft_source(SHAPE, ("k_proj",)).save(tmp_path / "p"), base)
     assert "2 heads of 32 values do not explain its 32 rows" in found[0]
+
+
+def test_blocks_beyond_the_block_count(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "odd.gguf", replace(SHAPE, layers=1), random_tensors(SHAPE))
+    (problem,) = problems_of(peft_source(SHAPE, ("q_proj",)).save(tmp_path / "p"), base)
+    assert "q_proj (layer 1): the base has only 1 layers" in problem
 
 
 def test_outputs(base: Path, tmp_path: Path) -> None:
