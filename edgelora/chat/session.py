@@ -100,8 +100,6 @@ class ChatSession:
         try:
             async for loading in self._load(resolved):
                 yield loading
-            if prompt is None and not self.conversation.turns:
-                return
             choice = choose_template(self._template, resolved.templates, self.engine.base)
             before = self.conversation.left_out
             fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(
@@ -113,6 +111,8 @@ class ChatSession:
         self.conversation = fitted.conversation
         for said in self._remarks(choice, before):
             yield said
+        if not fitted.tokens:
+            return
         sampling = self._sampling if prompt is not None else replace(self._sampling, max_tokens=0)
         sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop))
         request = Request(self._request, fitted.tokens, resolved.selection, sampling)

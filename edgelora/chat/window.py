@@ -49,12 +49,12 @@ class Window:
         """``conversation`` and ``prompt`` in as many tokens as there is room for.
 
         Turns go from the oldest on; the system prompt and the new message stay. Raises ContextOverflowError where
-        these two alone leave no room for an answer, and TemplateError.
+        these two alone leave no room for an answer, and TemplateError. Without a new message there may be nothing left.
         """
         whole = await self._at(conversation, prompt)
         if len(whole.tokens) <= self.room:
             return whole
-        most = len(conversation.turns) - (prompt is None)
+        most = len(conversation.turns)
         least = await self._at(conversation.leaving_out(most), prompt)
         if len(least.tokens) > self.engine.base.ctx - LEAST_ANSWER:
             raise self._too_long(len(least.tokens))
@@ -70,6 +70,8 @@ class Window:
         return fitted
 
     async def _at(self, conversation: Conversation, prompt: str | None) -> FittedPrompt:
+        if prompt is None and conversation.left_out == len(conversation.turns):
+            return FittedPrompt((), conversation)  # many templates refuse to render no message at all
         messages = conversation.messages(prompt)
         tokens = await prompt_tokens(self.engine, messages, self.template, add_generation_prompt=prompt is not None)
         return FittedPrompt(tokens, conversation)

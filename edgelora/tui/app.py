@@ -56,13 +56,14 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def compose(self) -> ComposeResult:
         """Conversation at the left, picker at the right or over it."""
+        composer = Composer(id="composer")
         yield TitleBar(id="title")
         with Horizontal(id="columns"):
             with Vertical(id="conversation"):
                 yield Transcript(id="transcript")
                 yield ProgressLine(id="progress")
-                yield Composer(id="composer")
-            yield AdapterPicker(self.state, id="picker")
+                yield composer
+            yield AdapterPicker(self.state, composer, id="picker")
         yield Footer()
 
     async def on_mount(self) -> None:
@@ -75,7 +76,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self.run_worker(self._conductor.open())
 
     async def on_unmount(self) -> None:
-        """Leave no engine behind, whatever is going on."""
+        """Leave no engine behind, however the app ends."""
         await self._conductor.close()
 
     # --- from the widgets
@@ -83,9 +84,9 @@ class ChatApp(App[None], inherit_bindings=False):
     async def on_composer_submitted(self, message: Composer.Submitted) -> None:
         """Ask, if something can be asked now; else the text stays where it is."""
         if not self._conductor.takes_prompts:
+            self.give_back(message.text)
             self.notify(_WHY_NOT[self.state.phase], timeout=3)
             return
-        self.query_one(Composer).clear()
         await self.query(Welcome).remove()
         self.refresh_state()
         self.run_worker(self._conductor.ask(message.text))
@@ -109,12 +110,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def on_adapter_picker_picked(self, message: AdapterPicker.Picked) -> None:
         """Swap."""
-        self._close_picker()
         self.run_worker(self._conductor.switch(message.pick))
-
-    def on_adapter_picker_left(self) -> None:
-        """Back to writing."""
-        self._close_picker()
 
     # --- keys
 
@@ -123,11 +119,9 @@ class ChatApp(App[None], inherit_bindings=False):
         picker = self.query_one(AdapterPicker)
         if picker.has_focus_within:
             picker.action_leave()
-            return
-        picker.begin()
-        picker.add_class("-open")
-        picker.query_one("#filter").focus()
-        self.run_worker(self._conductor.look_for_adapters())
+        else:
+            picker.open()
+            self.run_worker(self._conductor.look_for_adapters())
 
     def action_stop(self) -> None:
         """Stop the answer, or go back to the former adapter."""
@@ -144,6 +138,11 @@ class ChatApp(App[None], inherit_bindings=False):
     def action_restart(self) -> None:
         """Open the engine again."""
         self.run_worker(self._conductor.open())
+
+    async def action_quit(self) -> None:
+        """End the engine while everything can still be shown, then the app."""
+        await self._conductor.close()
+        self.exit()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that mean nothing now are not offered."""
@@ -213,10 +212,6 @@ class ChatApp(App[None], inherit_bindings=False):
         composer.border_subtitle = used
         welcomes = self.query(Welcome)
         composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else 0
-
-    def _close_picker(self) -> None:
-        self.query_one(AdapterPicker).remove_class("-open")
-        self.query_one(Composer).focus()
 
 
 _WHY_NOT = {

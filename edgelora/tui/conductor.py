@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
@@ -27,6 +27,10 @@ Outcome = Literal["done", "stopped", "superseded"] | EdgeloraError
 """How a request ended. Superseded: something newer took the place of a re-reading."""
 
 
+CLOSE_TIMEOUT = 2.0
+"""Seconds."""
+
+
 class Conductor:
     """Drives one session. Methods may be called at any time, each in a task of its own."""
 
@@ -40,6 +44,7 @@ class Conductor:
         self._busy = asyncio.Lock()
         self._stopped = False  # a person asked to stop what is running
         self._superseded = False  # something newer takes the place of the re-reading that is running
+        self._closed = False
 
     async def open(self) -> None:
         """Open library and engine, also again after the engine died; the conversation is kept."""
@@ -71,7 +76,7 @@ class Conductor:
                 self._stage.give_back(prompt)
                 return
             await self._answer(self._session, prompt)
-            if self._state.active != self._state.settled and self._state.phase == "ready":
+            if not self._closed and self._state.active != self._state.settled and self._state.phase == "ready":
                 await self._read_again(self._session)
 
     async def switch(self, pick: Pick) -> None:
@@ -106,11 +111,15 @@ class Conductor:
             self._stage.refresh_state()
 
     async def close(self) -> None:
-        """End the engine."""
+        """End the engine, and wait a moment for what was running to end with it."""
+        self._closed = True
         if self._watching:
             self._watching.cancel()
         if self._session:
             await self._session.engine.close()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CLOSE_TIMEOUT), self._busy:
+                    pass
 
     async def look_for_adapters(self) -> None:
         """Read the adapter folder again."""

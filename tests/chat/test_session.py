@@ -153,6 +153,15 @@ async def test_a_message_that_is_too_long_alone_is_refused_and_nothing_is_lost()
     assert isinstance((await collect(session.ask("Hello again", ON_BASE)))[-1], Finished)
 
 
+async def test_rereading_what_fills_the_context_leaves_it_out() -> None:
+    engine = FakeEngine(base=base_info(ctx=160), answers={"base": "word " * 150})
+    session = session_on(engine)
+    await collect(session.ask("Hello", ON_BASE))
+    events = await collect(session.reread(UNDER_LEGAL))
+    assert [type(event) for event in events] == [Loading, LeftOut]
+    assert isinstance((await collect(session.ask("And now?", UNDER_LEGAL)))[-1], Finished)
+
+
 @pytest.mark.parametrize("adds_bos", [True, False])
 @pytest.mark.parametrize("writes_bos", [True, False])
 async def test_a_prompt_has_one_bos_where_the_base_wants_one(adds_bos: bool, writes_bos: bool) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from textual.events import Key
 
 from edgelora.tui.app import ChatApp
 from edgelora.tui.setup import ChatSetup
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
-PATIENCE = 4.0
+PATIENCE = 1000
+"""Rounds of 10 ms, so that a busy machine gets more time."""
+CHARACTERS = {"space": " ", "plus": "+", "minus": "-"}
 
 
 @dataclass
@@ -35,7 +40,25 @@ class Driver:
     engine: FakeEngine
 
     async def keys(self, *keys: str) -> None:
-        await self.pilot.press(*keys)
+        """Press ``keys`` and wait until all is handled."""
+        self.press(*keys)
+        await self.settled()
+
+    def press(self, *keys: str) -> None:
+        """Press ``keys`` as fast as a terminal sends a paste of them."""
+        for key in keys:
+            character = key if len(key) == 1 else CHARACTERS.get(key)
+            event = Key(key, character)
+            event.set_sender(self.app)
+            self.app.post_message(event)
+
+    async def settled(self) -> None:
+        """Wait until the app and every widget have handled the messages they had, and those that followed from them."""
+        for _ in range(2):
+            handled = asyncio.Event()
+            self.app.call_later(handled.set)
+            await handled.wait()
+            await self.pilot._wait_for_screen()
 
     async def type(self, text: str) -> None:
         """Write ``text`` and send it."""
@@ -44,22 +67,23 @@ class Driver:
 
     async def ask(self, text: str) -> Answer:
         """Send ``text`` and wait for the end of its answer."""
-        before = len(self.answers)
         await self.type(text)
-        await self.until(lambda: len(self.answers) > before and self.app.state.phase == "ready")
+        await self.app.workers.wait_for_complete()
+        await self.settled()
         return self.answers[-1]
 
     async def pick(self, *keys: str) -> None:
         """Open the picker, press ``keys`` and Enter, and wait until the swap is done."""
         await self.keys("ctrl+t", *keys, "enter")
-        await self.until(lambda: self.app.state.phase == "ready" and self.app.state.active == self.app.state.settled)
+        await self.app.workers.wait_for_complete()
+        await self.settled()
 
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something is so; fails after a few seconds."""
-        for _ in range(int(PATIENCE / 0.01)):
-            await self.pilot.pause(0.01)
+        for _ in range(PATIENCE):
             if holds():
                 return
+            await asyncio.sleep(0.01)
         raise AssertionError(f"did not come true: {self.screen_text}")
 
     @property
@@ -123,3 +147,4 @@ async def chat(
             await driver.until(lambda: app.state.phase in ("ready", "down"))
             driver.engine = opener.opened[0] if opener.opened else driver.engine
         yield driver
+        await app.action_quit()

@@ -151,6 +151,8 @@ class FakeEngine:
         while not self.gate.is_set() and request.id not in self.cancelled:
             await asyncio.sleep(0.002)
         await asyncio.sleep(self.token_delay)
+        if self.closed:
+            self.cancelled.add(request.id)
         return request.id in self.cancelled or self._dead is not None
 
     def _attest(self, selection: Selection) -> tuple[AttestedAdapter, ...]:

@@ -17,7 +17,6 @@ class Composer(TextArea):
     """A text area in which Enter sends. While it is empty, digits below ``examples`` choose an example."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("shift+enter,ctrl+j", "newline", "New line", show=False),
         Binding("pageup", "scroll_transcript(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_transcript(1)", "Scroll down", show=False),
     ]
@@ -53,6 +52,11 @@ class Composer(TextArea):
             event.prevent_default()
             if self.text.strip():
                 self.post_message(self.Submitted(self.text.strip()))
+                self.clear()  # at once: what is typed next belongs to the next message
+        elif event.key in ("shift+enter", "ctrl+j"):  # not a binding: those run after letters typed next
+            event.stop()
+            event.prevent_default()
+            self.insert("\n")
         elif not self.text and event.key.isdecimal() and 0 < int(event.key) <= self.examples:
             event.stop()
             event.prevent_default()
@@ -64,10 +68,6 @@ class Composer(TextArea):
         """Put ``text`` here, the cursor at its end."""
         self.load_text(text)
         self.move_cursor(self.document.end)
-
-    def action_newline(self) -> None:
-        """Begin a new line."""
-        self.insert("\n")
 
     def action_scroll_transcript(self, pages: int) -> None:
         """Move the transcript, which never has the focus."""

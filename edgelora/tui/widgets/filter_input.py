@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from textual.widgets import Input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual import events
 
 
 class FilterInput(Input):
-    """Takes what occurs in adapter names and leaves other keys to the picker: names hold no space and no plus."""
+    """Takes what occurs in adapter names and hands other keys to the picker.
+
+    It calls the picker instead of leaving them to bindings, which would run before letters typed just before are
+    taken in: a name and Enter, typed fast, must pick that name.
+    """
+
+    def __init__(self, take_key: Callable[[str], bool], *, id: str) -> None:
+        """``take_key`` gives whether the picker used the key."""
+        super().__init__(placeholder="Type to filter", id=id, compact=True)
+        self._take_key = take_key
+
+    async def _on_key(self, event: events.Key) -> None:
+        if self._take(event):
+            event.stop()
+            event.prevent_default()
+        else:
+            await super()._on_key(event)
+
+    def _take(self, event: events.Key) -> bool:
+        if event.key == "backspace":
+            self.action_delete_left()
+            return True
+        return not self.check_consume_key(event.key, event.character) and self._take_key(event.key)
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Minus occurs in names, but not at their beginning."""
+        """Whether the key is text: names hold no space and no plus, and minus not at their beginning."""
         if key in ("space", "plus") or (key == "minus" and not self.value):
             return False
         return super().check_consume_key(key, character)

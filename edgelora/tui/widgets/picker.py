@@ -20,6 +20,7 @@ from edgelora.tui.widgets.filter_input import FilterInput
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.widget import Widget
 
     from edgelora.tui.state import ChatState
 
@@ -28,13 +29,13 @@ class AdapterPicker(Vertical):
     """Shows the library; what its keys change is a draft until Enter. The filter has the focus, rows never do."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "Use", priority=True),
-        Binding("space", "mix", "Mix", priority=True),
-        Binding("right,plus", "rescale(1)", "Scale", key_display="←→", priority=True),
-        Binding("left,minus", "rescale(-1)", "Scale down", show=False, priority=True),
-        Binding("up", "move(-1)", show=False, priority=True),
-        Binding("down", "move(1)", show=False, priority=True),
-        Binding("escape", "leave", "Back", priority=True),
+        Binding("enter", "apply", "Use"),
+        Binding("space", "mix", "Mix"),
+        Binding("right,plus", "rescale(1)", "Scale", key_display="←→"),
+        Binding("left,minus", "rescale(-1)", "Scale down", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("escape", "leave", "Back"),
     ]
 
     @dataclass
@@ -43,17 +44,16 @@ class AdapterPicker(Vertical):
 
         pick: Pick
 
-    class Left(Message):
-        """The person is done here without a change."""
-
-    def __init__(self, state: ChatState, *, id: str) -> None:
+    def __init__(self, state: ChatState, home: Widget, *, id: str) -> None:
+        """The focus goes back to ``home``."""
         super().__init__(id=id)
         self._state = state
+        self._home = home
         self._draft = Draft()
 
     def compose(self) -> ComposeResult:
         """Filter, rows, details, and what Enter will do."""
-        yield FilterInput(placeholder="Type to filter", id="filter", compact=True)
+        yield FilterInput(self._take_key, id="filter")
         rows = OptionList(id="rows", compact=True)
         rows.can_focus = False
         yield rows
@@ -64,6 +64,12 @@ class AdapterPicker(Vertical):
         """Name the panel."""
         self.border_title = "Adapters"
         self.begin()
+
+    def open(self) -> None:
+        """Take the focus, and the place over the conversation where there is none beside it."""
+        self.begin()
+        self.add_class("-open")
+        self.screen.set_focus(self._filter)
 
     def begin(self) -> None:
         """Forget what was not applied, and show everything."""
@@ -76,8 +82,9 @@ class AdapterPicker(Vertical):
     def refresh_rows(self) -> None:
         """Show the state anew. What is being mixed stays, unless something else was picked meanwhile."""
         if self._draft.active != self._state.active:
-            self._draft.begin(self._state.active)
-        self._show(self.highlighted)
+            self.begin()
+        else:
+            self._show(self.highlighted)
 
     @property
     def highlighted(self) -> str:
@@ -87,12 +94,13 @@ class AdapterPicker(Vertical):
 
     def action_apply(self) -> None:
         """Use the mixture, or the highlighted adapter alone."""
-        pick = self._draft.result(self.highlighted)
-        self.begin()
-        self.post_message(self.Picked(pick))
+        self._show(self.highlighted)  # the filter may have changed since
+        self.post_message(self.Picked(self._draft.result(self.highlighted)))
+        self._close()
 
     def action_mix(self) -> None:
         """Put the highlighted adapter into the mixture, or take it out."""
+        self._show(self.highlighted)
         entry = self._state.entry(self.highlighted)
         if entry is None or self._state.problem(entry) is None:
             self._draft.toggle(self.highlighted)
@@ -100,6 +108,7 @@ class AdapterPicker(Vertical):
 
     def action_rescale(self, steps: int) -> None:
         """Move the scale of the highlighted adapter."""
+        self._show(self.highlighted)
         self._draft.rescale(self.highlighted, steps)
         self._show(self.highlighted)
 
@@ -111,9 +120,8 @@ class AdapterPicker(Vertical):
             self._rows.action_cursor_up()
 
     def action_leave(self) -> None:
-        """Back to the composer; an unfinished mixture is dropped."""
-        self.begin()
-        self.post_message(self.Left())
+        """Go without a change; an unfinished mixture is dropped."""
+        self._close()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the rows."""
@@ -129,6 +137,32 @@ class AdapterPicker(Vertical):
         """A click is Enter."""
         event.stop()
         self.action_apply()
+
+    def _close(self) -> None:
+        self.begin()
+        self.remove_class("-open")
+        self.screen.set_focus(self._home)
+
+    def _take_key(self, key: str) -> bool:
+        """Run what a key of the picker means. Gives whether it means anything."""
+        match key:
+            case "enter":
+                self.action_apply()
+            case "space":
+                self.action_mix()
+            case "right" | "plus":
+                self.action_rescale(1)
+            case "left" | "minus":
+                self.action_rescale(-1)
+            case "up":
+                self.action_move(-1)
+            case "down":
+                self.action_move(1)
+            case "escape":
+                self.action_leave()
+            case _:
+                return False
+        return True
 
     @property
     def _filter(self) -> Input:
