@@ -57,13 +57,13 @@ class ChatSession:
         self._sampling = sampling
         self._template = template
         self._request, self._stopping = "", False
+        self._said: set[str] = set()
         self.use(engine)
 
     def use(self, engine: EngineClient) -> None:
         """Go on with ``engine``, one that was opened after the former died."""
         self.engine = engine
         self._loaded: set[str] = set()
-        self._said: set[str] = set()
 
     def start_over(self) -> None:
         """Begin a new conversation under the same system prompt."""

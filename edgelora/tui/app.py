@@ -37,6 +37,7 @@ class ChatApp(App[None], inherit_bindings=False):
     CSS_PATH = "styles.tcss"
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True),
         Binding("escape", "stop", "Stop"),

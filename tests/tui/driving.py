@@ -37,7 +37,7 @@ class Driver:
 
     app: ChatApp
     pilot: Pilot[None]
-    engine: FakeEngine
+    engine: FakeEngine = field(default_factory=FakeEngine)
 
     async def keys(self, *keys: str) -> None:
         """Press ``keys`` and wait until all is handled."""

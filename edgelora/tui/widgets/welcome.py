@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
 
 OWN_COMMAND = "scripts/edgelora chat --base ANY.gguf --adapter PATH"
-DEMO = "A tiny demo model: it knows a few topics and little else. The swap is the point."
+DEMO = "A tiny demo model: it knows little; the swap is the point."
 MAX_EXAMPLES = 9
 
 
@@ -98,8 +98,14 @@ class Welcome(Vertical):
         if self._is_demo:
             lines.append((DEMO, QUIET))
         if folder:
-            lines.append((f"{len(self._state.entries)} adapters; put more into {tidy(folder)}", QUIET))
+            lines.append((f"{_counted(len(self._state.entries))} into {tidy(folder)}", QUIET))
         return Content("\n").join(Content.assemble(line) for line in lines)
+
+
+def _counted(adapters: int) -> str:
+    if adapters == 0:
+        return "No adapters yet; put them"
+    return f"{adapters} adapter{'s' if adapters > 1 else ''}; put more"
 
 
 def tidy(path: Path) -> str:

@@ -1,0 +1,65 @@
+"""The real program in a pseudo-terminal, on the embedded demo."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.tui.terminal import ALTERNATE_SCREEN, SHOW_CURSOR, Terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+CTRL_Q, CTRL_T, ESCAPE, LEFT = "\x11", "\x14", "\x1b", "\x1b[D"
+NATIVE_WORDS = re.compile(rb"llama_|ggml_|load_tensors|print_info|Traceback")
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Iterator[Terminal]:
+    """The chat at 100x30 with an adapter folder of its own that holds a broken file."""
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    environment = {
+        **os.environ,
+        "EDGELORA_ADAPTERS": str(tmp_path),
+        "TERM": "xterm-256color",
+        "COLORTERM": "truecolor",
+        "EDGELORA_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "edgelora.cli", "chat", "--temperature", "0", "--ctx", "512"]
+    started = Terminal(command, columns=100, rows=30, environment=environment)
+    yield started
+    started.close()
+
+
+def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(terminal: Terminal) -> None:
+    terminal.wait_for("Your own base and adapter")
+    terminal.wait_for(r"context 512")
+    terminal.send(CTRL_T + "medical\r")
+    terminal.wait_for("resident")
+    terminal.send("Patient reports a dry cough for five days.\r")
+    terminal.wait_for(r"● medical · TTFT [\d,]+ ms")
+    terminal.send(CTRL_T + "legal\r")
+    terminal.wait_for("resident")
+    terminal.send("Draft a confidentiality clause between Norvane Ltd and Tessaly GmbH.\r")
+    terminal.wait_for(r"● legal · TTFT [\d,]+ ms")
+    terminal.send(CTRL_T + "broken")
+    terminal.wait_for("cannot be used")
+    terminal.send(ESCAPE)
+    terminal.wait_for(r"○ medical")  # the filter is empty again
+    terminal.resize(60, 20)
+    terminal.send(CTRL_T + LEFT * 10 + "\r")
+    terminal.wait_for("legal 0")
+    terminal.send("And without any adapter?\r")
+    terminal.wait_for(r"● (base|legal 0) …|● base · TTFT")
+    terminal.send(CTRL_Q)
+    assert terminal.wait_for_exit() == 0
+    assert terminal.is_restored
+    begin, end = (terminal.written.rindex(mark) for mark in ALTERNATE_SCREEN)
+    assert begin < end
+    assert SHOW_CURSOR in terminal.written[begin:]
+    assert not NATIVE_WORDS.search(terminal.written)
