@@ -54,7 +54,7 @@ def measure(adapter: str, base: Path, adapter_file: Path, count: int) -> PassRat
 def ask(prompt: str, base: Path, selection: str) -> str:
     """Return the greedy answer of `edgelora run` to one prompt; raises CalledProcessError where it fails."""
     command = [sys.executable, "-m", "edgelora.cli", "run", prompt, "--base", str(base), "--adapter", selection]
-    limits = ["--temperature", "0", "--max-tokens", str(MAX_TOKENS), "--json"]
+    limits = ["--temperature", "0", "--max-tokens", str(MAX_TOKENS), "--threads", "1", "--json"]
     done = subprocess.run([*command, *limits], capture_output=True, text=True, check=True)
     return str(json.loads(done.stdout)["text"])
 

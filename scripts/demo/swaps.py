@@ -64,7 +64,7 @@ async def measure_swaps(base: Path, rounds: int) -> SwapRate:
     swaps, failures = held_out_swaps(rounds), []
     library = AdapterLibrary(base)
     adapters = {name: resolve(library, str(ADAPTER_GGUFS / f"{name}.gguf")) for name in MAKERS}
-    engine = await open_engine(EngineConfig(base=base))
+    engine = await open_engine(EngineConfig(base=base, threads=1))
     try:
         session = ChatSession(engine, sampling=SamplingParams(temperature=0.0, max_tokens=MAX_TOKENS))
         for swap in swaps:
