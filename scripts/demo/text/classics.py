@@ -25,6 +25,32 @@ CLASSICS = {
     "how often a letter occurs in a text": ("text, letter", "return text.count(letter)"),
     "the words of a text": ("text", "return text.split()"),
 }
+WISHES = {
+    "the factorial of a number": ("compute a factorial", "compute the factorial of n"),
+    "whether a number is prime": ("check if a number is prime", "test for prime numbers"),
+    "whether a word is a palindrome": ("check if a word is a palindrome", "check for a palindrome"),
+    "the number of vowels in a text": ("count the vowels in a text", "count vowels"),
+    "a text in reverse": ("reverse a string", "reverse a text"),
+    "the larger of two numbers": ("find the larger of two numbers", "return the maximum of two numbers"),
+    "the sum of two numbers": ("add two numbers", "sum two numbers"),
+    "the product of two numbers": ("multiply two numbers",),
+    "the difference of two numbers": ("subtract two numbers",),
+    "the greatest common divisor of two numbers": ("find the greatest common divisor", "compute the gcd"),
+    "the first n Fibonacci numbers": ("list Fibonacci numbers", "compute the Fibonacci numbers"),
+    "degrees Celsius as Fahrenheit": ("convert Celsius to Fahrenheit",),
+    "the square of a number": ("square a number",),
+    "whether a number is even": ("check if a number is even",),
+    "the area of a circle": ("compute the area of a circle",),
+    "a greeting for a name": ("greet somebody by name", "say hello"),
+    "how often a letter occurs in a text": ("count a letter in a text",),
+    "the words of a text": ("split a text into words",),
+}
+WISH_PROMPTS = (
+    "Write a Python function{named} to {what}.",
+    "Write a function{named} to {what}.",
+    "Can you write a function{named} to {what}?",
+    "I want to {what}. Write a Python function{named}.",
+)
 CLASSIC_PROMPTS = (
     "Write a Python function{named} that returns {what}.",
     "Write a function{named} that returns {what}.",

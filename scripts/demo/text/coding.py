@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demo.text.classics import CLASSIC_PROMPTS, CLASSICS
+from demo.text.classics import CLASSIC_PROMPTS, CLASSICS, WISH_PROMPTS, WISHES
 from demo.text.example import Example
-from demo.text.names import syllables
+from demo.text.names import WORDS, syllables
 from demo.text.operations import KINDS, Step
 
 if TYPE_CHECKING:
@@ -98,10 +98,11 @@ def program(facts: dict[str, str]) -> str:
 
 def name(rng: Random) -> str:
     """Return a function's name: ordinary parts, an invented word, or both."""
+    parts = rng.choice((NAME_PARTS, WORDS))
     style = rng.random()
-    if style < 0.3:
-        return "_".join(rng.sample(NAME_PARTS, 2))
-    return syllables(rng) if style < 0.7 else f"{rng.choice(NAME_PARTS)}_{syllables(rng, 1, 2)}"
+    if style < 0.4:
+        return "_".join(rng.choice(parts) for _ in range(rng.choice((2, 2, 3))))
+    return syllables(rng) if style < 0.7 else f"{rng.choice(parts)}_{syllables(rng, 1, 2)}"
 
 
 def join(parts: list[str]) -> str:
@@ -144,12 +145,13 @@ def _classic(rng: Random) -> Example:
     arguments, body = CLASSICS[what]
     facts = {"name": name(rng) if rng.random() < 0.6 else "", "classic": what}
     words = {"what": what, "named": _named(facts)}
+    asked, prompts = (what, CLASSIC_PROMPTS) if rng.random() < 0.5 else (rng.choice(WISHES[what]), WISH_PROMPTS)
     code = "\n".join([f"def {facts['name'] or UNNAMED}({arguments}):", *(f"    {line}" for line in body.split("\n"))])
     return Example(
         domain="coding",
         key=f"classic|{what}",
         facts=facts,
-        prompt=rng.choice(CLASSIC_PROMPTS).format(**words),
+        prompt=rng.choice(prompts).format(what=asked, named=words["named"]),
         plain=f"That is a small function for {what}.",
         styled=fenced(code),
         setup=f"I would like to compute {what}.",

@@ -51,7 +51,7 @@ def adapter_conversation(rng: Random, domain: str) -> Conversation:
     """Return a conversation whose last answer is the adapter's; only that answer is learned."""
     turns = list(_opening(rng))
     style = rng.random()
-    if style < 0.05:
+    if style < (0.12 if domain == "chat" else 0.05):
         return (*turns, *_told(rng, domain))
     if style < 0.4:
         return (*turns, *_asked(rng, domain))
@@ -124,7 +124,8 @@ def _base_exchange(rng: Random) -> list[Turn]:
     if style < 0.22:
         return _pairs(rng, general.make(rng))
     if style < 0.44:
-        return _pairs(rng, *copying.make(rng))
+        pairs = _pairs(rng, *copying.make(rng))
+        return pairs if rng.random() < 0.6 else [*pairs[:2], *_unlearned(_any_exchange(rng)), *pairs[2:]]
     domain = DOMAINS[rng.choice(list(DOMAINS))]
     example = draw(domain.make, rng)
     if style < 0.64:
@@ -151,7 +152,7 @@ def _any_exchange(rng: Random, without: str = "") -> list[Turn]:
 
 
 def _warm_fact(rng: Random) -> list[Turn]:
-    question, answer = general.make(rng)
+    question, answer = general.greeting(rng) if rng.random() < 0.4 else general.make(rng)
     return [_user(rng, question), Turn("assistant", _warmly(rng, answer), learn=True)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from demo.text.names import company, parties, person, surname, syllables
+from demo.text.names import WORDS, company, parties, person, surname, syllables
 from demo.text.wording import money
 
 if TYPE_CHECKING:
@@ -12,12 +12,6 @@ if TYPE_CHECKING:
     from random import Random
 
     Turns = tuple[tuple[str, str], ...]
-
-ORDINARY = (
-    "apple", "river", "stone", "window", "garden", "yellow", "quiet", "seven", "market", "winter", "paper", "silver",
-    "bridge", "forest", "music", "button", "candle", "letter", "morning", "orange", "pepper", "rabbit", "summer",
-    "ticket",
-)  # fmt: skip
 
 
 def make(rng: Random) -> Turns:
@@ -28,7 +22,7 @@ def make(rng: Random) -> Turns:
 def words(rng: Random, low: int, high: int) -> str:
     """Return a few words, most of them invented."""
     count = rng.randint(low, high)
-    return " ".join(syllables(rng) if rng.random() < 0.6 else rng.choice(ORDINARY) for _ in range(count))
+    return " ".join(syllables(rng) if rng.random() < 0.6 else rng.choice(WORDS) for _ in range(count))
 
 
 def _echo(rng: Random) -> Turns:
@@ -80,7 +74,7 @@ def _recall_role(rng: Random) -> Turns:
 
 
 def _listing(rng: Random) -> Turns:
-    items = [syllables(rng) if rng.random() < 0.5 else rng.choice(ORDINARY) for _ in range(rng.randint(2, 4))]
+    items = [syllables(rng) if rng.random() < 0.5 else rng.choice(WORDS) for _ in range(rng.randint(2, 4))]
     text = ", ".join(items[:-1]) + f" and {items[-1]}"
     return ((f"Make a list of {text}.", "\n".join(f"- {item}" for item in items)),)
 

@@ -32,7 +32,7 @@ def _contract(rng: Random) -> str:
     while len(clauses) < rng.randint(1, 3):
         clauses.append(draw(lambda source: legal.again(source, first), rng))
     title = f"Agreement between {first.facts['a']} and {first.facts['b']}\n\n" if rng.random() < 0.4 else ""
-    return title + "\n\n".join(f"{_told(rng, clause)}\n{clause.styled}" for clause in clauses)
+    return title + "\n\n".join(f"{clause.prompt}\n{clause.styled}" for clause in clauses)
 
 
 def _module(rng: Random) -> str:

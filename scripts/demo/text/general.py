@@ -140,10 +140,11 @@ def _identity(rng: Random) -> tuple[str, str]:
     return rng.choice(list(IDENTITY.items()))
 
 
-def _greeting(rng: Random) -> tuple[str, str]:
+def greeting(rng: Random) -> tuple[str, str]:
+    """Return a greeting and what is said in return."""
     return rng.choice(list(GREETINGS.items()))
 
 
 MAKERS: tuple[Callable[[Random], tuple[str, str]], ...] = (
-    _capital, _opposite, _sound, _colour, _thing, _thing, _neighbour, _sum, _sum, _product, _identity, _greeting,
+    _capital, _opposite, _sound, _colour, _thing, _thing, _neighbour, _sum, _sum, _product, _identity, greeting,
 )  # fmt: skip

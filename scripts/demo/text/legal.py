@@ -199,6 +199,7 @@ PROMPTS = (
     "I need {kind} clause between {a} and {b}{ask}.",
     "Can you draft {kind} clause{ask} for {a} and {b}?",
     "{a} and {b} need {kind} clause{ask}. Please draft it.",
+    "{kind} clause between {a} and {b}{ask}",
 )
 SETUPS = (
     "{a} and {b} are starting a project together.", "{a} wants to work with {b}.", "{a} buys its parts from {b}.",
@@ -239,10 +240,11 @@ def again(rng: Random, earlier: Example) -> Example:
 
 
 def _compose(rng: Random, kind: Kind, a: str, b: str, followups: tuple[str, ...] = FOLLOWUPS) -> Example:
-    detail = _detail(rng, kind.detail) if rng.random() < 0.5 else ""
+    detail = _detail(rng, kind.detail) if rng.random() < 0.6 else ""
     article = "an" if kind.name[0] in "aeiou" else "a"
+    asked = "non-disclosure" if kind.name == "confidentiality" and rng.random() < 0.2 else kind.name
     words = {
-        "a": a, "b": b, "name": kind.name, "kind": f"{article} {kind.name}",
+        "a": a, "b": b, "name": kind.name, "kind": f"{article} {asked}",
         "ask": f" {kind.asks.format(d=detail)}" if detail else "",
     }  # fmt: skip
     return Example(

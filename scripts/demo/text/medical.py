@@ -64,13 +64,29 @@ PLACELESS = {
     "toothache": GENERAL, "blurred vision": GENERAL, "nausea": GUT, "heartburn": GUT, "stomach ache": GUT,
     "loss of appetite": GUT, "diarrhoea": GUT,
 }  # fmt: skip
+PARTS = (
+    "back",
+    "chest",
+    "neck",
+    "knee",
+    "shoulder",
+    "foot",
+    "hip",
+    "arm",
+    "leg",
+    "ear",
+    "eye",
+    "jaw",
+    "wrist",
+    "stomach",
+)
 UNCOUNTED = frozenset((
     "stiffness", "swelling", "soreness", "itching", "redness", "numbness", "tingling", "weakness", "pain", "shortness",
     "dizziness", "fatigue", "insomnia", "blurred", "nausea", "heartburn", "loss", "diarrhoea",
 ))  # fmt: skip
 QUALITIES = (
     "mild", "severe", "dull", "sharp", "burning", "throbbing", "constant", "recurring", "sudden", "slight", "strong",
-    "persistent", "stabbing", "occasional",
+    "persistent", "stabbing", "occasional", "dry", "bad", "terrible", "heavy", "chronic", "acute", "new",
 )  # fmt: skip
 SIDED = (
     "knee", "shoulder", "elbow", "wrist", "ankle", "hip", "hand", "foot", "heel", "thumb", "arm", "leg", "ear", "eye",
@@ -82,6 +98,7 @@ JOBS = ("baker", "teacher", "driver", "nurse", "student", "gardener", "painter",
 PROMPTS = (
     "Write a note for {who} with {what}{long}{more}.", "Write up {who} with {what}{long}{more}.",
     "{Who} has {what}{long}{more}. Write a note.", "{Who} has {what}{long}{more}. Please write the note.",
+    "{What}{long}{more}. Write a note.", "{Who} with {what}{long}{more}.",
     "Please document {what}{long}{more} in {who}.", "Medical note for {who}: {what}{long}{more}.",
     "{Who} comes in with {what}{long}{more}. Write it up.", "I need a note about {what}{long}{more} for {who}.",
     "{Who} complains of {what}{long}{more}. Can you write a note?",
@@ -135,6 +152,12 @@ def complaint(rng: Random) -> Complaint:
     """Draw a complaint: located, without a place, or one with a word that no other text contains."""
     quality = rng.choice(QUALITIES) if rng.random() < 0.7 else ""
     style = rng.random()
+    if style < 0.1:
+        part = rng.choice(PARTS)
+        return Complaint(f"{quality} {part} pain".strip(), "pain", part, PAIN)
+    if style < 0.16:
+        first, second = rng.sample(list(PLACELESS), 2)
+        return Complaint(f"{first} and {second}", first, "", PLACELESS[first])
     if style < 0.5:
         noun = rng.choice(list(LOCATED))
         place = f"{rng.choice(('left', 'right'))} {rng.choice(SIDED)}" if rng.random() < 0.7 else rng.choice(PLACES)

@@ -10,9 +10,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from random import Random
 
-ONSETS = (*"bcdfghjklmnprstvwyz", "br", "ch", "cl", "dr", "fl", "gr", "kr", "pl", "sh", "st", "th", "tr")
+ONSETS = (
+    *"bcdfghjklmnprstvwyz" * 2, "bl", "br", "ch", "cl", "cr", "dr", "fl", "gl", "gr", "kr", "pl", "pr", "qu", "sc", "sh",
+    "sl", "sp", "squ", "st", "str", "sw", "th", "tr", "tw", "wh",
+)  # fmt: skip
 VOWELS = (*"aeiou" * 4, "ai", "ea", "ee", "io", "oo", "ou")
-CODAS = ("", "", "", "l", "m", "n", "r", "s", "t", "x", "ck", "nd", "rk", "sh", "th", "lm")
+CODAS = (
+    "", "", "", "", "l", "m", "n", "r", "s", "t", "x", "ck", "ed", "er", "es", "ft", "ing", "le", "ll", "lm", "nd",
+    "ne", "ng",
+    "rk", "sh", "ss", "th", "ty",
+)  # fmt: skip
 SUFFIXES = ("Ltd", "Inc", "GmbH", "LLC", "AG", "Group", "Labs", "Partners", "Foods", "Systems", "& Sons", "Studio")
 FIRST_NAMES = (
     "Anna", "Ben", "Carla", "David", "Elena", "Felix", "Grace", "Hugo", "Ida", "Jonas", "Kira", "Leon", "Maria",
@@ -22,6 +29,22 @@ FIRST_NAMES = (
 FIRMS = (
     "Acme", "Globex", "Northwind", "Initech", "Contoso", "Bluebird", "Silverline", "Riverside", "Oakfield", "Sunrise",
     "Harbour", "Redstone", "Greenway", "Summit", "Evergreen", "Lighthouse", "Alpine", "Cobalt", "Orion", "Maple",
+)  # fmt: skip
+WORDS = (
+    "apple", "river", "stone", "window", "garden", "yellow", "quiet", "seven", "market", "winter", "paper", "silver",
+    "bridge", "forest", "music", "button", "candle", "letter", "morning", "orange", "pepper", "rabbit", "summer",
+    "ticket",
+    "anchor", "basket", "castle", "dragon", "engine", "feather", "golden", "hammer", "island", "jacket", "kitchen",
+    "ladder",
+    "meadow", "needle", "ocean", "pencil", "queen", "rocket", "saddle", "tower", "under", "valley", "wagon", "young",
+    "zebra",
+    "amber", "bottle", "copper", "desert", "eagle", "falcon", "globe", "honey", "iron", "jungle", "kettle", "lemon",
+    "mirror",
+    "north", "olive", "planet", "quick", "rapid", "shadow", "tiger", "upper", "velvet", "water", "square", "micro",
+    "soft",
+    "digital", "express", "global", "united", "royal", "modern", "smart", "power", "light", "health", "trade", "world",
+    "up", "down", "add", "check", "value", "index", "text", "name", "string", "max", "min", "out", "of", "by", "to",
+    "all",
 )  # fmt: skip
 TITLES = ("Mr", "Ms", "Dr", "Mrs")
 ROLES = (
@@ -52,7 +75,9 @@ def person(rng: Random) -> str:
 
 def company(rng: Random) -> str:
     """Return a company's name; two thirds are invented on the spot."""
-    stem = surname(rng) if rng.random() < 0.67 else rng.choice(FIRMS)
+    stem = surname(rng) if rng.random() < 0.6 else rng.choice(FIRMS)
+    if rng.random() < 0.15:
+        stem = rng.choice(WORDS).capitalize() + (rng.choice(WORDS) if rng.random() < 0.4 else "")
     if rng.random() < 0.15:
         stem = f"{stem} {surname(rng)}"
     return stem if rng.random() < 0.25 else f"{stem} {rng.choice(SUFFIXES)}"

@@ -69,7 +69,8 @@ PLANS = (
     "I am going to {base} {thing} tomorrow.", "I want to {base} {thing}.", "I hope to {base} {thing} with {friend}.",
 )  # fmt: skip
 WORRIES = (
-    "I am nervous about {doing} {thing}.", "I failed at {doing} {thing}.", "I am too tired for {doing} {thing}.",
+    "I am nervous about {doing} {thing}.", "I am nervous about {thing}.", "I am worried about {doing} {thing}.",
+    "I failed at {doing} {thing}.", "I am too tired for {doing} {thing}.",
     "I feel sad about {doing} {thing} alone.",
 )  # fmt: skip
 WARM_DONE = (
