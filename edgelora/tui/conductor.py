@@ -165,7 +165,7 @@ class Conductor:
 
     async def _judge(self, status: AdapterStatus) -> None:
         """Say so where the proof of activation found an adapter that does nothing, or not all it should."""
-        if status.effect == 0:
+        if status.does_nothing:
             await self._stage.say("warning", f"{status.name} changes nothing on this base: its answers are the base's.")
         elif status.ignored:
             ignored = ", ".join(status.ignored[:3]) + (" …" if len(status.ignored) > 3 else "")

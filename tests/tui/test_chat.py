@@ -61,7 +61,7 @@ async def test_scale_with_keys_down_to_without() -> None:
 
 async def test_mix_two_adapters_and_leave_one_again() -> None:
     async with chat() as driver:
-        await driver.pick(*"legal", "space", *["backspace"] * 5, *"medical", "space", *["left"] * 7)
+        await driver.pick(*"legal", "space", *"medicaX", "backspace", "l", "space", *["left"] * 7)
         assert (await driver.ask("Hi")).caption.startswith("● legal + medical 0.3 ·")
         await driver.keys("ctrl+t")
         await driver.until(lambda: driver.picker.highlighted == "legal")

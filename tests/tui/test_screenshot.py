@@ -35,7 +35,7 @@ async def test_the_picture_of_the_readme(tmp_path: Path) -> None:
         await driver.settled()
         await ask_example(driver, "medical")
         await ask_example(driver, "legal")
-        await driver.keys("ctrl+t", *"medical", "space", *["left"] * 7)
+        await driver.keys("ctrl+t", "down", "space", *["left"] * 7)
         await pilot.pause(0.2)
         PICTURE.write_text(app.export_screenshot(title="edgelora chat"), encoding="utf-8")
         shown = driver.screen_text

@@ -46,7 +46,7 @@ def adapter_detail(entry: AdapterEntry, state: ChatState, draft: Draft) -> Conte
     lines = [_scale_bar(draft.scale_of(entry.name)), Content(f"on {', '.join(entry.targets)}")]
     status = state.status(entry)
     if status:
-        lines.append(Content(f"changes the logits by {status.effect:.1%}, loaded in {status.load_ms:.0f} ms"))
+        lines.append(Content(f"changes the logits by {status.effect:.0%}"))
     return Content("\n").join(lines)
 
 

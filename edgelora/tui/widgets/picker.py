@@ -75,8 +75,7 @@ class AdapterPicker(Vertical):
         """Forget what was not applied, and show everything."""
         self._draft.begin(self._state.active)
         names = [member.ref for member in self._state.active]
-        with self.prevent(Input.Changed):
-            self._filter.value = ""
+        self._clear_filter()
         self._show(names[0] if names else BASE_NAME)
 
     def refresh_rows(self) -> None:
@@ -99,12 +98,14 @@ class AdapterPicker(Vertical):
         self._close()
 
     def action_mix(self) -> None:
-        """Put the highlighted adapter into the mixture, or take it out."""
+        """Put the highlighted adapter into the mixture, or take it out, and show all for the next one."""
         self._show(self.highlighted)
-        entry = self._state.entry(self.highlighted)
+        name = self.highlighted
+        entry = self._state.entry(name)
         if entry is None or self._state.problem(entry) is None:
-            self._draft.toggle(self.highlighted)
-            self._show(self.highlighted)
+            self._draft.toggle(name)
+            self._clear_filter()
+            self._show(name)
 
     def action_rescale(self, steps: int) -> None:
         """Move the scale of the highlighted adapter."""
@@ -137,6 +138,10 @@ class AdapterPicker(Vertical):
         """A click is Enter."""
         event.stop()
         self.action_apply()
+
+    def _clear_filter(self) -> None:
+        with self.prevent(Input.Changed):
+            self._filter.value = ""
 
     def _close(self) -> None:
         self.begin()
