@@ -42,6 +42,9 @@ class SwapRate:
     passed: int
     failures: tuple[str, ...]
 
+    def line(self) -> str:
+        return f"swaps: in {self.passed} of {self.count} conversations both answers pass"
+
 
 def held_out_swaps(rounds: int, seed: int = 1) -> list[Swap]:
     """Return `rounds` conversations for every ordered pair of adapters, from held-out combinations."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from itertools import islice, permutations
 from random import Random
 
 import numpy as np
 import pytest
 from demo.heldout import MAKERS, held_out
+from demo.swaps import held_out_swaps
 from demo.text.conversation import DOMAINS, adapter_conversation, base_conversation
 from demo.text.corpus import IGNORED, LONGEST, batches, documents_of_base, render, tokens_of
 from demo.text.example import HELD_OUT_SHARE, draw, is_held_out
@@ -115,3 +116,12 @@ def test_batches_keep_every_document_within_the_budget() -> None:
 def test_render_holds_every_word() -> None:
     turns = base_conversation(Random(12), 2)
     assert all(turn.text in render(turns) for turn in turns)
+
+
+def test_swap_conversations_cover_every_pair_and_state_what_the_second_question_needs() -> None:
+    swaps = held_out_swaps(1)
+    assert {(swap.first.domain, swap.second.domain) for swap in swaps} == set(permutations(MAKERS, 2))
+    for swap in swaps:
+        assert is_held_out(swap.first.key)
+        assert is_held_out(swap.second.key)
+        assert swap.prompts == (f"{swap.first.prompt} {swap.second.setup}", swap.second.followup)

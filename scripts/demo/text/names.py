@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from random import Random
 
 ONSETS = (
-    *"bcdfghjklmnprstvwyz" * 2, "bl", "br", "ch", "cl", "cr", "dr", "fl", "gl", "gr", "kr", "pl", "pr", "qu", "sc", "sh",
-    "sl", "sp", "squ", "st", "str", "sw", "th", "tr", "tw", "wh",
+    *"bcdfghjklmnprstvwyz" * 2, "bl", "br", "ch", "cl", "cr", "dr", "fl", "gl", "gr", "kr", "pl", "pr", "qu", "sc",
+    "sh", "sl", "sp", "squ", "st", "str", "sw", "th", "tr", "tw", "wh",
 )  # fmt: skip
 VOWELS = (*"aeiou" * 4, "ai", "ea", "ee", "io", "oo", "ou")
 CODAS = (
