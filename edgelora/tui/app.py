@@ -128,13 +128,9 @@ class ChatApp(App[None], inherit_bindings=False):
         """Stop the answer, or go back to the former adapter."""
         self.run_worker(self._conductor.stop())
 
-    async def action_new_conversation(self) -> None:
+    def action_new_conversation(self) -> None:
         """Leave this conversation and begin another."""
-        await self._conductor.start_over()
-        await self._transcript.clear()
-        await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
-        self.refresh_state()
-        self.query_one(Composer).focus()
+        self.run_worker(self._start_over())
 
     def action_restart(self) -> None:
         """Open the engine again."""
@@ -190,6 +186,13 @@ class ChatApp(App[None], inherit_bindings=False):
     @property
     def _transcript(self) -> Transcript:
         return self.query_one(Transcript)
+
+    async def _start_over(self) -> None:
+        await self._conductor.start_over()
+        await self._transcript.clear()
+        await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
+        self.refresh_state()
+        self.query_one(Composer).focus()
 
     async def _show_state(self) -> None:
         self._stale = False

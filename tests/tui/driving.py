@@ -22,7 +22,7 @@ from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from textual.pilot import Pilot
 
@@ -134,17 +134,18 @@ async def chat(
     library: FakeLibrary | None = None,
     size: tuple[int, int] = (120, 36),
     wait: bool = True,
+    opener: Callable[[ReportProgress], Awaitable[FakeEngine]] | None = None,
     **setup: object,
 ) -> AsyncIterator[Driver]:
-    """A chat on ``engines`` (one by default), opened unless ``wait`` is False."""
-    opener = Opener(list(engines) or [FakeEngine()])
+    """A chat on ``engines`` (one by default), or on what ``opener`` opens; open already unless ``wait`` is False."""
+    queue = Opener(list(engines) or [FakeEngine()])
     shelf = library or FakeLibrary()
-    made = ChatSetup(Path("demo.gguf"), opener, lambda: shelf, lambda base: SamplingParams(), **setup)  # type: ignore
+    made = ChatSetup(Path("demo.gguf"), opener or queue, lambda: shelf, lambda base: SamplingParams(), **setup)  # type: ignore
     app = ChatApp(made)
     async with app.run_test(size=size, notifications=True) as pilot:
-        driver = Driver(app, pilot, opener.opened[0] if opener.opened else FakeEngine())
+        driver = Driver(app, pilot, queue.opened[0] if queue.opened else FakeEngine())
         if wait:
             await driver.until(lambda: app.state.phase in ("ready", "down"))
-            driver.engine = opener.opened[0] if opener.opened else driver.engine
+            driver.engine = queue.opened[0] if queue.opened else driver.engine
         yield driver
         await app.action_quit()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+
+from textual.events import Paste
+
 from edgelora.adapters.selection import MemberText
 from edgelora.errors import AdapterError, EngineDiedError, GGUFError, TemplateError
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.title_bar import TitleBar
-from edgelora.types import Progress
+from edgelora.tui.widgets.welcome import Example
+from edgelora.types import AdapterLoaded, Progress
 from tests.tui.driving import chat
 from tests.tui.fake_engine import FakeEngine, base_info
 from tests.tui.fake_library import FakeLibrary, demo_entries, entry
@@ -225,10 +231,6 @@ async def test_turns_that_are_left_out_are_announced_before_the_answer() -> None
 async def test_an_adapter_without_effect_is_reported() -> None:
     class Idle(FakeEngine):
         async def load(self, adapter):  # type: ignore[no-untyped-def]
-            from dataclasses import replace
-
-            from edgelora.types import AdapterLoaded
-
             status = replace(await super().load(adapter), effect=0.0)
             self._events.put_nowait(AdapterLoaded(status))
             return status
@@ -265,6 +267,32 @@ async def test_new_conversation_forgets_turns_and_keeps_the_adapter() -> None:
         assert len(driver.engine.requests[-1].tokens) < 15
 
 
+async def test_the_mouse_chooses_examples_and_adapters() -> None:
+    async with chat() as driver:
+        await driver.pilot.click(Example)
+        await driver.until(lambda: driver.app.state.settled == (MemberText("chat"),))
+        assert driver.composer.text == "I passed my driving test today!"
+        await driver.pilot.click("#rows", offset=(4, 6))
+        await driver.until(lambda: driver.app.state.settled == (MemberText("legal"),))
+        assert driver.app.focused is driver.composer
+
+
+async def test_quit_while_the_base_opens_leaves_no_engine_behind() -> None:
+    engine, release = FakeEngine(), asyncio.Event()
+
+    async def slowly(report):  # type: ignore[no-untyped-def]
+        try:
+            await release.wait()
+        except asyncio.CancelledError:
+            return engine  # it was open already when it should not be any more
+        return engine
+
+    async with chat(wait=False, opener=slowly) as driver:
+        driver.press("ctrl+q")
+        await driver.until(lambda: not driver.app.is_running)
+    assert engine.closed
+
+
 async def test_quit_during_generation_closes_the_engine() -> None:
     engine = FakeEngine(answers={"base": "word " * 5000}, token_delay=0.001)
     async with chat(engine) as driver:
@@ -277,8 +305,6 @@ async def test_quit_during_generation_closes_the_engine() -> None:
 
 
 async def test_several_lines_and_a_long_paste_go_into_one_message() -> None:
-    from textual.events import Paste
-
     async with chat() as driver:
         await driver.keys("a", "ctrl+j", "b")
         assert driver.composer.text == "a\nb"
@@ -303,8 +329,6 @@ async def test_an_initial_selection_by_path_and_one_that_is_wrong() -> None:
 
 
 async def test_opening_shows_its_progress() -> None:
-    import asyncio
-
     release = asyncio.Event()
 
     async def slowly(report):  # type: ignore[no-untyped-def]
@@ -312,13 +336,7 @@ async def test_opening_shows_its_progress() -> None:
         await release.wait()
         return FakeEngine()
 
-    async with chat(wait=False) as driver:
-        await driver.until(lambda: driver.app.state.phase == "ready")
-        object.__setattr__(driver.app._setup, "open_engine", slowly)
-        driver.engine.die()
-        driver.app._conductor._session.engine.die()  # type: ignore[union-attr]
-        await driver.until(lambda: driver.app.state.phase == "down")
-        await driver.keys("ctrl+r")
+    async with chat(wait=False, opener=slowly) as driver:
         await driver.until(lambda: "50 %  Opening the base" in driver.screen_text)
         release.set()
         await driver.until(lambda: driver.app.state.phase == "ready")
