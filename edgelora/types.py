@@ -13,6 +13,12 @@ from edgelora.errors import EdgeloraError, UsageError
 SCALE_DIGITS = 4
 """User scales are rounded to this many decimals, so that equal requests compare equal."""
 
+LARGEST_SCALE = 10.0
+"""Beyond this an adapter drowns the base, and activations may leave the range of F16."""
+
+INACTIVE = 1e-5
+"""An adapter whose probe changes the logits by less than this does nothing: that much is rounding."""
+
 
 # --- what a request runs under
 
@@ -41,8 +47,8 @@ class Selection:
         """The canonical selection of ``members``. Raises UsageError on a duplicate or a scale that is no number."""
         scales: dict[str, float] = {}
         for member in members:
-            if not math.isfinite(member.scale):
-                raise UsageError(f"the scale {member.scale} is not a finite number")
+            if not abs(member.scale) <= LARGEST_SCALE:
+                raise UsageError(f"the scale {member.scale} is out of range", "Choose one from -10 to 10.")
             if member.adapter in scales:
                 raise UsageError("the same adapter is named twice in one selection", "Give it one scale.")
             scales[member.adapter] = round(member.scale, SCALE_DIGITS)
@@ -60,6 +66,10 @@ class Selection:
 
 
 BASE = Selection()
+
+
+LARGEST_SEED = 2**32 - 1
+"""Seeds are below this; llama.cpp takes it to mean a random one (LLAMA_DEFAULT_SEED, llama.h)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +93,10 @@ class SamplingParams:
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
             ("repeat_penalty", math.isfinite(self.repeat_penalty) and self.repeat_penalty > 0, "above 0"),
-            ("seed", self.seed is None or 0 <= self.seed < 2**32, "between 0 and 4294967295"),
+            ("seed", self.seed is None or 0 <= self.seed < LARGEST_SEED, "between 0 and 4294967294"),
             ("stop", all(self.stop), "a list of strings that are not empty"),
         )
-        for name, holds, allowed in limits:
-            if not holds:
-                raise UsageError(f"{name} is {getattr(self, name)!r}; it must be {allowed}")
+        _require(self, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +134,21 @@ class EngineConfig:
     threads: int | None = None  # None: the machine's physical cores
     gpu_layers: int = 0
     max_sequences: int = 16
-    batch: int = 512  # tokens a step; one llama.cpp ubatch
+    batch: int = 144  # tokens a step: a piece of a prompt, and one for each answer; one llama.cpp ubatch
     kv_dtype: KVType = "f16"
     pool_dtype: KVType = "f16"
     flash_attention: FlashAttention = "auto"
     exclusive: bool = False  # never use the pool; for tests and comparison
+
+    def __post_init__(self) -> None:
+        limits = (
+            ("ctx", self.ctx is None or 32 <= self.ctx <= 2**24, "at least 32"),
+            ("threads", self.threads is None or 1 <= self.threads <= 512, "between 1 and 512"),
+            ("gpu_layers", 0 <= self.gpu_layers <= 10_000, "0 or more"),
+            ("max_sequences", 1 <= self.max_sequences <= 200, "between 1 and 200"),
+            ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
+        )
+        _require(self, limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +187,11 @@ class AdapterStatus:
     ignored: tuple[str, ...]
     load_ms: float
     resident: bool = True
+
+    @property
+    def does_nothing(self) -> bool:
+        """Did the proof of activation find no effect?"""
+        return self.effect < INACTIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +303,10 @@ class ReportProgress(Protocol):
 
 def ignore_progress(progress: Progress) -> None:
     """The report of somebody who does not watch."""
+
+
+def _require(value: object, limits: Iterable[tuple[str, bool, str]]) -> None:
+    """Raise UsageError for the first field that does not hold: (name, holds, what is allowed)."""
+    for name, holds, allowed in limits:
+        if not holds:
+            raise UsageError(f"{name} is {getattr(value, name)!r}; it must be {allowed}")

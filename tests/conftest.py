@@ -7,6 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("edgelora", deadline=None)  # tests are never timed
+settings.load_profile("edgelora")
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -46,7 +46,7 @@ class Answer:
     def note(self, loaded: AdapterStatus) -> None:
         """An adapter is resident. Says so if it does not do what its name promises."""
         self._loaded[loaded.sha256] = loaded
-        if loaded.effect == 0:
+        if loaded.does_nothing:
             self.say(f"the adapter {loaded.name} changes nothing on this base")
         elif loaded.ignored:
             self.say(f"this architecture does not use {len(loaded.ignored)} tensors of the adapter {loaded.name}")

@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence as Seq
+from contextlib import ExitStack
 from dataclasses import dataclass
 
+from edgelora.engine.failures import NotFiniteError, as_error
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker
 from edgelora.engine.memory import plan_memory
-from edgelora.engine.opening import base_info, open_context, open_model
+from edgelora.engine.opening import base_info, open_context, open_model, why_exclusive
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.residency import Residency
 from edgelora.engine.rows import PoolFullError
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
+from edgelora.engine.selftest import self_test
 from edgelora.engine.sequence import Sequence
 from edgelora.engine.text import TextStream
 from edgelora.errors import ContextOverflowError, EdgeloraError, EngineError, MemoryLimitError
@@ -72,31 +75,37 @@ class EngineCore:
         self.times = StepTimes()
         self._ctx = plan.ctx
         self._masker = Masker()
-        self._model = open_model(config, report)
-        try:
-            scratch = (config.max_sequences, config.max_sequences + 1)
+        scratch = (config.max_sequences, config.max_sequences + 1)
+        with ExitStack() as opened:
+            self._model = open_model(config, report)
+            opened.callback(self._model.close)
             self._context = open_context(self._model, config, plan, len(scratch), self._masker.callback)
-            self.base = base_info(self._model, facts, config, plan)
-        except BaseException:
-            self._model.close()
-            raise
+            opened.callback(self._context.close)
+            self._pool = Pool(
+                self._model,
+                self._context,
+                self._masker,
+                header.tensors,
+                facts.arch,
+                dtype=config.pool_dtype,
+                budget=plan.pool_budget,
+                scratch=scratch[0],
+            )
+            probe = Probe(self._context, self._masker, scratch)
+            exclusive = why_exclusive(self._model, config) or self_test(
+                self._model, header, self._pool, probe, config.pool_dtype
+            )
+            self.base = base_info(self._model, facts, plan, exclusive)
+            self.residency = Residency(
+                self._model, self._context, header, self._pool, probe, config.pool_dtype, exclusive
+            )
+            self._native = opened.pop_all()
         self._batch = Batch(config.batch)
-        pool = self._pool = Pool(
-            self._model,
-            self._context,
-            self._masker,
-            header.tensors,
-            facts.arch,
-            dtype=config.pool_dtype,
-            budget=plan.pool_budget,
-            scratch=scratch[0],
-        )
-        probe = Probe(self._context, self._masker, scratch)
-        reason = self.base.mode_reason
-        self.residency = Residency(self._model, self._context, header, pool, probe, config.pool_dtype, reason)
         self._kv = KVStore(self._context, plan.cells, config.max_sequences)
         self._scheduler = Scheduler(config.batch, self._group_of)
         self._base_only_steps = 0
+        self._masked = False
+        self._blocked: Sequence | None = None
         self._events: list[Event] = []
 
     # --- what callers ask for
@@ -110,8 +119,8 @@ class EngineCore:
         """Queue ``request``. What is wrong with it comes as its Failed event."""
         try:
             self._scheduler.waiting.append(self._new_sequence(request))
-        except EdgeloraError as error:
-            self._events.append(Failed(request.id, error))
+        except Exception as error:
+            self._events.append(Failed(request.id, as_error(error)))
 
     def cancel(self, request: str) -> None:
         """End a request now; unknown ids are ignored."""
@@ -125,9 +134,13 @@ class EngineCore:
             return self.residency.load(file)
         except PoolFullError:
             raise _no_room(1) from None
+        except NotFiniteError:
+            self._purge()
+            raise
 
     def evict(self, sha256: str) -> bool:
         """Give an adapter's memory back. False while it is in use."""
+        self._blocked = None
         return self.residency.evict(sha256)
 
     def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
@@ -152,8 +165,7 @@ class EngineCore:
         for sequence in self._scheduler.sequences:
             self._end(sequence, "cancelled")
         self.residency.close()
-        self._context.close()
-        self._model.close()
+        self._native.close()
 
     # --- admission
 
@@ -175,25 +187,39 @@ class EngineCore:
 
     def _admit(self) -> None:
         waiting, running = self._scheduler.waiting, self._scheduler.running
-        while waiting and len(running) < self.config.max_sequences:
+        while waiting and len(running) < self.config.max_sequences and waiting[0] is not self._blocked:
             sequence = waiting[0]
             try:
-                self.residency.acquire(sequence.selection)
-            except PoolFullError:
-                if running:
-                    return  # their adapters leave when they end
+                admitted = self._acquire(sequence)
+            except Exception as error:
                 waiting.popleft()
-                self._events.append(Failed(sequence.request.id, _no_room(len(sequence.selection.members))))
+                self._events.append(Failed(sequence.request.id, as_error(error)))
+                if isinstance(error, NotFiniteError):
+                    self._purge()
                 continue
-            except EdgeloraError as error:
-                waiting.popleft()
-                self._events.append(Failed(sequence.request.id, error))
-                continue
-            if not self._give_slot(sequence):
-                self.residency.release(sequence.selection)
+            if not admitted:
+                self._blocked = sequence  # until somebody gives something back
                 return
             running.append(waiting.popleft())
             self._begin(sequence)
+
+    def _acquire(self, sequence: Sequence) -> bool:
+        """Give the sequence adapters, sampler and slot. False, and nothing taken, while others have them."""
+        try:
+            self.residency.acquire(sequence.selection)
+        except PoolFullError:
+            if not self._scheduler.running:
+                raise _no_room(len(sequence.selection.members)) from None
+            return False
+        try:
+            sequence.sampler = Sampler(self._model, sequence.request.sampling, sequence.request.tokens)
+            if self._give_slot(sequence):
+                return True
+        except Exception:
+            self._give_back(sequence)
+            raise
+        self._give_back(sequence)
+        return False
 
     def _give_slot(self, sequence: Sequence) -> bool:
         tokens = sequence.request.tokens
@@ -205,7 +231,6 @@ class EngineCore:
     def _begin(self, sequence: Sequence) -> None:
         request = sequence.request
         sequence.reused = len(sequence.held.tokens)
-        sequence.sampler = Sampler(self._model, request.sampling, request.tokens)
         self._events.append(Started(request.id, sequence.attested, len(request.tokens), sequence.reused))
         if sequence.reused == len(request.tokens):  # a prefill that finds everything done
             self._end(sequence, "length")
@@ -221,7 +246,7 @@ class EngineCore:
             began = time.perf_counter()
             self._set_adapters(plan)
             masked = time.perf_counter()
-            self._decode()
+            self._decode(plan, rows)
         except EdgeloraError as error:
             self._fail(plan, error)
             return
@@ -234,11 +259,19 @@ class EngineCore:
         self.times.mask, self.times.decode = masked - began, decoded - masked
         self.times.choose, self.times.n_tokens = time.perf_counter() - decoded, len(self._batch)
 
-    def _decode(self) -> None:
+    def _decode(self, plan: Plan, rows: Seq[int]) -> None:
         status = self._context.decode(self._batch)
         self._masker.raise_error()
         if status != 0:
             raise EngineError(f"llama.cpp could not compute this answer (status {status})", "Ask again.")
+        if self._masked:
+            self._masker.require_applied()
+        wanted = [row for chunk, row in zip(plan.chunks, rows, strict=True) if chunk.wants_logits]
+        if not all(self._context.has_finite_logits(row) for row in wanted):
+            raise NotFiniteError(
+                "the base computed values that are no numbers, under this selection or one beside it",
+                "A broken adapter or a large scale does that. Ask again with another.",
+            )
 
     def _fill(self, plan: Plan) -> list[int]:
         self._batch.clear()
@@ -254,6 +287,7 @@ class EngineCore:
 
     def _set_adapters(self, plan: Plan) -> None:
         """What llama.cpp has set during this batch: the pool with its masks, one selection, or nothing."""
+        self._masked = False
         if plan.group is not None:
             self._context.set_adapters(self.residency.natives(plan.group))
             return
@@ -264,6 +298,7 @@ class EngineCore:
             self._context.set_adapters([])
             return
         self._context.set_adapters([(native, 1.0)])
+        self._masked = True
         self._write_masks(plan.chunks)
 
     def _write_masks(self, chunks: Seq[Chunk]) -> None:
@@ -275,17 +310,17 @@ class EngineCore:
 
     def _advance(self, chunk: Chunk, row: int) -> None:
         sequence, slot = chunk.sequence, chunk.sequence.held
-        prefilling = sequence.is_prefilling
         slot.tokens.extend(chunk.tokens)
-        if prefilling:
-            total = len(sequence.request.tokens)
-            done = len(slot.tokens) - sequence.reused
-            self._events.append(Prefilling(sequence.request.id, done, total - sequence.reused))
-            if len(slot.tokens) == total and not sequence.wants_tokens:
-                self._end(sequence, "length")
-        if chunk.wants_logits:
+        if not sequence.produced:
+            done, total = len(slot.tokens), len(sequence.request.tokens)
+            self._events.append(Prefilling(sequence.request.id, done - sequence.reused, total - sequence.reused))
+        if not chunk.wants_logits:
+            return
+        if sequence.wants_tokens:
             assert sequence.sampler is not None
             self._take(sequence, sequence.sampler.sample(self._context, row))
+        else:
+            self._end(sequence, "length")
 
     def _take(self, sequence: Sequence, token: int) -> None:
         """The sequence's next token is chosen."""
@@ -318,15 +353,27 @@ class EngineCore:
             self._let_go(chunk.sequence)
             self._kv.drop(slot)
             self._events.append(Failed(chunk.sequence.request.id, error))
+        if isinstance(error, NotFiniteError):
+            self._purge()
+
+    def _purge(self) -> None:
+        """Overwrite the KV cache, which may hold values that are no numbers. Running sequences compute theirs anew."""
+        self._context.forget_everything()
+        self._kv.empty()
 
     def _let_go(self, sequence: Sequence) -> None:
-        """Give back what the sequence holds. The only place where that happens."""
+        """The sequence has ended. The only place where what it holds is given back."""
         self._scheduler.remove(sequence)
+        if sequence.slot:
+            self._give_back(sequence)
+
+    def _give_back(self, sequence: Sequence) -> None:
+        self._blocked = None
         if sequence.sampler:
             sequence.sampler.free()
         if sequence.slot:
             self._kv.release(sequence.slot)
-            self.residency.release(sequence.selection)
+        self.residency.release(sequence.selection)
 
 
 def _no_room(adapters: int) -> MemoryLimitError:

@@ -62,16 +62,17 @@ def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
         raise AdapterError(f"{file.path} has changed since it was listed", "Choose it again to use the new file.")
     require_fit(header, base)
     facts = AdapterFacts.of(header)
-    norms = tuple(name for name in facts.ranks if name.endswith("_norm.weight"))
+    if not facts.ranks:
+        raise AdapterError(f"{file.path} holds no pair of LoRA factors", "Convert it again, or choose another file.")
     unpoolable = _why_not_poolable(header, facts)
-    names = () if unpoolable else tuple(name for name in facts.ranks if name not in norms)
+    names = () if unpoolable else tuple(facts.ranks)
     return PreparedAdapter(
         file=file,
         rank=facts.max_rank,
         n_bytes=facts.file_size,
         targets=facts.targets,
         factors={name: _factors(header, facts, name, np.dtype(_NUMPY[dtype])) for name in names},
-        ignored=norms,
+        ignored=tuple(name for name in header.tensors if name.endswith("_norm.weight")),  # as llama.cpp does
         unpoolable=unpoolable,
     )
 

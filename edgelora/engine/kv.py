@@ -80,6 +80,14 @@ class KVStore:
         slot.reserved = 0
         slot.last_used = next(self._clock)
 
+    def empty(self) -> None:
+        """Forget what every slot holds: idle ones are dropped, those in use must be computed again."""
+        for slot in list(self._slots.values()):
+            if slot.in_use:
+                slot.tokens.clear()
+            else:
+                self.drop(slot)
+
     def drop(self, slot: Slot) -> None:
         """Forget the slot and what it holds."""
         self._memory.forget(slot.sequence)
@@ -98,6 +106,8 @@ class KVStore:
 
     def _make_room(self, reserve: int, keep: Slot | None) -> bool:
         idle = sorted((s for s in self._slots.values() if not s.in_use and s is not keep), key=lambda s: s.last_used)
+        if sum(slot.cells for slot in self._slots.values() if slot.in_use) + reserve > self._cells:
+            return False  # dropping idle ones would not help
         taken = sum(slot.cells for slot in self._slots.values() if slot is not keep)
         needs_sequence = keep is None
         while taken + reserve > self._cells or (needs_sequence and not self._free):

@@ -6,9 +6,10 @@ import asyncio
 import queue
 import threading
 
+from edgelora.engine.failures import as_error
 from edgelora.engine.messages import Command, Message
 from edgelora.engine.remote import RemoteEngine
-from edgelora.engine.service import as_error, serve
+from edgelora.engine.service import serve
 from edgelora.types import EngineConfig, ReportProgress
 
 Commands = queue.SimpleQueue[Command]

@@ -33,6 +33,7 @@ class Masker:
 
     def __init__(self) -> None:
         self._error: BaseException | None = None
+        self._n_applied = 0
         self._kinds: dict[int, int] = {}  # address of a pool A tensor -> which mask applies
         self._masks: dict[int, Sequence[FloatMatrix]] = {}  # number of rows in the node -> mask by kind
         self._views: dict[tuple[int, int, int], FloatMatrix] = {}
@@ -47,6 +48,12 @@ class Masker:
     def set_masks(self, tokens: Sequence[FloatMatrix], outputs: Sequence[FloatMatrix]) -> None:
         """The masks of the next decode, by kind: f32 [n_tokens, n_rows] and [n_outputs, n_rows]."""
         self._masks = {len(outputs[0]): outputs, len(tokens[0]): tokens} if tokens else {}
+        self._n_applied = 0
+
+    def require_applied(self) -> None:
+        """Raise EngineError if the last decode computed the product of a watched tensor unseen, and so unmasked."""
+        if self._n_applied < len(self._kinds):
+            raise EngineError(f"only {self._n_applied} of {len(self._kinds)} adapter products were masked")
 
     def raise_error(self) -> None:
         """Raise what was raised during the last decode, whose results are then worthless."""
@@ -80,6 +87,7 @@ class Masker:
             return not ask
 
     def _apply(self, node: int, kind: int) -> None:
+        self._n_applied += 1
         n_rows = ctypes.c_int64.from_address(node + layout.NE1).value
         if n_rows == 0:  # the last layer of a batch that wants no logits
             return

@@ -39,17 +39,17 @@ def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = 
     """
     free = psutil.virtual_memory().available if available is None else available
     ctx = config.ctx or min(facts.n_ctx_train or DEFAULT_CTX, DEFAULT_CTX)
-    scratch = _scratch_bytes(facts, config)
     for conversations in range(KEPT_CONVERSATIONS, 0, -1):
         cells = _padded(ctx * conversations + config.batch)
         kv = cells * _kv_bytes_per_token(facts, config)
+        scratch = _scratch_bytes(facts, config, cells)
         left = free - facts.file_size - kv - scratch
         if left >= 0:
             return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, int(left * _POOL_SHARE))
     raise MemoryLimitError(
         f"{facts.path.name} needs about {_mib(facts.file_size + kv + scratch)} of memory and {_mib(free)} are free: "
         f"weights {_mib(facts.file_size)}, KV cache for {ctx} tokens {_mib(kv)}, scratch {_mib(scratch)}",
-        f"Try --ctx {max(512, ctx // 4)}, a base with fewer bits, or close other programs.",
+        f"{f'Try --ctx {ctx // 4}, a' if ctx >= 2048 else 'Try a'} base with fewer bits, or close other programs.",
     )
 
 
@@ -57,10 +57,12 @@ def _kv_bytes_per_token(facts: BaseFacts, config: EngineConfig) -> int:
     return 2 * sum(facts.n_kv) * facts.head_dim * _ELEMENT_SIZE[config.kv_dtype]
 
 
-def _scratch_bytes(facts: BaseFacts, config: EngineConfig) -> int:
-    """Activations of one batch, and the logits of every sequence; a rough upper bound."""
+def _scratch_bytes(facts: BaseFacts, config: EngineConfig, cells: int) -> int:
+    """Activations and attention masks of one batch, and the logits of every sequence; a rough estimate."""
     widest = max((*facts.n_ff, facts.n_embd))
-    return 4 * (config.batch * (8 * facts.n_embd + 3 * widest) + 2 * config.max_sequences * facts.n_vocab)
+    scores = max(facts.n_head) if config.flash_attention == "off" else 0
+    a_token = 8 * facts.n_embd + 3 * widest + cells * (2 + scores)
+    return 4 * (config.batch * a_token + 2 * config.max_sequences * facts.n_vocab)
 
 
 def _padded(cells: int) -> int:

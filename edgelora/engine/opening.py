@@ -38,17 +38,17 @@ def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: 
         threads=config.threads or psutil.cpu_count(logical=False) or 1,
         kv_dtype=config.kv_dtype,
         flash_attention=config.flash_attention,
+        offload=config.gpu_layers > 0,
         callback=callback,
     )
 
 
-def base_info(model: Model, facts: BaseFacts, config: EngineConfig, plan: MemoryPlan) -> BaseInfo:
-    """What was opened, and whether the pool can serve it."""
-    reason = _why_exclusive(model, config)
+def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) -> BaseInfo:
+    """What was opened; ``exclusive`` is why the pool is not used, empty if it is."""
     return BaseInfo(
-        path=config.base,
+        path=model.path,
         name=facts.name,
-        fingerprint=fingerprint(config.base),
+        fingerprint=fingerprint(model.path),
         arch=facts.arch,
         n_params=model.n_params,
         quantization=facts.quantization,
@@ -61,13 +61,13 @@ def base_info(model: Model, facts: BaseFacts, config: EngineConfig, plan: Memory
             for key, value in facts.sampling.items()
             if isinstance(value, int | float) and not isinstance(value, bool)
         },
-        mode="exclusive" if reason else "pooled",
-        mode_reason=reason,
+        mode="exclusive" if exclusive else "pooled",
+        mode_reason=exclusive,
     )
 
 
-def _why_exclusive(model: Model, config: EngineConfig) -> str:
-    """Why the mask cannot be used; empty if it can. Whether it works is tested with the first adapter."""
+def why_exclusive(model: Model, config: EngineConfig) -> str:
+    """Why the mask cannot be used; empty if it can. Whether it works is the self-test's question."""
     if config.exclusive:
         return "asked for"
     if config.gpu_layers:

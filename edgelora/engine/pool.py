@@ -93,9 +93,9 @@ class Pool:
     def add(self, adapter: PreparedAdapter) -> None:
         """Make ``adapter`` resident. Raises PoolFullError where the budget does not allow it."""
         targets = tuple(dict.fromkeys((*self._targets, *adapter.factors)))
-        missing = max(0, adapter.rank - self._rows.n_free)
-        if missing or targets != self._targets:
-            self._rebuild(targets, self._grown(missing, targets))
+        missing = adapter.rank - self._rows.n_free
+        if missing > 0 or targets != self._targets:
+            self._rebuild(targets, self._grown(adapter.rank, targets))
         rows = np.array(self._rows.take(adapter.rank), np.intp)
         self._write(adapter, rows)
         scales = {name: factors.scale for name, factors in adapter.factors.items()}
@@ -105,11 +105,12 @@ class Pool:
     def remove(self, sha256: str) -> None:
         """Give the rows of an adapter back, and memory too when little of the pool is left in use."""
         self._rows.give_back(self._residents.pop(sha256).rows.tolist())
-        needed = _rounded(self.rows - self._rows.n_free)
+        used = self._used
+        targets = tuple(name for name in self._targets if any(name in r.scales for r in self._residents.values()))
         if not self._residents:
             self.close()
-        elif self.rows > 2 * needed:
-            self._rebuild(self._targets, needed)
+        elif self.rows > 2 * _rounded(used) or targets != self._targets:
+            self._rebuild(targets, min(self.rows, _rounded(used)))
         self._update_scales()
 
     def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
@@ -127,6 +128,7 @@ class Pool:
         self._native = None
         self._rows, self._targets = RowAllocator(0), ()
         self._matrices, self._pointers, self._residents = {}, {}, {}
+        self._masks, self._row_scales = {}, []
         self._masker.watch({})
 
     def _mask(self, selection: Selection) -> list[FloatMatrix]:
@@ -166,14 +168,19 @@ class Pool:
             matrices.a[rows[rank:]] = 0
             matrices.b[:, rows[rank:]] = 0
 
-    def _grown(self, missing: int, targets: Sequence[str]) -> int:
-        """The new number of rows: what is needed and some more, within the budget."""
+    @property
+    def _used(self) -> int:
+        return self.rows - self._rows.n_free
+
+    def _grown(self, more: int, targets: Sequence[str]) -> int:
+        """The new number of rows for ``more`` than are used: what is needed and some more, within the budget."""
         bytes_a_row = sum(sum(self._shape(name)) for name in targets) * self._dtype.itemsize
         most = self._budget // max(bytes_a_row, 1) // ROW_STEP * ROW_STEP
-        needed = _rounded(self.rows + missing)
+        needed = _rounded(self._used + more)
         if needed > most:
             raise PoolFullError(needed - most)
-        return min(most, max(needed, _rounded(int(self.rows * GROWTH)) if missing else self.rows))
+        grown = _rounded(int(self.rows * GROWTH)) if self._used + more > self.rows else self.rows
+        return min(most, max(needed, grown))
 
     def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
         """Replace the native adapter by one of another size; what is resident keeps its rows, packed to the front."""
@@ -193,8 +200,8 @@ class Pool:
             sha256: Resident(np.array(self._rows.take(len(old.rows)), np.intp), old.scales, old.common_scale)
             for sha256, old in old_residents.items()
         }
-        for name, old_matrix in old_matrices.items():
-            new = self._matrices[name]
+        for name in old_matrices.keys() & self._matrices.keys():
+            old_matrix, new = old_matrices[name], self._matrices[name]
             for sha256, resident in self._residents.items():
                 new.a[resident.rows] = old_matrix.a[old_residents[sha256].rows]
                 new.b[:, resident.rows] = old_matrix.b[:, old_residents[sha256].rows]

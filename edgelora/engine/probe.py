@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgelora.engine.failures import NotFiniteError
 from edgelora.engine.mask import Masker
 from edgelora.engine.pool import Pool
 from edgelora.errors import EngineError
@@ -48,24 +49,30 @@ class Probe:
         self._context.set_adapters([(pool.native, 1.0)])
         selections = [BASE, Selection.of([Member(sha256)])]
         self._masker.set_masks(pool.masks(selections, [N_TOKENS] * 2), pool.masks(selections, [1, 1]))
-        return ProbeLogits(*self._decode())
+        return ProbeLogits(*self._decode(masked=True))
 
     def native(self, adapter: NativeAdapter) -> ProbeLogits:
         """llama.cpp's own way: the same batch twice, without any adapter and with ``adapter``."""
         self._context.set_adapters([])
         base, _ = self._decode()
-        self._context.set_adapters([(adapter, 1.0)])
-        _, adapted = self._decode()
-        self._context.set_adapters([])
+        try:
+            self._context.set_adapters([(adapter, 1.0)])
+            _, adapted = self._decode()
+        finally:
+            self._context.set_adapters([])
         return ProbeLogits(base, adapted)
 
-    def _decode(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _decode(self, *, masked: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         try:
             status = self._context.decode(self._batch)
             self._masker.raise_error()
+            if masked:
+                self._masker.require_applied()
             if status != 0:
                 raise EngineError(f"llama.cpp could not compute the probe (status {status})")
             first, second = (self._context.logits(index) for index in self._last)
+            if not (np.isfinite(first).all() and np.isfinite(second).all()):
+                raise NotFiniteError("the adapter makes this base compute values that are no numbers")
         finally:
             for sequence in self._scratch:
                 self._context.forget(sequence)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 
 from edgelora.engine.messages import Close, Command, Message
@@ -54,21 +55,22 @@ class _ProcessLink:
         self._reader.start()
 
     def send(self, command: Command) -> None:
-        self._writer.submit(self._write, command)
+        self._writer.submit(self._write, ForkingPickler.dumps(command))  # here, where an error has a caller
 
     async def wait_closed(self) -> None:
         await asyncio.to_thread(self._join)
 
-    def _write(self, command: Command) -> None:
+    def _write(self, command: memoryview) -> None:
         with contextlib.suppress(OSError):  # the engine is gone; the reader says so
-            self._connection.send(command)
+            self._connection.send_bytes(command)
 
     def _read(self) -> None:
         try:
             while True:
                 self._post(self._engine.on_message, self._connection.recv())
-        except (EOFError, OSError):
-            self._process.join()
+        except Exception:  # the end of the pipe, or bytes that are no message
+            if self._process.is_alive():
+                self._process.join(CLOSE_TIMEOUT)
             self._post(self._engine.on_lost, self._why_it_died())
 
     def _post(self, method: object, argument: object) -> None:
@@ -77,7 +79,8 @@ class _ProcessLink:
 
     def _why_it_died(self) -> EngineDiedError:
         code = self._process.exitcode or 0
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        names = {-number: number.name for number in signal.Signals}
+        how = names.get(code, f"exit code {code}")
         said = _last_words(Path(self._log.name))
         return EngineDiedError(f"the engine process ended unexpectedly ({how}){f': {said}' if said else ''}")
 
@@ -115,7 +118,10 @@ def _interrupts_blocked() -> Iterator[None]:
 
 def _last_words(log: Path) -> str:
     """The line of the log that explains a crash: a failed assertion if there is one, else the last."""
-    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    try:
+        lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    except OSError:
+        return ""
     asserted = [line for line in lines if "GGML_ASSERT" in line or "GGML_ABORT" in line]
     return (asserted or lines or [""])[-1][:300]
 

@@ -21,7 +21,7 @@ from edgelora.engine.messages import (
     Submit,
     Tokenize,
 )
-from edgelora.errors import EdgeloraError, EngineDiedError
+from edgelora.errors import EdgeloraError, EngineDiedError, EngineError
 from edgelora.types import (
     AdapterEvicted,
     AdapterFile,
@@ -79,8 +79,9 @@ class RemoteEngine:
 
     async def generate(self, request: Request) -> AsyncGenerator[RequestEvent, None]:
         """Submit ``request`` and yield its events; leaving early cancels it."""
-        if self._gone:
-            yield Failed(request.id, self._gone)
+        refusal = self._gone or self._taken(request)
+        if refusal:
+            yield Failed(request.id, refusal)
             return
         events: asyncio.Queue[RequestEvent] = asyncio.Queue()
         self._streams[request.id] = events
@@ -119,10 +120,17 @@ class RemoteEngine:
         assert isinstance(tokens, tuple)
         return tokens
 
-    async def events(self) -> AsyncIterator[EngineEvent]:
+    def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""
         listener: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
         self._listeners.add(listener)
+        if self._died:
+            listener.put_nowait(EngineDied(self._died))
+        if self._gone:
+            listener.put_nowait(None)
+        return self._heard(listener)
+
+    async def _heard(self, listener: asyncio.Queue[EngineEvent | None]) -> AsyncIterator[EngineEvent]:
         try:
             while (event := await listener.get()) is not None:
                 yield event
@@ -132,8 +140,8 @@ class RemoteEngine:
     async def close(self) -> None:
         """End the engine. Safe to call twice."""
         if not self._closed:
-            self._closed = True
             self._send(Close())
+            self._closed = True
             self._fail_everything(EngineDiedError("the engine was closed"))
             for listener in self._listeners:
                 listener.put_nowait(None)
@@ -177,8 +185,11 @@ class RemoteEngine:
     def _gone(self) -> EdgeloraError | None:
         return EngineDiedError("the engine was closed") if self._closed else self._died
 
+    def _taken(self, request: Request) -> EdgeloraError | None:
+        return EngineError(f"a request with the id {request.id} is running") if request.id in self._streams else None
+
     def _send(self, command: Command) -> None:
-        if self._link and not self._died:
+        if self._link and not self._gone:
             self._link.send(command)
 
     async def _call(self, call: int, command: Command) -> object:

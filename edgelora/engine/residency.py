@@ -14,7 +14,6 @@ from edgelora.engine.factors import PreparedAdapter, prepare
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.rows import PoolFullError
-from edgelora.engine.selftest import self_test
 from edgelora.errors import MemoryLimitError, UnknownAdapterError
 from edgelora.gguf.header import Header
 from edgelora.native.context import Context, NativeAdapter
@@ -31,7 +30,6 @@ class Residency:
         self._model, self._context, self._base = model, context, base
         self._pool, self._probe, self._dtype = pool, probe, dtype
         self.exclusive = exclusive  # why the pool is not used; empty while it is
-        self._tested = False
         self._statuses: dict[str, AdapterStatus] = {}
         self._files: dict[str, AdapterFile] = {}
         self._resident: OrderedDict[str, None] = OrderedDict()  # least recently used first
@@ -43,10 +41,11 @@ class Residency:
 
     def load(self, file: AdapterFile) -> AdapterStatus:
         """Make ``file`` resident and prove that it does something. Raises AdapterError, GGUFError or EngineError."""
-        self._files.setdefault(file.sha256, file)
         if file.sha256 not in self._resident:
             self._make_resident(file)
-        return self._statuses[file.sha256]
+        self._files[file.sha256] = file  # the name and path given last: it may have been moved
+        status = self._statuses[file.sha256] = replace(self._statuses[file.sha256], name=file.name)
+        return status
 
     def evict(self, sha256: str) -> bool:
         """Give the memory of an adapter back. False, and nothing done, while it is in use."""
@@ -81,6 +80,8 @@ class Residency:
             for sha256 in selection.adapters:
                 self.load(self._files[sha256])
                 self._resident.move_to_end(sha256)
+            if not self.is_pooled(selection):
+                self.natives(selection)
         except Exception:
             self.release(selection)
             raise
@@ -97,7 +98,8 @@ class Residency:
         """The adapters that llama.cpp must have set for ``selection`` in exclusive mode, with their scales."""
         for sha256 in selection.adapters:
             if sha256 not in self._natives:  # resident in the pool, mixed with one that the pool cannot hold
-                self._natives[sha256] = NativeAdapter(self._model, self._files[sha256].path)
+                file = prepare(self._files[sha256], self._base, self._dtype).file  # checked again: it may have changed
+                self._natives[sha256] = NativeAdapter(self._model, file.path)
         return [(self._natives[member.adapter], member.scale) for member in selection.members]
 
     def close(self) -> None:
@@ -130,28 +132,32 @@ class Residency:
 
     def _place(self, adapter: PreparedAdapter) -> tuple[float, tuple[str, ...]]:
         """Put the adapter where it belongs. Returns its effect on the logits and what of it is ignored."""
-        if not (self.exclusive or adapter.unpoolable or self._tested):
-            self.exclusive = self_test(self._model, self._base, self._pool, self._probe, self._dtype)
-            self._tested = True
+        sha256, known = adapter.file.sha256, self._statuses.get(adapter.file.sha256)
         if self.exclusive or adapter.unpoolable:
-            return self._place_natively(adapter)
+            native = NativeAdapter(self._model, adapter.file.path)
+            try:
+                effect = known.effect if known else self._probe.native(native).effect
+            except BaseException:
+                native.free()
+                raise
+            self._natives[sha256] = native
+            return effect, adapter.ignored
         self._add_to_pool(adapter)
-        ignored = (*adapter.ignored, *self._pool.ignored(adapter))
-        known = self._statuses.get(adapter.file.sha256)
-        effect = known.effect if known else self._probe.pooled(self._pool, adapter.file.sha256).effect
-        return effect, ignored
-
-    def _place_natively(self, adapter: PreparedAdapter) -> tuple[float, tuple[str, ...]]:
-        native = self._natives[adapter.file.sha256] = NativeAdapter(self._model, adapter.file.path)
-        return self._probe.native(native).effect, adapter.ignored
+        try:
+            effect = known.effect if known else self._probe.pooled(self._pool, sha256).effect
+        except BaseException:
+            self._pool.remove(sha256)
+            raise
+        return effect, (*adapter.ignored, *self._pool.ignored(adapter))
 
     def _add_to_pool(self, adapter: PreparedAdapter) -> None:
         while True:
             try:
                 return self._pool.add(adapter)
             except PoolFullError as error:
-                idle = next((sha256 for sha256 in self._resident if not self._users[sha256]), None)
-                if idle is None and any(self._users[sha256] for sha256 in self._resident):
+                pooled = [sha256 for sha256 in self._resident if sha256 in self._pool]
+                idle = next((sha256 for sha256 in pooled if not self._users[sha256]), None)
+                if idle is None and pooled:
                     raise
                 if idle is None:
                     raise MemoryLimitError(

@@ -26,7 +26,7 @@ Group = Selection | None
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Tokens of one sequence to compute in this step; ``wants_logits`` if the next token can be chosen after them."""
+    """Tokens of one sequence to compute in this step; ``wants_logits`` if nothing is left to compute after them."""
 
     sequence: Sequence
     tokens: list[int]
@@ -67,15 +67,14 @@ class Scheduler:
         """The next step: one token of each answering sequence, then prompts, oldest first."""
         group = self._next_group()
         members = [sequence for sequence in self.running if self._group_of(sequence.selection) == group]
-        answering = [sequence for sequence in members if not sequence.is_prefilling]
+        answering = [sequence for sequence in members if sequence.is_answering]
         chunks = [Chunk(sequence, sequence.pending(1), True) for sequence in answering]
         budget = min(PREFILL_CHUNK, self._batch - len(chunks))
         for sequence in members:
-            if sequence.is_prefilling and budget > 0:
+            if budget > 0 and not sequence.is_answering:
                 tokens = sequence.pending(budget)
                 budget -= len(tokens)
-                ends = len(sequence.held.tokens) + len(tokens) == len(sequence.request.tokens)
-                chunks.append(Chunk(sequence, tokens, ends and sequence.wants_tokens))
+                chunks.append(Chunk(sequence, tokens, len(tokens) == sequence.n_pending))
         return Plan(group, chunks)
 
     def _next_group(self) -> Group:

@@ -18,6 +18,7 @@ import numpy as np
 from edgelora.engine.factors import prepare
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe, relative_difference
+from edgelora.errors import EdgeloraError
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.hashes import file_sha256
 from edgelora.gguf.header import Header, TensorInfo
@@ -38,6 +39,13 @@ NARROWEST = 32
 
 def self_test(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVType) -> str:
     """Why the pool must not be used; empty if all is well. The pool must be empty, and is empty afterwards."""
+    try:
+        return _compare(model, base, pool, probe, dtype)
+    except EdgeloraError as error:
+        return error.message
+
+
+def _compare(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVType) -> str:
     targets = _targets(base)
     with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:
         files = [_write(Path(folder) / f"{seed}.gguf", base, targets, dtype, seed) for seed in (1, 2)]
@@ -48,8 +56,10 @@ def self_test(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVTyp
         finally:
             pool.close()
         native_adapter = NativeAdapter(model, files[1].path)
-        native = probe.native(native_adapter)
-        native_adapter.free()
+        try:
+            native = probe.native(native_adapter)
+        finally:
+            native_adapter.free()
     if not native.effect >= SMALLEST_EFFECT:
         return "adapters do not change what this base computes"
     for what, ours, theirs in (

@@ -39,9 +39,14 @@ class Sequence:
         return self.slot
 
     @property
-    def is_prefilling(self) -> bool:
-        """Are there prompt tokens that were not computed?"""
-        return not self.produced
+    def n_pending(self) -> int:
+        """How many of its tokens, prompt and answer, are not in the KV cache."""
+        return len(self.request.tokens) + len(self.produced) - len(self.held.tokens)
+
+    @property
+    def is_answering(self) -> bool:
+        """Is there nothing left to compute but the token chosen last?"""
+        return bool(self.produced) and self.n_pending == 1
 
     @property
     def wants_tokens(self) -> bool:
@@ -49,11 +54,11 @@ class Sequence:
         return self.limit > 0
 
     def pending(self, budget: int) -> list[int]:
-        """The next tokens to compute, at most ``budget``: of the prompt, or the one produced last."""
-        if self.produced:
-            return self.produced[-1:]
-        done = len(self.held.tokens)
-        return list(self.request.tokens[done : done + budget])
+        """The next tokens to compute, at most ``budget``."""
+        done, prompt = len(self.held.tokens), self.request.tokens
+        if done >= len(prompt):
+            return self.produced[done - len(prompt) :][:budget]
+        return [*prompt[done:], *self.produced][:budget] if self.produced else list(prompt[done : done + budget])
 
     def note_token(self, token: int) -> None:
         """``token`` was chosen."""

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from edgelora.engine.core import EngineCore
+from edgelora.engine.failures import as_error
 from edgelora.engine.messages import (
     Cancel,
     Close,
@@ -21,7 +21,6 @@ from edgelora.engine.messages import (
     Submit,
     Tokenize,
 )
-from edgelora.errors import EdgeloraError, EngineError
 from edgelora.types import EngineConfig
 
 
@@ -47,19 +46,6 @@ def serve(config: EngineConfig, mailbox: Mailbox) -> None:
         _Service(core, mailbox).run()
     finally:
         core.close()
-
-
-def as_error(error: Exception) -> EdgeloraError:
-    """``error`` as one that a user may see; what nobody foresaw is an EngineError that says where it was raised."""
-    if isinstance(error, EdgeloraError):
-        return error
-    if isinstance(error, MemoryError):
-        return EngineError("the machine ran out of memory", "Close other programs or choose a smaller base or --ctx.")
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return EngineError(
-        f"internal error in the engine: {type(error).__name__}: {error} ({frame.name}, line {frame.lineno})",
-        "Please report this.",
-    )
 
 
 class _Service:

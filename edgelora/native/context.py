@@ -60,6 +60,7 @@ class Context:
         threads: int,
         kv_dtype: KVType = "f16",
         flash_attention: FlashAttention = "auto",
+        offload: bool = False,
         callback: object | None = None,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
@@ -71,6 +72,8 @@ class Context:
         params.flash_attn_type = _FLASH[flash_attention]
         params.kv_unified = True
         params.no_perf = True
+        # work that moved to a GPU would not be seen by the callback
+        params.op_offload = params.offload_kqv = offload
         if callback is not None:
             params.cb_eval = callback
         self._callback = callback  # ctypes callbacks die with their last reference
@@ -101,6 +104,11 @@ class Context:
             raise EngineError(f"llama.cpp has no logits for token {index} of the last batch")
         return np.ctypeslib.as_array(row, shape=(self.n_vocab,)).copy()
 
+    def has_finite_logits(self, index: int) -> bool:
+        """Are the logits of the batch's token ``index`` numbers? One that is not makes their sum none."""
+        row = llama_cpp.llama_get_logits_ith(self.pointer, index)
+        return bool(row) and bool(np.isfinite(np.ctypeslib.as_array(row, shape=(self.n_vocab,)).sum()))
+
     def set_adapters(self, adapters: Sequence[tuple[NativeAdapter, float]]) -> None:
         """Have llama.cpp apply exactly ``adapters`` with their scales to every token from now on.
 
@@ -118,6 +126,10 @@ class Context:
     def forget(self, sequence: int, start: int = 0) -> bool:
         """Drop the KV of ``sequence`` from position ``start`` on. False if only the whole can be dropped."""
         return bool(llama_cpp.llama_memory_seq_rm(self._memory, sequence, start, -1))
+
+    def forget_everything(self) -> None:
+        """Drop the KV of all sequences, and overwrite it: values that are no numbers would outlive their cells."""
+        llama_cpp.llama_memory_clear(self._memory, True)
 
     def close(self) -> None:
         """Free the context. Safe to call twice."""

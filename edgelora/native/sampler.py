@@ -10,7 +10,7 @@ import llama_cpp
 from edgelora.errors import EngineError
 from edgelora.native.context import Context
 from edgelora.native.model import Model
-from edgelora.types import SamplingParams
+from edgelora.types import LARGEST_SEED, SamplingParams
 
 PENALTY_WINDOW = 64
 """Over how many of the last tokens a repetition is penalised."""
@@ -53,7 +53,7 @@ def _samplers(model: Model, params: SamplingParams) -> Iterable[object]:
     if params.min_p > 0:
         yield _made(llama_cpp.llama_sampler_init_min_p(params.min_p, 1))
     yield _made(llama_cpp.llama_sampler_init_temp(params.temperature))
-    seed = secrets.randbits(32) if params.seed is None else params.seed
+    seed = secrets.randbelow(LARGEST_SEED) if params.seed is None else params.seed
     yield _made(llama_cpp.llama_sampler_init_dist(seed))
 
 

@@ -205,3 +205,34 @@ async def test_ctrl_c_is_not_the_engines_business(in_a_process: EngineClient) ->
 def _pid(engine: EngineClient) -> int:
     pid: int = engine._link._process.pid  # type: ignore[attr-defined]
     return pid
+
+
+async def test_a_second_request_of_the_same_name_does_not_disturb_the_first(engine: EngineClient) -> None:
+    first = asyncio.create_task(collect(engine, greedy("x", PROMPT, BASE, 20)))
+    await asyncio.sleep(0)
+    (refused,) = await collect(engine, greedy("x", PROMPT, BASE, 20))
+    assert isinstance(refused, Failed)
+    assert isinstance((await first)[-1], Finished)
+
+
+async def test_closing_in_the_middle_of_an_answer(engine: EngineClient) -> None:
+    stream = engine.generate(Request("x", PROMPT, BASE, SamplingParams(temperature=0)))
+    async for event in stream:
+        if isinstance(event, Token):
+            break
+    await engine.close()
+    await engine.cancel("x")
+    await stream.aclose()
+    assert [event async for event in engine.events()] == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, 40])
+async def test_however_it_dies_it_is_an_error_and_later_listeners_hear_it(
+    in_a_process: EngineClient, number: int
+) -> None:
+    pending = asyncio.create_task(collect(in_a_process, Request("x", PROMPT, BASE, SamplingParams(temperature=0))))
+    await asyncio.sleep(0.05)
+    os.kill(_pid(in_a_process), number)
+    (*_, end) = await asyncio.wait_for(pending, 30)
+    assert isinstance(end, Failed)
+    assert [type(event) async for event in in_a_process.events()] == [EngineDied]

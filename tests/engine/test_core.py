@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 from support.adapters import write_adapter
-from support.engines import drain, exact_config, greedy, opened, run, selection
+from support.engines import drain, exact_config, greedy, opened, run, selection, texts
 
+from edgelora.engine import residency
 from edgelora.engine.core import DETACH_AFTER, EngineCore
-from edgelora.engine.rows import PoolFullError
+from edgelora.engine.mask import Masker
 from edgelora.errors import (
     AdapterError,
     AdapterMismatchError,
@@ -19,6 +22,7 @@ from edgelora.errors import (
     GGUFError,
     MemoryLimitError,
     UnknownAdapterError,
+    UsageError,
 )
 from edgelora.types import (
     BASE,
@@ -276,17 +280,19 @@ def test_an_adapter_that_changes_nothing_is_seen(f32_base: Path, tmp_path: Path)
 
 
 def test_norms_are_reported_as_ignored(f32_base: Path, tmp_path: Path) -> None:
-    adapter = write_adapter(tmp_path / "a.gguf", f32_base)
-    with opened(exact_config(f32_base), [adapter]) as core:
-        assert core.residency._statuses[adapter.sha256].ignored == ()
-        del core._pool._matrices["blk.0.attn_q.weight"]  # as if the graph had never used it
-        assert core._pool.ignored(_prepared(core, adapter)) == ("blk.0.attn_q.weight",)
+    def with_norm(writer: gguf.GGUFWriter) -> None:
+        writer.add_tensor("blk.0.attn_norm.weight", np.ones(256, np.float32))
+
+    adapter = write_adapter(tmp_path / "a.gguf", f32_base, extra=with_norm)
+    with opened(exact_config(f32_base)) as core:
+        assert core.load(adapter).ignored == ("blk.0.attn_norm.weight",)
 
 
-def _prepared(core: EngineCore, adapter: AdapterFile) -> object:
-    from edgelora.engine.factors import prepare
-
-    return prepare(adapter, core.residency._base, "f32")
+def test_an_adapter_without_factors_is_refused(f32_base: Path, tmp_path: Path) -> None:
+    with opened(exact_config(f32_base)) as core:
+        with pytest.raises(AdapterError, match="no pair"):
+            core.load(write_adapter(tmp_path / "empty.gguf", f32_base, targets=()))
+        assert isinstance(the_end(core, greedy("x", PROMPT, BASE)), Finished)
 
 
 def test_broken_adapters_are_refused_before_anything_native_sees_them(
@@ -317,8 +323,6 @@ def _sha(path: Path) -> str:
 
 
 def test_an_adapter_for_another_base_is_refused(f32_base: Path, tmp_path: Path) -> None:
-    import gguf
-
     writer = gguf.GGUFWriter(tmp_path / "other.gguf", "llama")
     writer.add_type("adapter")
     writer.add_string("adapter.type", "lora")
@@ -362,7 +366,8 @@ def test_the_pool_is_detached_while_only_the_base_is_used(f32_base: Path, two: l
     with opened(exact_config(f32_base), two) as core:
         run(core, greedy("x", PROMPT, selection((two[0], 1.0)), 2))
         assert core._context._adapters
-        run(core, greedy("y", PROMPT, BASE, DETACH_AFTER + 8))
+        for i in range(DETACH_AFTER + 1):
+            run(core, greedy(f"y{i}", PROMPT, BASE, 1))
         assert not core._context._adapters
         text = run(core, greedy("z", PROMPT, selection((two[0], 1.0)), 8))["z"]
         assert core._context._adapters
@@ -370,16 +375,118 @@ def test_the_pool_is_detached_while_only_the_base_is_used(f32_base: Path, two: l
         assert run(core, greedy("z", PROMPT, selection((two[0], 1.0)), 8))["z"] == text
 
 
+@pytest.mark.parametrize("broken", ["no effect", "raises", "unseen"])
 def test_a_failed_self_test_falls_back_to_exclusive_mode(
-    f32_base: Path, two: list[AdapterFile], monkeypatch: pytest.MonkeyPatch
+    f32_base: Path, two: list[AdapterFile], monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
     with opened(exact_config(f32_base), two) as core:
         expected = run(core, *(greedy(f"r{i}", PROMPT, selection((a, 1.0))) for i, a in enumerate(two)))
-    monkeypatch.setattr("edgelora.engine.mask.Masker._apply", lambda self, node, kind: None)  # a mask without effect
+
+    def apply(masker: Masker, node: int, kind: int) -> None:
+        if broken == "raises":
+            raise KeyError(node)
+        masker._n_applied += broken == "no effect"
+
+    monkeypatch.setattr(Masker, "_apply", apply)
+    reason = {"no effect": "differ from llama.cpp's own", "raises": "mask failed", "unseen": "0 of"}[broken]
     with opened(exact_config(f32_base), two) as core:
-        assert "differ from llama.cpp's own" in core.residency.exclusive
+        assert core.base.mode == "exclusive"
+        assert reason in core.base.mode_reason
         got = run(core, *(greedy(f"r{i}", PROMPT, selection((a, 1.0))) for i, a in enumerate(two)))
     assert got == expected
+
+
+def test_values_that_are_no_numbers_do_not_outlive_their_request(
+    f32_base: Path, two: list[AdapterFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neighbours go on, and nothing of it is left in the cache, not even in masked cells."""
+    with opened(exact_config(f32_base), two) as core:
+        neighbour = greedy("neighbour", PROMPT, BASE, 40)
+        expected = run(core, neighbour)
+        core.submit(neighbour)
+        for _ in range(5):
+            core.step()
+        finite = core._context.has_finite_logits
+        with monkeypatch.context() as patch:
+            bad = len(core._scheduler.running[0].pending(1))  # the second chunk of the batch ends after the first
+            patch.setattr(core._context, "has_finite_logits", lambda row: row < bad and finite(row))
+            core.submit(greedy("bad", PROMPT, selection((two[0], 1.0)), 4))
+            events = core.step()
+        failed = [event for event in events if isinstance(event, Failed)]
+        assert {event.request for event in failed} == {"neighbour", "bad"}
+        assert all("no numbers" in event.error.message for event in failed)
+        assert run(core, neighbour) == expected
+
+
+def test_a_purge_in_the_middle_of_an_answer_changes_nothing(f32_base: Path, two: list[AdapterFile]) -> None:
+    with opened(exact_config(f32_base), two) as core:
+        request = greedy("x", PROMPT, selection((two[0], 1.0)), 20)
+        expected = run(core, request)["x"]
+        core.submit(request)
+        events = [event for _ in range(6) for event in core.step()]
+        core._purge()
+        events += drain(core)
+    assert texts(events)["x"] == expected
+
+
+def test_an_adapter_that_overflows_is_refused(f32_base: Path, tmp_path: Path) -> None:
+    wild = write_adapter(tmp_path / "wild.gguf", f32_base, strength=1e38, dtype="float32", alpha=1e30)
+    with opened(exact_config(f32_base)) as core:
+        expected = run(core, greedy("x", PROMPT, BASE))
+        with pytest.raises(EngineError, match="no numbers"):
+            core.load(wild)
+        assert core._pool.native is None
+        assert run(core, greedy("x", PROMPT, BASE)) == expected
+
+
+def test_a_failed_probe_leaves_nothing_behind(
+    f32_base: Path, two: list[AdapterFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(exact_config(f32_base), two[:1]) as core:
+        rows, free = core._pool.rows, core._pool._rows.n_free
+        with monkeypatch.context() as patch:
+            patch.setattr(core.residency._probe, "_decode", lambda masked: 1 / 0)
+            for _ in range(4):
+                with pytest.raises(ZeroDivisionError):
+                    core.load(two[1])
+        assert (core._pool.rows, core._pool._rows.n_free) == (rows, free)
+        assert two[1].sha256 not in core._pool
+
+
+def test_waiting_for_room_does_not_read_the_file_again(
+    f32_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters = [write_adapter(tmp_path / f"a{i}.gguf", f32_base, rank=16, seed=i) for i in range(2)]
+    with opened(exact_config(f32_base), adapters[:1]) as core:
+        core._pool._budget = sum(m.a.nbytes + m.b.nbytes for m in core._pool._matrices.values())
+        core.load(adapters[1])
+        reads = []
+        real = residency.prepare
+        monkeypatch.setattr(residency, "prepare", lambda *args: reads.append(args) or real(*args))
+        core.submit(greedy("first", PROMPT, selection((adapters[1], 1.0)), 20))
+        core.step()
+        core.submit(greedy("second", PROMPT, selection((adapters[0], 1.0)), 2))
+        ends = [event.request for event in drain(core) if isinstance(event, Finished)]
+    assert ends == ["first", "second"]
+    assert len(reads) == 2
+
+
+def test_a_moved_adapter_is_known_by_its_new_name(f32_base: Path, two: list[AdapterFile]) -> None:
+    with opened(exact_config(f32_base), two) as core:
+        moved = replace(two[0], name="moved", path=two[0].path.rename(two[0].path.with_name("moved.gguf")))
+        assert core.load(moved).name == "moved"
+        core.evict(moved.sha256)
+        end = the_end(core, greedy("x", PROMPT, selection((moved, 1.0)), 2))
+    assert isinstance(end, Finished)
+    assert end.adapters[0].name == "moved"
+
+
+@pytest.mark.parametrize(
+    "change", [{"batch": 4}, {"max_sequences": 0}, {"ctx": -1}, {"threads": 0}, {"gpu_layers": -1}]
+)
+def test_settings_that_cannot_work_are_refused(demo_base: Path, change: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match=next(iter(change))):
+        EngineConfig(demo_base, **change)  # type: ignore[arg-type]
 
 
 def test_a_failed_decode_fails_its_requests_and_the_engine_goes_on(
@@ -406,7 +513,3 @@ def test_a_base_that_is_no_base(tmp_path: Path, content: bytes) -> None:
 def test_gpu_layers_without_a_gpu_build(demo_base: Path) -> None:
     with pytest.raises(EngineError, match="without a GPU backend"):
         EngineCore(EngineConfig(demo_base, gpu_layers=1))
-
-
-def test_pool_errors_carry_what_is_missing() -> None:
-    assert PoolFullError(3).missing == 3

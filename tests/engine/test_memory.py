@@ -40,6 +40,9 @@ def test_too_little_memory_is_an_error_with_numbers(facts: BaseFacts) -> None:
     with pytest.raises(MemoryLimitError, match=r"needs about \d+ MiB of memory and 4 MiB are free") as caught:
         plan_memory(facts, EngineConfig(facts.path), 4 * MIB)
     assert "--ctx 512" in caught.value.hint
+    with pytest.raises(MemoryLimitError) as caught:
+        plan_memory(facts, EngineConfig(facts.path, ctx=256), 4 * MIB)
+    assert "--ctx" not in caught.value.hint
 
 
 def test_an_f32_cache_is_twice_as_large(facts: BaseFacts) -> None:

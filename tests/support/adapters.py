@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gguf
@@ -27,6 +27,7 @@ def write_adapter(
     strength: float = 1.0,
     dtype: str = "float16",
     ranks: Mapping[str, int] | None = None,
+    extra: Callable[[gguf.GGUFWriter], None] = lambda writer: None,
 ) -> AdapterFile:
     """Write a random adapter; ``ranks`` overrides the rank of single targets, ``strength`` scales B."""
     header = read_header(base)
@@ -41,9 +42,10 @@ def write_adapter(
             n_in, n_out = info.shape
             r = (ranks or {}).get(target, rank)
             a = rng.standard_normal((r, n_in)) / np.sqrt(n_in)
-            b = rng.standard_normal((n_out, r)) * strength / np.sqrt(r * n_in)
+            b = rng.standard_normal((n_out, r)) * strength * 8 / np.sqrt(r * n_in)  # 1 changes logits by a fifth
             writer.add_tensor(name + ".lora_a", a.astype(dtype))
             writer.add_tensor(name + ".lora_b", b.astype(dtype))
+    extra(writer)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -1,0 +1,26 @@
+"""Errors inside the engine, and how they are shown."""
+
+from __future__ import annotations
+
+import traceback
+
+from edgelora.errors import EdgeloraError, EngineError
+
+
+class NotFiniteError(EngineError):
+    """Logits are no numbers, so the KV cache may hold such values too: even masked cells would spread them."""
+
+
+def as_error(error: Exception) -> EdgeloraError:
+    """``error`` as one that a user may see; what nobody foresaw is an EngineError that says where it was raised."""
+    if isinstance(error, EdgeloraError):
+        return error
+    if isinstance(error, MemoryError):
+        return EngineError("the machine ran out of memory", "Close other programs or choose a smaller base or --ctx.")
+    if isinstance(error, OSError):
+        return EngineError(f"{error.filename or 'a file'}: {error.strerror or error}", "Mend that and ask again.")
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return EngineError(
+        f"internal error in the engine: {type(error).__name__}: {error} ({frame.name}, line {frame.lineno})",
+        "Please report this.",
+    )
