@@ -289,8 +289,12 @@ class Conductor:
 
     def _report(self, progress: Progress) -> None:
         """Progress of opening or converting, from whatever thread."""
-        label = progress.stage[:1].upper() + progress.stage[1:]
-        self._loop.call_soon_threadsafe(self._stage.show_progress, label, progress.done, progress.total)
+        self._loop.call_soon_threadsafe(self._show_progress, progress)
+
+    def _show_progress(self, progress: Progress) -> None:
+        if not self._closed:  # an engine that is given up while it opens may report once more
+            label = progress.stage[:1].upper() + progress.stage[1:]
+            self._stage.show_progress(label, progress.done, progress.total)
 
 
 def _left_out(turns: int, total: int) -> str:

@@ -278,19 +278,24 @@ async def test_the_mouse_chooses_examples_and_adapters() -> None:
 
 
 async def test_quit_while_the_base_opens_leaves_no_engine_behind() -> None:
-    engine, release = FakeEngine(), asyncio.Event()
+    engine, complaints, reports = FakeEngine(), [], []
 
     async def slowly(report):  # type: ignore[no-untyped-def]
+        reports.append(report)
         try:
-            await release.wait()
+            await asyncio.sleep(60)
         except asyncio.CancelledError:
             return engine  # it was open already when it should not be any more
-        return engine
 
     async with chat(wait=False, opener=slowly) as driver:
+        await driver.until(lambda: bool(reports))
         driver.press("ctrl+q")
         await driver.until(lambda: not driver.app.is_running)
     assert engine.closed
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: complaints.append(context))
+    reports[0](Progress("opening the base", 2, 2))  # a thread of the engine may still be at it
+    await asyncio.sleep(0.01)
+    assert complaints == []
 
 
 async def test_quit_during_generation_closes_the_engine() -> None:
