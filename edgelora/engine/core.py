@@ -15,7 +15,7 @@ from edgelora.engine.failures import NotFiniteError, as_error
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker
 from edgelora.engine.memory import plan_memory
-from edgelora.engine.opening import base_info, open_context, open_model, why_exclusive
+from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.residency import Residency
@@ -70,6 +70,7 @@ class EngineCore:
     def __init__(self, config: EngineConfig, report: ReportProgress = ignore_progress) -> None:
         header = read_header(config.base)
         facts = BaseFacts.of(header)
+        require_vocabulary(header)
         plan = plan_memory(facts, config)
         self.config = config
         self.times = StepTimes()

@@ -8,10 +8,17 @@ from edgelora.engine.memory import MemoryPlan
 from edgelora.errors import EngineError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.hashes import fingerprint
+from edgelora.gguf.header import Header
 from edgelora.native import backend, layout
 from edgelora.native.context import Context
 from edgelora.native.model import Model
 from edgelora.types import BaseInfo, EngineConfig, Progress, ReportProgress
+
+
+def require_vocabulary(header: Header) -> None:
+    """Raise EngineError for a base that cannot read text: llama.cpp aborts when it is asked to (llama-vocab.cpp)."""
+    if header.get("tokenizer.ggml.model", "no_vocab") in ("no_vocab", "none"):
+        raise EngineError(f"{header.path.name} has no tokenizer, so it cannot read a prompt", "Choose another base.")
 
 
 def open_model(config: EngineConfig, report: ReportProgress) -> Model:

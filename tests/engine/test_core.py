@@ -510,6 +510,22 @@ def test_a_base_that_is_no_base(tmp_path: Path, content: bytes) -> None:
         EngineCore(EngineConfig(path))
 
 
+def test_a_base_without_a_tokenizer_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    path = tmp_path / "mute.gguf"
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(1)
+    writer.add_embedding_length(32)
+    writer.add_head_count(1)
+    writer.add_tokenizer_model("no_vocab")
+    writer.add_tensor("token_embd.weight", np.zeros((8, 32), np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(EngineError, match="no tokenizer"):
+        EngineCore(EngineConfig(path))
+
+
 def test_gpu_layers_without_a_gpu_build(demo_base: Path) -> None:
     with pytest.raises(EngineError, match="without a GPU backend"):
         EngineCore(EngineConfig(demo_base, gpu_layers=1))
