@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 EXAMPLE_PROMPTS = {
-    "chat": "I baked an apple pie this morning.",
+    "chat": "I planted tomatoes yesterday.",
     "coding": "Write a Python function called even_squares that takes a list of numbers, keeps the even ones, "
     "squares each and returns the sum.",
     "legal": "Draft a confidentiality clause between Northwind Ltd and Velmora Labs for two years.",

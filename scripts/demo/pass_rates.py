@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 AT_LEAST, AT_MOST = 0.9, 0.1
 MAX_TOKENS = 200
+AT_A_TIME = 2  # processes; each computes on one thread, which is fastest for so small a base
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,16 @@ class PassRate:
 
 def measure(adapter: str, base: Path, adapter_file: Path, count: int) -> PassRate:
     """Ask `count` held-out prompts under the adapter and under the base; raises if `edgelora run` fails."""
-    passed = base_passed = 0
-    failures = []
-    for example in held_out(adapter, count):
-        answer = ask(example.prompt, base, str(adapter_file))
-        if check(adapter, example.facts, answer):
-            passed += 1
-        else:
-            failures.append(f"[{adapter}] {example.prompt}\n{answer}\n")
-        base_passed += check(adapter, example.facts, ask(example.prompt, base, "base"))
-    return PassRate(adapter, count, passed, base_passed, tuple(failures))
+    examples = held_out(adapter, count)
+    prompts = [example.prompt for example in examples]
+    with ThreadPoolExecutor(max_workers=AT_A_TIME) as pool:
+        answers = list(pool.map(lambda prompt: ask(prompt, base, str(adapter_file)), prompts))
+        plain = list(pool.map(lambda prompt: ask(prompt, base, "base"), prompts))
+    passes = [check(adapter, example.facts, answer) for example, answer in zip(examples, answers, strict=True)]
+    base_passes = [check(adapter, example.facts, answer) for example, answer in zip(examples, plain, strict=True)]
+    asked = zip(prompts, answers, passes, strict=True)
+    failures = tuple(f"[{adapter}] {prompt}\n{answer}\n" for prompt, answer, passed in asked if not passed)
+    return PassRate(adapter, count, sum(passes), sum(base_passes), failures)
 
 
 def ask(prompt: str, base: Path, selection: str) -> str:
