@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
 
-PATIENCE = 1000
+PATIENCE = 3000
 """Rounds of 10 ms, so that a busy machine gets more time."""
 CHARACTERS = {"space": " ", "plus": "+", "minus": "-"}
 

@@ -50,7 +50,7 @@ class Terminal:
         self._seen = len(self.written)
         os.write(self._ours, keys.encode())
 
-    def wait_for(self, pattern: str, seconds: float = 60) -> str:
+    def wait_for(self, pattern: str, seconds: float = 90) -> str:
         """Wait until the text since the last keys matches, and give that text."""
         end = time.monotonic() + seconds
         while time.monotonic() < end and self.process.poll() is None:

@@ -86,6 +86,16 @@ async def test_the_filter_narrows_and_escape_changes_nothing() -> None:
         assert driver.app.state.active == (MemberText("coding"),)
 
 
+async def test_a_filter_that_matches_nothing_picks_nothing() -> None:
+    async with chat() as driver:
+        await driver.pick(*"legal")
+        await driver.keys("ctrl+t", *"zebra", "enter")
+        assert driver.picker.has_focus_within
+        assert "no adapter of that name" in driver.screen_text
+        await driver.keys("escape")
+        assert driver.app.state.active == (MemberText("legal"),)
+
+
 async def test_escape_stops_an_answer_and_keeps_what_was_said() -> None:
     async with chat(FakeEngine(answers={"base": "word " * 500}, token_delay=0.002)) as driver:
         await driver.type("Go on for ever")

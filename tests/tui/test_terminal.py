@@ -23,8 +23,9 @@ NATIVE_WORDS = re.compile(rb"llama_|ggml_|load_tensors|print_info|Traceback")
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
     """The chat at 100x30 with an adapter folder of its own that holds a broken file."""
     (tmp_path / "broken.gguf").write_bytes(b"GGUF\x03\x00\x00\x00")
+    inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
     environment = {
-        **os.environ,
+        **inherited,
         "EDGELORA_ADAPTERS": str(tmp_path),
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
@@ -36,6 +37,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     started.close()
 
 
+@pytest.mark.timeout(400)
 def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(terminal: Terminal) -> None:
     terminal.wait_for("Your own base and adapter")
     terminal.wait_for(r"context 512")

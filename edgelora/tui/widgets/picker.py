@@ -94,14 +94,17 @@ class AdapterPicker(Vertical):
     def action_apply(self) -> None:
         """Use the mixture, or the highlighted adapter alone."""
         self._show(self.highlighted)  # the filter may have changed since
-        self.post_message(self.Picked(self._draft.result(self.highlighted)))
-        self._close()
+        if self._draft.mix is not None or self._rows.option_count:  # no match is not the base
+            self.post_message(self.Picked(self._draft.result(self.highlighted)))
+            self._close()
 
     def action_mix(self) -> None:
         """Put the highlighted adapter into the mixture, or take it out, and show all for the next one."""
         self._show(self.highlighted)
         name = self.highlighted
         entry = self._state.entry(name)
+        if not self._rows.option_count:
+            return
         if entry is None or self._state.problem(entry) is None:
             self._draft.toggle(name)
             self._clear_filter()
@@ -204,7 +207,9 @@ class AdapterPicker(Vertical):
     def _describe(self) -> None:
         highlighted = self.highlighted
         entry = self._state.entry(highlighted)
-        detail = adapter_detail(entry, self._state, self._draft) if entry else Content(BASE_DETAIL)
+        base = Content(BASE_DETAIL if self._rows.option_count else "")
+        detail = adapter_detail(entry, self._state, self._draft) if entry else base
         self.query_one("#detail", Static).update(detail)
-        label = pick_label(self._draft.result(highlighted))
+        nothing = self._draft.mix is None and not self._rows.option_count
+        label = "no adapter of that name" if nothing else pick_label(self._draft.result(highlighted))
         self.query_one("#preview", Static).update(Content.assemble(("Enter: ", QUIET), (label, "bold")))

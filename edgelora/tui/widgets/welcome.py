@@ -68,8 +68,14 @@ class Welcome(Vertical):
         yield Static("Your own base and adapter:", classes="quiet", markup=False)
         yield Static(OWN_COMMAND, id="own", markup=False)
 
+    async def on_mount(self) -> None:
+        """Fill it."""
+        await self.show()
+
     async def show(self) -> None:
-        """Show the state anew."""
+        """Show the state anew. Before it is mounted there is nothing to fill, and afterwards it fills itself."""
+        if not self.is_mounted:
+            return
         self.query_one("#facts", Static).update(self._facts())
         box = self.query_one("#examples", Vertical)
         entries = self.example_entries()
