@@ -29,7 +29,7 @@ async def test_the_picture_of_the_readme(tmp_path: Path) -> None:
         is_demo=True,
     )
     app = ChatApp(setup)
-    async with app.run_test(size=(112, 34)) as pilot:
+    async with app.run_test(size=(112, 32)) as pilot:
         driver = Driver(app, pilot)
         await app.workers.wait_for_complete()
         await driver.settled()

@@ -70,12 +70,14 @@ class Welcome(Vertical):
 
     async def on_mount(self) -> None:
         """Fill it."""
-        await self.show()
+        await self._fill()
 
     async def show(self) -> None:
         """Show the state anew. Before it is mounted there is nothing to fill, and afterwards it fills itself."""
-        if not self.is_mounted:
-            return
+        if self.is_mounted:
+            await self._fill()
+
+    async def _fill(self) -> None:
         self.query_one("#facts", Static).update(self._facts())
         box = self.query_one("#examples", Vertical)
         entries = self.example_entries()
