@@ -131,7 +131,7 @@ class EngineConfig:
 
     base: Path
     ctx: int | None = None
-    threads: int | None = None  # None: the machine's physical cores
+    threads: int | None = None  # None: the machine's physical cores; one for a tiny base
     gpu_layers: int = 0
     max_sequences: int = 16
     batch: int = 144  # tokens a step: a piece of a prompt, and one for each answer; one llama.cpp ubatch

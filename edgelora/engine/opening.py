@@ -14,6 +14,9 @@ from edgelora.native.context import Context
 from edgelora.native.model import Model
 from edgelora.types import BaseInfo, EngineConfig, Progress, ReportProgress
 
+TINY = 32 * 2**20
+"""Bytes of weights below which one thread is quicker than two."""
+
 
 def require_vocabulary(header: Header) -> None:
     """Raise EngineError for a base that cannot read text: llama.cpp aborts when it is asked to (llama-vocab.cpp)."""
@@ -42,12 +45,17 @@ def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: 
         cells=plan.cells,
         sequences=config.max_sequences + scratch,
         batch=config.batch,
-        threads=config.threads or psutil.cpu_count(logical=False) or 1,
+        threads=config.threads or _threads(plan),
         kv_dtype=config.kv_dtype,
         flash_attention=config.flash_attention,
         offload=config.gpu_layers > 0,
         callback=callback,
     )
+
+
+def _threads(plan: MemoryPlan) -> int:
+    """One for each physical core; a single one for a tiny base, whose threads wait longer than they compute."""
+    return 1 if plan.weights < TINY else psutil.cpu_count(logical=False) or 1
 
 
 def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) -> BaseInfo:

@@ -20,6 +20,7 @@ from edgelora.types import (
     AdapterLoaded,
     EngineConfig,
     EngineDied,
+    EngineEvent,
     Event,
     Failed,
     Finished,
@@ -174,28 +175,6 @@ async def test_after_close_everything_says_so(engine: EngineClient) -> None:
         await engine.tokenize("x")
 
 
-async def test_a_crash_is_an_event(in_a_process: EngineClient) -> None:
-    engine = in_a_process
-
-    async def death() -> EngineDied:
-        async for event in engine.events():
-            if isinstance(event, EngineDied):
-                return event
-        raise AssertionError
-
-    watcher = asyncio.create_task(death())
-    events: list[Event] = []
-    async for event in engine.generate(Request("x", PROMPT, BASE, SamplingParams(temperature=0))):
-        if isinstance(event, Token) and not any(isinstance(e, Token) for e in events):
-            os.kill(_pid(engine), signal.SIGABRT)
-        events.append(event)
-    assert isinstance(events[-1], Failed)
-    assert "SIGABRT" in events[-1].error.message
-    assert "SIGABRT" in (await watcher).error.message
-    with pytest.raises(EngineDiedError):
-        await engine.tokenize("x")
-
-
 async def test_ctrl_c_is_not_the_engines_business(in_a_process: EngineClient) -> None:
     os.kill(_pid(in_a_process), signal.SIGINT)
     events = await collect(in_a_process, greedy("x", PROMPT, BASE, 2))
@@ -226,13 +205,26 @@ async def test_closing_in_the_middle_of_an_answer(engine: EngineClient) -> None:
     assert [event async for event in engine.events()] == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, 40])
-async def test_however_it_dies_it_is_an_error_and_later_listeners_hear_it(
-    in_a_process: EngineClient, number: int
-) -> None:
-    pending = asyncio.create_task(collect(in_a_process, Request("x", PROMPT, BASE, SamplingParams(temperature=0))))
-    await asyncio.sleep(0.05)
-    os.kill(_pid(in_a_process), number)
-    (*_, end) = await asyncio.wait_for(pending, 30)
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGKILL, 40])
+async def test_however_it_dies_everybody_hears_it(in_a_process: EngineClient, number: int) -> None:
+    engine = in_a_process
+
+    async def heard() -> list[EngineEvent]:
+        return [event async for event in engine.events()]
+
+    before = asyncio.create_task(heard())
+    await asyncio.sleep(0)
+    os.kill(_pid(engine), signal.SIGSTOP)  # so that the answer cannot end before the engine does
+    answer = asyncio.create_task(collect(engine, Request("x", PROMPT, BASE, SamplingParams(temperature=0))))
+    await asyncio.sleep(0)
+    os.kill(_pid(engine), number)
+    os.kill(_pid(engine), signal.SIGCONT)
+    end = (await asyncio.wait_for(answer, 30))[-1]
     assert isinstance(end, Failed)
-    assert [type(event) async for event in in_a_process.events()] == [EngineDied]
+    assert isinstance(end.error, EngineDiedError)
+    assert ("exit code" if number == 40 else signal.Signals(number).name) in end.error.message
+    with pytest.raises(EngineDiedError):
+        await engine.tokenize("x")
+    assert [type(event) for event in await heard()] == [EngineDied]
+    await engine.close()
+    assert [type(event) for event in await before] == [EngineDied]
