@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it is ignored and inherited
 settings.register_profile("edgelora", deadline=None)  # tests are never timed
 settings.load_profile("edgelora")
 
