@@ -10,7 +10,7 @@ Source: ``ggml_backend_sched_compute_splits``, ggml/src/ggml-backend.cpp.
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,12 @@ class Masker:
         self._masks: dict[int, Sequence[FloatMatrix]] = {}  # number of rows in the node -> mask by kind
         self._views: dict[tuple[int, int, int], FloatMatrix] = {}
         self._found: dict[str, int] | None = None
-        self.callback = EvalCallback(self._on_node)
+        self.callback = EvalCallback(self._handler())
 
     def watch(self, kinds: dict[int, int]) -> None:
         """Mask the products of these A tensors, by address, each with its kind of mask."""
-        self._kinds = kinds
+        self._kinds.clear()
+        self._kinds.update(kinds)
         self._views.clear()
 
     def set_masks(self, tokens: Sequence[FloatMatrix], outputs: Sequence[FloatMatrix]) -> None:
@@ -72,19 +73,25 @@ class Masker:
         found, self._found = self._found or {}, None
         return found
 
-    def _on_node(self, node: int, ask: bool, user_data: int | None) -> bool:
-        try:
-            source = ctypes.c_uint64.from_address(node + layout.SRC0).value
-            if not ask:
-                self._apply(node, self._kinds[source])
-                return True
-            if self._found is not None:
+    def _handler(self) -> Callable[[int, bool, int | None], bool]:
+        """The callback itself. It runs hundreds of times a step, so what it needs is bound once."""
+        address, src0, kinds = ctypes.c_uint64.from_address, layout.SRC0, self._kinds
+
+        def on_node(node: int, ask: bool, user_data: int | None) -> bool:
+            try:
+                source = address(node + src0).value
+                if not ask:
+                    self._apply(node, kinds[source])
+                    return True
+                if self._found is None:
+                    return source in kinds
                 self._remember(source)
                 return False
-            return source in self._kinds
-        except BaseException as error:
-            self._error = error
-            return not ask
+            except BaseException as error:
+                self._error = error
+                return not ask
+
+        return on_node
 
     def _apply(self, node: int, kind: int) -> None:
         self._n_applied += 1
