@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import shutil
-import signal
 import sys
 from pathlib import Path
 
@@ -9,10 +8,6 @@ import pytest
 from support.checkout import PYPROJECT, ROOT, STUB_PYTHON, Checkout, write_script
 
 sys.path.insert(0, str(ROOT / "scripts"))
-
-# A suite that is started in the background inherits an ignored Ctrl-C, and so would every process under test.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
