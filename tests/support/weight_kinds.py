@@ -29,8 +29,9 @@ class Weight:
     """One weight of Transformers: its shape in the words of :class:`Dims`, and where llama.cpp puts it.
 
     The shape is [n_out, n_in] for a Linear, [n_in, n_out] for a Conv1D (``conv1d``: PEFT sets fan_in_fan_out and adds
-    (B·A) transposed), [experts, n_out, n_in] for a stack of experts, [experts, n_in, n_out] for one that multiplies
-    from the right (``is_transposed`` in Transformers).
+    (B·A) transposed) and [experts, n_out, n_in] for a stack of experts, to each of which PEFT adds B·A. Where the stack
+    multiplies from the right the shape is [experts, n_in, n_out]; PEFT adds (B·A) transposed if the module says so
+    (``is_transposed``), otherwise B·A as ever, with A over n_out and B over n_in.
     """
 
     axes: tuple[str, ...]
@@ -189,10 +190,13 @@ def packed_experts(path: str) -> dict[str, Weight]:
     }
 
 
-def turned_experts(path: str, gate_up: Layout) -> dict[str, Weight]:
+def turned_experts(path: str, gate_up: Layout, *, is_transposed: bool = True) -> dict[str, Weight]:
+    """gate_up_proj [experts, hidden, 2·n_ff] and down_proj [experts, n_ff, hidden]."""
     return {
-        f"{path}gate_up_proj": Weight(("experts", "hidden", "two_expert_ff"), gate_up, is_transposed=True),
-        f"{path}down_proj": Weight(("experts", "expert_ff", "hidden"), turned("ffn_down_exps"), is_transposed=True),
+        f"{path}gate_up_proj": Weight(("experts", "hidden", "two_expert_ff"), gate_up, is_transposed=is_transposed),
+        f"{path}down_proj": Weight(
+            ("experts", "expert_ff", "hidden"), turned("ffn_down_exps"), is_transposed=is_transposed
+        ),
     }
 
 

@@ -69,6 +69,15 @@ GRANITE_EXPERTS = {
     "block_sparse_moe.output_linear": Weight(("experts", "hidden", "expert_ff"), to("ffn_down_exps")),
     **router("block_sparse_moe.router.layer"),
 }
+TURNED_HALVES = turned_halves("ffn_gate_exps", "ffn_up_exps")
+LLAMA4_EXPERTS = "feed_forward.experts."
+LLAMA4_MLP = router("feed_forward.router") | gated(
+    "feed_forward.shared_expert.gate_proj",
+    "feed_forward.shared_expert.up_proj",
+    "feed_forward.shared_expert.down_proj",
+    "shared_ff",
+    "_shexp",
+)
 GATED_QUERY = {"self_attn.q_proj": Weight(("two_q", "hidden"), to("attn_q"))}  # query and gate take turns by head
 MAMBA_OUT = {"mixer.out_proj": Weight(("hidden", "inner"), to("ssm_out"))}
 
@@ -126,6 +135,7 @@ LAYOUTS: dict[str, Family] = {
     ),
     "deepseek": Family(ROTATED | EXPERT | router("mlp.gate") | SHARED_EXPERTS),
     "granitemoe": Family(ROTATED | GRANITE_EXPERTS | shared_mlp("_shexp")),
+    "granitemoe/packed": Family(ROTATED | packed_experts("block_sparse_moe.experts.") | shared_mlp("_shexp")),
     "granitehybrid": Family(ROTATED | shared_mlp("")),
     "granitehybrid/experts": Family(ROTATED | GRANITE_EXPERTS | shared_mlp("_shexp")),
     "granite_swa": Family(
@@ -137,18 +147,9 @@ LAYOUTS: dict[str, Family] = {
             "shared_mlp.output_linear": Weight(("hidden", "shared_ff"), to("ffn_down_shexp")),
         }
     ),
-    "llama4": Family(
-        STRAIGHT
-        | turned_experts("feed_forward.experts.", turned_halves("ffn_gate_exps", "ffn_up_exps"))
-        | router("feed_forward.router")
-        | gated(
-            "feed_forward.shared_expert.gate_proj",
-            "feed_forward.shared_expert.up_proj",
-            "feed_forward.shared_expert.down_proj",
-            "shared_ff",
-            "_shexp",
-        )
-    ),
+    # PEFT 0.19 and later adds B·A to experts of llama4 as they lie, for want of is_transposed; older ones turned it
+    "llama4": Family(STRAIGHT | LLAMA4_MLP | turned_experts(LLAMA4_EXPERTS, TURNED_HALVES, is_transposed=False)),
+    "llama4/older PEFT": Family(STRAIGHT | LLAMA4_MLP | turned_experts(LLAMA4_EXPERTS, TURNED_HALVES)),
     "apertus": Family(STRAIGHT | UNGATED),
     "nemotron": Family(STRAIGHT | UNGATED),
     "starcoder2": Family(STRAIGHT | plain_mlp("mlp.c_fc", "mlp.c_proj")),
@@ -165,9 +166,8 @@ LAYOUTS: dict[str, Family] = {
     "minimax-m2": Family(STRAIGHT | MIXTRAL_EXPERT | router("block_sparse_moe.gate")),
     "qwen2moe": Family(STRAIGHT | EXPERT | router("mlp.gate") | SHARED_EXPERT | SHARED_GATE),
     "qwen2moe/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate") | SHARED_EXPERT | SHARED_GATE),
-    "qwen3vlmoe": Family(
-        STRAIGHT | turned_experts("mlp.experts.", turned_halves("ffn_gate_exps", "ffn_up_exps")) | router("mlp.gate")
-    ),
+    "qwen3vlmoe": Family(STRAIGHT | turned_experts("mlp.experts.", TURNED_HALVES) | router("mlp.gate")),
+    "qwen3vlmoe/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate")),  # Transformers 5
     **{
         arch: Family(STRAIGHT | EXPERT | router("mlp.gate") | SHARED_EXPERTS)
         for arch in ("dots1", "glm4moe", "ernie4_5-moe", "afmoe")
