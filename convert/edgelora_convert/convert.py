@@ -1,41 +1,51 @@
-"""PEFT folder to GGUF adapter: plan against the base, transform, write, report."""
+"""Anything that holds a LoRA to a GGUF adapter: plan against the base, transform, write, report."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.errors import AdapterError, ConversionError
-from edgelora.gguf.facts import AdapterFacts, short_target
+from edgelora.gguf.facts import AdapterFacts, layer_of, short_target
 from edgelora.gguf.fit import require_fit
 from edgelora.gguf.hashes import file_sha256, fingerprint
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert import metadata
+from edgelora_convert.options import EVERYTHING, Options
 from edgelora_convert.plan import Plan, make_plan
 from edgelora_convert.problems import Problems
 from edgelora_convert.report import ConversionReport, TargetReport
-from edgelora_convert.transform import effective_scales, transform
+from edgelora_convert.transform import transform
 from edgelora_convert.write import AdapterContent, replacing, write_adapter
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
     from edgelora.gguf.header import Header
+    from edgelora_convert.assemble import Target
     from edgelora_convert.encode import DType
 
 
 def convert(
-    src: Path, base: Path, out: Path, dtype: DType = "auto", progress: ReportProgress = ignore_progress
+    src: Path | Sequence[Path],
+    base: Path,
+    out: Path,
+    dtype: DType = "auto",
+    progress: ReportProgress = ignore_progress,
+    options: Options = EVERYTHING,
 ) -> ConversionReport:
-    """Convert the PEFT LoRA in the folder ``src`` to the GGUF adapter ``out`` for the base GGUF ``base``.
+    """Convert the LoRA at ``src`` to the GGUF adapter ``out`` for the base GGUF ``base``; several become one, exactly.
 
     ``dtype`` auto is F16, with F32 for pairs that F16 cannot hold. An existing ``out`` is replaced at the very end, in
     one step; the same input gives the same bytes. Raises ConversionError with every reason found, and GGUFError where
     the base is not readable.
     """
-    problems, warnings = Problems(str(src)), Problems(str(src))
-    plan = make_plan(src, base, problems, warnings)
+    paths = [src] if isinstance(src, Path) else list(src)
+    shown = " + ".join(map(str, paths))
+    problems, warnings = Problems(shown), Problems(shown)
+    plan = make_plan(paths, base, options, problems, warnings)
     _check_out(out, base, problems)
     alpha, tensors = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
@@ -46,7 +56,7 @@ def convert(
         numbers=metadata.numbers(plan),
         tensors=tensors,
     )
-    return _report(plan, content, _write(out, base, content, str(src)), warnings)
+    return _report(shown, plan, content, _write(out, base, content, shown), warnings)
 
 
 def _check_out(out: Path, base: Path, problems: Problems) -> None:
@@ -71,10 +81,10 @@ def _write(out: Path, base: Path, content: AdapterContent, source: str) -> Heade
         raise ConversionError(source, [f"the result would not work: {error.message}"]) from None
 
 
-def _report(plan: Plan, content: AdapterContent, written: Header, warnings: Problems) -> ConversionReport:
+def _report(source: str, plan: Plan, content: AdapterContent, written: Header, warnings: Problems) -> ConversionReport:
     facts = AdapterFacts.of(written)
     return ConversionReport(
-        source=str(plan.source.folder),
+        source=source,
         base=str(plan.base.path),
         out=str(written.path),
         name=facts.name,
@@ -84,7 +94,7 @@ def _report(plan: Plan, content: AdapterContent, written: Header, warnings: Prob
         n_pairs=len(facts.ranks),
         n_params=facts.n_params,
         types=dict(Counter(info.type_name for info in written.tensors.values())),
-        targets=tuple(_target_reports(facts, effective_scales(plan))),
+        targets=tuple(_target_reports(plan)),
         file_size=written.file_size,
         sha256=file_sha256(written.path),
         source_sha256=content.texts[metadata.SOURCE_SHA256],
@@ -93,16 +103,16 @@ def _report(plan: Plan, content: AdapterContent, written: Header, warnings: Prob
     )
 
 
-def _target_reports(facts: AdapterFacts, scales: dict[str, float]) -> list[TargetReport]:
-    grouped: dict[str, list[str]] = {}
-    for tensor in facts.ranks:
-        grouped.setdefault(short_target(tensor), []).append(tensor)
+def _target_reports(plan: Plan) -> list[TargetReport]:
+    grouped: dict[str, list[Target]] = {}
+    for target in plan.targets:
+        grouped.setdefault(short_target(target.name), []).append(target)
     return [
         TargetReport(
-            target=target,
-            layers=tuple(int(tensor.split(".")[1]) for tensor in tensors if tensor.startswith("blk.")),
-            ranks=tuple(sorted({facts.ranks[tensor] for tensor in tensors})),
-            scales=tuple(sorted({scales[tensor] for tensor in tensors})),
+            target=short,
+            layers=tuple(layer for target in targets if (layer := layer_of(target.name)) >= 0),
+            ranks=tuple(sorted({target.rank for target in targets})),
+            scales=tuple(sorted({update.scale for target in targets for update in target.updates})),
         )
-        for target, tensors in grouped.items()
+        for short, targets in grouped.items()
     ]

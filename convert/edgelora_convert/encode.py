@@ -49,7 +49,7 @@ class RangeError(ValueError):
 
 
 def encode_pair(a: NDArray[np.float32], b: NDArray[np.float32], dtype: DType) -> tuple[Factor, Factor]:
-    """A [rank, n_in] and B [n_out, rank], each in the first type of ``PREFERENCES[dtype]`` that holds it.
+    """A [..., rank, n_in] and B [..., n_out, rank], each in the first type of ``PREFERENCES[dtype]`` that holds it.
 
     Raises RangeError where none does.
     """
@@ -78,7 +78,7 @@ def _encoded_as(values: NDArray[np.float32], type_name: str) -> Factor | None:
     """``values`` in one type, or None where it cannot hold them."""
     if type_name == "F32":
         return Factor(values, type_name)
-    if type_name == "Q8_0" and values.shape[1] % Q8_0_BLOCK:
+    if type_name == "Q8_0" and values.shape[-1] % Q8_0_BLOCK:
         return None
     with np.errstate(over="ignore", invalid="ignore"):
         data, decoded = _half(values) if type_name == "F16" else _quantized(values, type_name)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING
 
-from edgelora_convert import CONVERTER_VERSION, folder_texts
+from edgelora_convert import CONVERTER_VERSION
+from edgelora_convert.sources import folder_texts
 
 if TYPE_CHECKING:
     from edgelora_convert.plan import Plan
-    from edgelora_convert.source import PeftFolder
 
 SOURCE_SHA256 = "edgelora.source_sha256"
 BASE_FINGERPRINT = "edgelora.base_fingerprint"
@@ -19,19 +18,21 @@ _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 
 def texts(plan: Plan, fingerprint: str) -> dict[str, str]:
     """String metadata, in the order of writing."""
-    found = {"general.name": plan.source.name, **_base_model(plan.config.base_name)}
-    template = folder_texts.chat_template(plan.source.folder)
+    first = plan.sources[0]
+    found = {"general.name": "+".join(source.name for source in plan.sources), **_base_model(first.base_name)}
+    template = folder_texts.chat_template(first.folder) if first.folder else None
     if template and template.strip() != (plan.base.chat_template or "").strip():
         found["tokenizer.chat_template"] = template
-    prompt = folder_texts.example_prompt(plan.source.folder)
+    prompt = folder_texts.example_prompt(first.folder) if first.folder else None
     if prompt:
         found["edgelora.example_prompt"] = prompt
-    return {**found, SOURCE_SHA256: source_hash(plan.source), BASE_FINGERPRINT: fingerprint}
+    hashes = "+".join(source.sha256() for source in plan.sources)
+    return {**found, SOURCE_SHA256: hashes, BASE_FINGERPRINT: fingerprint}
 
 
 def numbers(plan: Plan) -> dict[str, int]:
     """Whole-number metadata."""
-    count = {"general.base_model.count": 1} if plan.config.base_name else {}
+    count = {"general.base_model.count": 1} if plan.sources[0].base_name else {}
     return {**count, "edgelora.converter": CONVERTER_VERSION}
 
 
@@ -44,12 +45,3 @@ def _base_model(trained_on: str) -> dict[str, str]:
         found["general.base_model.0.organization"] = trained_on.split("/")[0]
         found["general.base_model.0.repo_url"] = f"https://huggingface.co/{trained_on}"
     return found
-
-
-def source_hash(source: PeftFolder) -> str:
-    """SHA-256 over adapter_config.json followed by the weights file."""
-    digest = hashlib.sha256(source.config.read_bytes())
-    with source.weights.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -2,62 +2,83 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgelora.gguf.facts import BaseFacts
+from edgelora.gguf.facts import BaseFacts, short_target
 from edgelora.gguf.reader import read_header
-from edgelora_convert.factors import pair_factors
-from edgelora_convert.layouts import ARCHITECTURES
-from edgelora_convert.peft_config import LoraConfig, read_config
-from edgelora_convert.resolve import Resolver, Target
-from edgelora_convert.source import PeftFolder, find_source
-from edgelora_convert.tensor_file import open_tensors
+from edgelora_convert.assemble import Target, targets_of
+from edgelora_convert.layout.resolve import Resolver
+from edgelora_convert.scales import LEAST_SCALE
+from edgelora_convert.sources.read import read_source
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from edgelora.gguf.header import Header
+    from edgelora_convert.layout.placement import Piece
+    from edgelora_convert.options import Options
     from edgelora_convert.problems import Problems
+    from edgelora_convert.source import Source
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A conversion: what is converted, against what, and the base tensor of every pair of factors."""
+    """A conversion: what is converted, against what, and what goes to which base tensor."""
 
-    source: PeftFolder
-    config: LoraConfig
+    sources: tuple[Source, ...]
+    header: Header
     base: BaseFacts
     targets: list[Target]
 
 
-def make_plan(src: Path, base_path: Path, problems: Problems, warnings: Problems) -> Plan:
-    """Read the source and the base's header, and resolve every pair.
+def make_plan(paths: Sequence[Path], base_path: Path, options: Options, problems: Problems, warnings: Problems) -> Plan:
+    """Read the sources and the base's header, and place every update.
 
     What speaks against the conversion goes to ``problems``. Raises ConversionError only where nothing more could be
     found out, and GGUFError where the base is not readable.
     """
-    source = find_source(src, problems)
-    config = read_config(source.config, problems)
-    base = BaseFacts.of(read_header(base_path))
-    tensors = open_tensors(source.weights, problems)
-    if base.arch not in ARCHITECTURES:
-        known = ", ".join(ARCHITECTURES)
-        problems.stop("arch", f"the base has the architecture {base.arch!r}; adapters can be converted for {known}")
-    pairs = pair_factors(tensors, problems)
-    targets = Resolver(base, problems).targets(pairs)
-    if not pairs and not problems:
-        problems.refuse("empty", f"{source.weights.name} holds no LoRA factors")
-    for target in targets:
-        _compare_rank(target, config, warnings)
-    return Plan(source, config, base, targets)
+    sources = tuple(read_source(path, problems, warnings) for path in paths)
+    header = read_header(base_path)
+    base = BaseFacts.of(header)
+    resolver = Resolver(header, base, problems)
+    scales = options.scales or (1.0,) * len(sources)
+    pieces = [
+        piece
+        for source, scale in zip(sources, scales, strict=True)
+        for piece in _pieces(_scaled(source, scale, warnings), resolver, problems)
+    ]
+    kept = [piece for piece in pieces if options.keeps(piece.tensor.name)]
+    if not kept and not problems:
+        problems.refuse("no effect", _why_nothing(pieces))
+    return Plan(sources, header, base, targets_of(kept))
 
 
-def _compare_rank(target: Target, config: LoraConfig, warnings: Problems) -> None:
-    pair = target.pair
-    configured = config.rank_of(pair.module)
-    if configured != pair.rank:
-        warnings.add(
-            pair.module, f"the configuration says rank {configured}, the weights have {pair.rank}, which counts"
-        )
-    if pair.rank > min(pair.a.shape[1], pair.b.shape[0]):
-        warnings.add(pair.module, f"its rank {pair.rank} is larger than the matrix can use")
+def _scaled(source: Source, scale: float, warnings: Problems) -> Source:
+    """The source with a user's scale on every update; updates whose scale is 0 are left out."""
+    updates = []
+    for update in source.updates:
+        if abs(update.scale * scale) > LEAST_SCALE:
+            updates.append(replace(update, scale=update.scale * scale))
+        else:
+            warnings.add(update.module, "its scale is 0, so it is left out")
+    return replace(source, updates=tuple(updates))
+
+
+def _pieces(source: Source, resolver: Resolver, problems: Problems) -> Iterator[Piece]:
+    """All pieces of one source; two updates of the same rows are a problem."""
+    taken: dict[tuple[str, int | None, int], str] = {}
+    for update in source.updates:
+        for piece in resolver.pieces(update, source.naming):
+            key = piece.tensor.name, piece.stack, piece.first
+            if taken.setdefault(key, update.module) != update.module:
+                problems.add(update.module, f"a second update of {piece.tensor.name}, beside {taken[key]}")
+            yield piece
+
+
+def _why_nothing(pieces: list[Piece]) -> str:
+    if not pieces:
+        return "every scale is 0, so the adapter would do nothing"
+    there = sorted({short_target(piece.tensor.name) for piece in pieces})
+    return f"the chosen layers and modules leave nothing of it; it changes {', '.join(there)}"

@@ -1,7 +1,7 @@
-"""Turns PEFT's scale of every module into the one alpha of a GGUF adapter.
+"""Turns the scale of every update into the one alpha of a GGUF adapter.
 
-PEFT scales B·A with alpha/r (or alpha/√r) of the module; llama.cpp with alpha/R, one alpha for the file and R the rank
-of the pair. What is left over is folded into B.
+An update has its own scale s; llama.cpp multiplies B·A with alpha/R, one alpha for the file and R the rank of the
+tensor's factors (``llama_adapter_lora_weight::get_scale``). What is left over is folded into B.
 """
 
 from __future__ import annotations
@@ -12,17 +12,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable
+
+    from edgelora_convert.assemble import Target
+
+LEAST_SCALE = 2.0**-100
+"""Smaller scales count as 0: what is left of B·A vanishes in float32."""
 
 
-def fold_scales(scales: Mapping[str, float], ranks: Mapping[str, int]) -> tuple[float, dict[str, float]]:
-    """The file's alpha, and for every module the factor that B must be multiplied with.
+def wanted_alpha(scale: float, rank: int) -> float:
+    """The alpha with which a tensor of this rank needs no folding."""
+    return float(np.float32(scale * rank))
 
-    alpha is the value that most modules want, so that a uniform adapter (plain or rank-stabilised) has only factors
-    of exactly 1. Modules with scale 0 must have been left out: an alpha of 0 means "no scale" to llama.cpp.
+
+def file_alpha(targets: Iterable[Target]) -> float:
+    """The alpha that most updates want, so that a uniform adapter, plain or rank-stabilised, keeps its B.
+
+    0 where there is none; updates with scale 0 must have been left out, because alpha 0 means "no scale" to llama.cpp.
     """
-    wanted = {module: float(np.float32(scale * ranks[module])) for module, scale in scales.items()}
-    if not wanted:
-        return 0.0, {}
-    alpha = Counter(wanted.values()).most_common(1)[0][0]
-    return alpha, {module: value / alpha for module, value in wanted.items()}
+    wanted = Counter(wanted_alpha(update.scale, target.rank) for target in targets for update in target.updates)
+    return wanted.most_common(1)[0][0] if wanted else 0.0

@@ -145,6 +145,12 @@ def short_target(tensor: str) -> str:
     return re.sub(r"^blk\.\d+\.", "", tensor).removesuffix(".weight")
 
 
+def layer_of(tensor: str) -> int:
+    """The number of the block that a tensor belongs to; -1 outside of blocks."""
+    block = re.match(r"blk\.(\d+)\.", tensor)
+    return int(block[1]) if block else -1
+
+
 def _model_arch(header: Header) -> str:
     kind = header.get("general.type", "model")
     if kind != "model":

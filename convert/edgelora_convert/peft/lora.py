@@ -1,18 +1,18 @@
-"""Sorts the tensors of a PEFT file into pairs of factors, by their names."""
+"""PEFT's LORA type: sorts the tensors of a file into pairs of factors, by their names."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft_config import REFUSED_FIELDS
+from edgelora_convert.peft.config import REFUSED_FIELDS, LoraConfig
+from edgelora_convert.update import Kind, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from edgelora_convert.problems import Problems
-    from edgelora_convert.tensor_file import StoredTensor
+    from edgelora_convert.storage.tensor_file import StoredTensor
 
 # PEFT saves `<module>.lora_A.weight`; other tools leave the adapter's name in it, as `.lora_A.default.weight`.
 _FACTOR = re.compile(r"^(?P<module>.+)\.lora_(?P<side>[AB])(?:\.[^.]+)?\.weight$")
@@ -35,35 +35,25 @@ _WRAPPERS = re.compile(
 )
 
 
-@dataclass(frozen=True)
-class Pair:
-    """The factors of one module: A [rank, n_in] and B [n_out, rank]; of an embedding, n_in is the vocabulary."""
-
-    module: str
-    a: StoredTensor
-    b: StoredTensor
-    is_embedding: bool
-
-    @property
-    def rank(self) -> int:
-        """The rank that is in the file."""
-        return self.b.shape[1]
-
-
-def pair_factors(tensors: Mapping[str, StoredTensor], problems: Problems) -> list[Pair]:
+def lora_updates(
+    config: LoraConfig, tensors: Mapping[str, StoredTensor], problems: Problems, warnings: Problems
+) -> list[Update]:
     """All complete, well-shaped pairs, in the file's order; whatever else the file holds goes to ``problems``."""
-    sides: dict[tuple[str, bool], dict[str, StoredTensor]] = {}
+    sides: dict[tuple[str, Kind], dict[str, StoredTensor]] = {}
     for name, tensor in tensors.items():
         match = _FACTOR.match(name) or _EMBEDDING_FACTOR.match(name)
         if match is None or _sign(name):
             _refuse_other(name, problems)
             continue
-        key = unwrapped(match["module"]), match.re is _EMBEDDING_FACTOR
+        key = unwrapped(match["module"]), Kind.EMBEDDING if match.re is _EMBEDDING_FACTOR else Kind.LINEAR
         if match["side"] in sides.setdefault(key, {}):
             problems.add(key[0], f"the file holds two lora_{match['side']} for it; save a single adapter")
         sides[key][match["side"]] = tensor
-    complete = [_pair(module, is_embedding, found, problems) for (module, is_embedding), found in sides.items()]
-    return [pair for pair in complete if pair is not None]
+    complete = [_update(config, module, kind, found, problems) for (module, kind), found in sides.items()]
+    updates = [update for update in complete if update is not None]
+    for update in updates:
+        _compare_rank(update, config, warnings)
+    return updates
 
 
 def unwrapped(name: str) -> str:
@@ -93,23 +83,36 @@ def _example(name: str) -> str:
     return f"the file holds {unwrapped(name)}"
 
 
-def _pair(module: str, is_embedding: bool, found: Mapping[str, StoredTensor], problems: Problems) -> Pair | None:
+def _update(
+    config: LoraConfig, module: str, kind: Kind, found: Mapping[str, StoredTensor], problems: Problems
+) -> Update | None:
     missing = [side for side in "AB" if side not in found]
     if missing:
         problems.add(module, f"its lora_{missing[0]} is missing")
         return None
-    pair = Pair(module, found["A"], found["B"], is_embedding)
-    wrong = list(_shape_problems(pair))
+    wrong = list(_shape_problems(found["A"], found["B"]))
     for problem in wrong:
         problems.add(module, problem)
-    return None if wrong else pair
+    if wrong:
+        return None
+    return Update(module, found["A"], found["B"], config.scale_of(module, found["B"].shape[1]), kind)
 
 
-def _shape_problems(pair: Pair) -> Iterable[str]:
-    for tensor in (pair.a, pair.b):
+def _compare_rank(update: Update, config: LoraConfig, warnings: Problems) -> None:
+    configured = config.rank_of(update.module)
+    if configured != update.rank:
+        warnings.add(
+            update.module, f"the configuration says rank {configured}, the weights have {update.rank}, which counts"
+        )
+    if update.rank > min(update.a.shape[1], update.b.shape[0]):
+        warnings.add(update.module, f"its rank {update.rank} is larger than the matrix can use")
+
+
+def _shape_problems(stored_a: StoredTensor, stored_b: StoredTensor) -> Iterable[str]:
+    for tensor in (stored_a, stored_b):
         if not tensor.is_float:
             yield f"its values are {tensor.dtype}; F32, F16, BF16 or F64 can be converted"
-    a, b = pair.a.shape, pair.b.shape
+    a, b = stored_a.shape, stored_b.shape
     if len(a) != 2 or len(b) != 2:
         yield f"A {list(a)} and B {list(b)} must be matrices"
     elif a[0] != b[1]:

@@ -1,0 +1,1 @@
+"""Where the rows and columns of a trained weight lie in the GGUF base."""

@@ -1,0 +1,34 @@
+"""What a person can choose about a conversion."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from edgelora.gguf.facts import layer_of, short_target
+
+MoeBLayout = Literal["peft", "unsloth-legacy"]
+"""The order of columns in the B of expert parameters: expert fastest, or (Unsloth before September 2026) slowest."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """``scales`` has one factor for each source, or none at all for 1. ``layers`` and ``modules`` restrict what is
+    kept, by number and by short tensor name such as attn_q; None keeps everything.
+    """
+
+    scales: tuple[float, ...] = ()
+    layers: frozenset[int] | None = None
+    modules: frozenset[str] | None = None
+    exact_norms: bool = False
+    moe_b_layout: MoeBLayout = "peft"
+    revision: str | None = None
+    subfolder: str | None = None
+
+    def keeps(self, tensor: str) -> bool:
+        """Whether the base tensor of this name is among the chosen ones."""
+        in_layers = self.layers is None or layer_of(tensor) in self.layers
+        return in_layers and (self.modules is None or short_target(tensor) in self.modules)
+
+
+EVERYTHING = Options()

@@ -1,0 +1,1 @@
+"""PEFT's formats: configuration and stored tensors to updates."""

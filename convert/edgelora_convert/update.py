@@ -1,0 +1,65 @@
+"""The one form that everything a source holds is turned into: a low-rank change of one module's weight."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class Matrix(Protocol):
+    """A matrix that is read or computed when it is needed."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Known without loading."""
+
+    def load(self) -> NDArray[np.float32]:
+        """The values, float32 of ``shape``."""
+
+
+@dataclass(frozen=True)
+class Computed:
+    """A matrix made of others by ``compute``, each time it is loaded."""
+
+    shape: tuple[int, ...]
+    compute: Callable[[], NDArray[np.float32]]
+
+    def load(self) -> NDArray[np.float32]:
+        """The values."""
+        return self.compute()
+
+
+class Kind(Enum):
+    """What an update changes: the matrix of a product, or a table that is looked up."""
+
+    LINEAR = "an ordinary layer"
+    EMBEDDING = "an embedding"
+
+
+@dataclass(frozen=True)
+class Update:
+    """The weight of ``module`` changes by ``scale``·B·A.
+
+    A is [rank, n_in] and B [n_out, rank], in the row and column order of the framework that trained them; of an
+    embedding, n_in is the vocabulary. ``module`` is the path without wrappers, such as
+    ``model.layers.0.self_attn.q_proj``. ``expert`` is the place in a stack of experts whose names do not carry it.
+    """
+
+    module: str
+    a: Matrix
+    b: Matrix
+    scale: float
+    kind: Kind = Kind.LINEAR
+    expert: int | None = None
+
+    @property
+    def rank(self) -> int:
+        """Columns of B."""
+        return self.b.shape[1]
