@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from edgelora_convert.update import Update
+    from edgelora_convert.update import Pending, Update
 
 Naming = Literal["transformers", "gguf"]
 """Whose module names and weight layouts a source uses."""
@@ -20,7 +20,8 @@ class Source:
     """What a reader found.
 
     ``files`` are what the updates were read from, in the order in which they are hashed. ``folder`` may hold what was
-    saved beside them (tokenizer, README). ``base_name`` is the model it says it was trained on, or empty.
+    saved beside them (tokenizer, README). ``base_name`` is the model it says it was trained on, or empty. ``pending``
+    become updates with the base at hand.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Source:
     naming: Naming = "transformers"
     folder: Path | None = None
     invocation_tokens: tuple[int, ...] = ()  # of an activated LoRA
+    pending: tuple[Pending, ...] = ()
 
     def sha256(self) -> str:
         """SHA-256 over the files' bytes, in hexadecimal."""

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -34,6 +34,10 @@ class Computed:
     def load(self) -> NDArray[np.float32]:
         """The values."""
         return self.compute()
+
+
+class Unusable(ValueError):
+    """What a source holds for one module cannot be used. The text says why, without naming the module."""
 
 
 class Kind(Enum):
@@ -63,3 +67,28 @@ class Update:
     def rank(self) -> int:
         """Columns of B."""
         return self.b.shape[1]
+
+
+class Weight(Protocol):
+    """What the base has for a module, in the row and column order of the framework that trained it."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
+
+    def rows(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Some rows, dequantized: float32 [len(indices), columns]."""
+
+
+@dataclass(frozen=True)
+class Pending:
+    """An update that the source alone does not determine, because it lacks a size or replaces rows of the base.
+
+    ``complete`` makes the update with the base's weight of ``module`` at hand, and raises Unusable where they do not
+    go together.
+    """
+
+    module: str
+    complete: Callable[[Weight], Update]
+    kind: Kind = Kind.LINEAR
+    expert: int | None = None
