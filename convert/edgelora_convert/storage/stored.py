@@ -1,0 +1,70 @@
+"""One tensor as it lies in a file: where its bytes are, and how they become float32."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.lib.stride_tricks import as_strided
+
+from edgelora.gguf.data import bf16_to_f32
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+MAX_DIMS = 8
+"""No adapter has tensors of more dimensions."""
+
+_FLOATS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
+"""Types whose values a LoRA factor can have, by the names safetensors gives them."""
+
+
+class UnreadableFileError(Exception):
+    """A file of tensors that cannot be used. The text says what it is, and what to do."""
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor of a file: ``shape`` as PEFT sees it, ``start`` in bytes from the beginning of the file.
+
+    ``strides`` are distances in elements; None is row after row, without gaps.
+    """
+
+    path: Path
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    strides: tuple[int, ...] | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """Whether :meth:`load` can read it."""
+        return self.dtype in _FLOATS
+
+    def load(self) -> NDArray[np.float32]:
+        """The values. F64 is rounded; what is beyond float32 becomes infinite."""
+        values = self._as_stored()
+        if self.dtype == "BF16":
+            return bf16_to_f32(values.view(np.uint16))
+        with np.errstate(over="ignore"):
+            return values.astype(np.float32, copy=False)
+
+    def _as_stored(self) -> NDArray[np.generic]:
+        stored = np.dtype(_FLOATS[self.dtype])
+        if self.strides is None:
+            return np.fromfile(self.path, stored, math.prod(self.shape), offset=self.start).reshape(self.shape)
+        flat = np.fromfile(self.path, stored, span(self.shape, self.strides), offset=self.start)
+        steps = tuple(step * stored.itemsize for step in self.strides)
+        return np.ascontiguousarray(as_strided(flat, self.shape, steps, writeable=False))
+
+
+def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:
+    """How many elements lie from the first to the last of a tensor, both included."""
+    if 0 in shape:
+        return 0
+    return 1 + sum((extent - 1) * step for extent, step in zip(shape, strides, strict=True))
