@@ -1,0 +1,87 @@
+"""What people write to name an adapter on the hub."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from edgelora.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DEFAULT_REVISION = "main"
+_HOSTS = ("https://huggingface.co/", "https://hf.co/", "http://huggingface.co/")
+_VIEWS = ("tree", "blob", "resolve")
+_PART = r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
+_REPO = re.compile(rf"{_PART}/{_PART}", re.ASCII)
+_REVISION = re.compile(r"\w[\w./-]{0,200}", re.ASCII)
+_FILE_ENDINGS = (".gguf", ".safetensors", ".bin", ".json", ".npz", ".pt", ".zip", ".git")
+
+
+@dataclass(frozen=True)
+class HubAddress:
+    """A place in a repository: ``subfolder`` is empty for its top, and may also be the path of one GGUF file."""
+
+    repo: str
+    revision: str = DEFAULT_REVISION
+    subfolder: str = ""
+
+    def __str__(self) -> str:
+        path = f"{self.repo}/{self.subfolder}" if self.subfolder else self.repo
+        return path if self.revision == DEFAULT_REVISION else f"{path} (revision {self.revision})"
+
+    @property
+    def name(self) -> str:
+        """What an adapter from there is called: the repository's name, and the subfolder's if there is one."""
+        inside = self.subfolder.rpartition("/")[2].removesuffix(".gguf")
+        return "-".join(filter(None, (self.repo.partition("/")[2], inside)))
+
+
+def parse_address(text: str, revision: str | None = None, subfolder: str | None = None) -> HubAddress | None:
+    """The address that ``text`` means, `org/repo` or a link to the hub's pages; None where it cannot be one.
+
+    Repository names follow huggingface_hub/utils/_validators.py, validate_repo_id; one without an owner is none, and
+    so is the name of a file. A revision or subfolder given beside a link wins over the link's.
+    Raises UsageError for a revision or subfolder that cannot exist.
+    """
+    link = next((text[len(host) :] for host in _HOSTS if text.startswith(host)), None)
+    parts = [unquote(part) for part in (text if link is None else link.split("?")[0]).strip("/").split("/")]
+    if link is None and (len(parts) != 2 or text != "/".join(parts)):
+        return None
+    if not _is_repo(repo := "/".join(parts[:2])):
+        return None
+    in_link = _after_repo(parts[2:])
+    return HubAddress(repo, _checked_revision(revision or in_link[0]), _checked_folder(subfolder or in_link[1]))
+
+
+def _is_repo(repo: str) -> bool:
+    return bool(_REPO.fullmatch(repo)) and not any(odd in repo for odd in ("--", "..")) and not _is_file(repo)
+
+
+def _is_file(repo: str) -> bool:
+    return repo.lower().endswith(_FILE_ENDINGS)
+
+
+def _after_repo(parts: Sequence[str]) -> tuple[str, str]:
+    """Revision and path in a link: `tree/REVISION/PATH`."""
+    if len(parts) < 2 or parts[0] not in _VIEWS:
+        return DEFAULT_REVISION, ""
+    folder = parts[2:] if parts[0] == "tree" or parts[-1].endswith(".gguf") else parts[2:-1]
+    return parts[1], "/".join(folder)
+
+
+def _checked_revision(revision: str) -> str:
+    if not _REVISION.fullmatch(revision) or ".." in revision:
+        raise UsageError(f"{revision!r} cannot be a revision", "Give a branch, a tag or a commit of the repository.")
+    return revision
+
+
+def _checked_folder(subfolder: str) -> str:
+    """Without what does not matter; it becomes part of a local path, so it must stay inside."""
+    parts = [part for part in subfolder.split("/") if part not in ("", ".")]
+    if ".." in parts or subfolder.startswith("/") or not subfolder.isprintable():
+        raise UsageError(f"{subfolder!r} cannot be a folder of a repository", "Give its path from the top, like a/b.")
+    return "/".join(parts)
