@@ -299,7 +299,7 @@ def test_half_a_download_is_no_copy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_repository_that_is_not_there(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     error = refusal(HubAddress("someone/else"))
-    assert "there is no repository someone/else" in str(error)
+    assert "no repository someone/else" in str(error)
     assert "no token" in str(error)
     monkeypatch.setenv("HF_TOKEN", "hf_stranger")
     assert "this token does not open it" in str(refusal(HubAddress("someone/else")))
@@ -329,6 +329,11 @@ def test_a_revision_that_is_not_there(hub: Hub) -> None:
 def test_other_answers(hub: Hub, status: int, message: str, words: str) -> None:
     hub.trouble = lambda handler, request: handler.refuse(status, message=message) is None
     assert words in str(refusal())
+
+
+def test_a_token_that_cannot_be_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_é")
+    assert "does not accept your token" in str(refusal())
 
 
 @pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b'{"sha": "x", "siblings": []}', b"[" * 100_000])

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from edgelora_convert.sources.hub.address import HubAddress
 
 MAX_LISTING_BYTES = 32 * 1024 * 1024
+INVALID_TOKEN = "Invalid credentials in Authorization header"
+"""The only 401 that is about the token itself (huggingface_hub/utils/_http.py, hf_raise_for_status)."""
+
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
 _DIGEST = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
@@ -90,6 +93,8 @@ class HubClient:
         """The answer to a GET, its body still to be read. Raises HubRefusal, and httpx2.HTTPError on the way."""
         from huggingface_hub import get_session
 
+        if not self._headers.get("Authorization", "").isascii():
+            raise HubRefusal(401, message=INVALID_TOKEN)
         url, sent = f"{self.endpoint}/{path}", {**self._headers, **(headers or {})}
         with get_session().stream("GET", url, headers=sent, timeout=self.timeout) as response:
             if response.status_code >= 400:

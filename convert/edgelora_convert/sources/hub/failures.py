@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 
-from edgelora_convert.sources.hub.client import HubRefusal, NotAHub
+from edgelora_convert.sources.hub.client import INVALID_TOKEN, HubRefusal, NotAHub
 from edgelora_convert.sources.hub.download import BusyDownloadError, DamagedDownloadError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ TALKING = (httpx2.HTTPError, httpx2.InvalidURL, HubRefusal, NotAHub, DamagedDown
 _AGAIN = "Run the same command again: it continues where it stopped."
 _TOKEN = "With access, make a token at {endpoint}/settings/tokens, and set HF_TOKEN or run `hf auth login`."
 _NOT_FOUND = (
-    "there is no repository {repo} on {endpoint}, or {private}; there is no such folder here either",
+    "there is no such folder here, and no repository {repo} on {endpoint}, or {private}",
     f"Check the spelling. {_TOKEN}",
 )
 
@@ -34,7 +34,7 @@ _BY_ERROR: dict[type[Exception], tuple[str, str]] = {
     ),
     BusyDownloadError: ("another process is downloading it", "Wait for it, then run the same command again."),
     httpx2.TimeoutException: ("{endpoint} does not answer (no byte in {timeout} s)", f"Check the network. {_AGAIN}"),
-    httpx2.ConnectError: ("{endpoint} cannot be reached ({error})", f"Check the network, and HF_ENDPOINT. {_AGAIN}"),
+    httpx2.ConnectError: ("{endpoint} cannot be reached ({error})", "Check the network, and HF_ENDPOINT."),
     httpx2.UnsupportedProtocol: _UNUSABLE,
     httpx2.TransportError: ("the connection to {endpoint} broke off ({error})", f"Check the network. {_AGAIN}"),
     Exception: _UNUSABLE,
@@ -60,9 +60,6 @@ _BY_STATUS = {
     404: _NOT_FOUND,
     429: ("the hub has had too many requests from you", "Wait some minutes. With a token (HF_TOKEN) it allows more."),
 }
-_BAD_TOKEN_MESSAGE = "Invalid credentials in Authorization header"
-"""The only 401 that is about the token itself (huggingface_hub/utils/_http.py, hf_raise_for_status)."""
-
 _BAD_TOKEN = ("the hub does not accept your token", "Set HF_TOKEN to a valid one, or run `hf auth login`.")
 _TROUBLE = ("the hub has a problem (HTTP {status})", f"Wait a little. {_AGAIN}")
 
@@ -92,7 +89,7 @@ def explain(error: Exception, client: HubClient, address: HubAddress) -> tuple[s
 def _texts(error: Exception) -> tuple[str, str]:
     if not isinstance(error, HubRefusal):
         return next(texts for kind, texts in _BY_ERROR.items() if isinstance(error, kind))
-    if error.status == 401 and error.message == _BAD_TOKEN_MESSAGE:
+    if error.status == 401 and error.message == INVALID_TOKEN:
         return _BAD_TOKEN
     return _BY_CODE.get(error.code) or _BY_STATUS.get(error.status) or _TROUBLE
 

@@ -86,7 +86,8 @@ def _from_cache(cache: RepoCache, address: HubAddress, reason: str, hint: str) -
     except NothingToConvert:
         selection = Selection(None)
     if commit is None or selection.weights is None:
-        raise ConversionError(str(address), [f"{reason}, and there is no complete copy in {cache.folder}"], hint)
+        where = f"there is no such folder here, and no complete copy in {cache.folder}"
+        raise ConversionError(str(address), [f"{reason}; {where}"], hint)
     note = f"{reason}; the copy of the last download is used (commit {commit[:7]})"
     return _found(cache, address, commit, selection, note)
 
