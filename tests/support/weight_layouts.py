@@ -43,6 +43,10 @@ ROTATED = attention(rotated("attn_q", "heads"), rotated("attn_k", "kv_heads"))
 STRAIGHT = attention(to("attn_q"), to("attn_k"))
 MLP = gated("mlp.gate_proj", "mlp.up_proj", "mlp.down_proj")
 UNGATED = plain_mlp("mlp.up_proj", "mlp.down_proj")
+FUSED_MLP = {
+    "mlp.gate_up_proj": Weight(("two_ff", "hidden"), to("ffn_up")),
+    "mlp.down_proj": Weight(("hidden", "ff"), to("ffn_down")),
+}
 EXPERTS = packed_experts("mlp.experts.")
 EXPERT = single_expert("mlp.experts.{}", "gate_proj", "up_proj", "down_proj")
 MIXTRAL_EXPERT = single_expert("block_sparse_moe.experts.{}", "w1", "w3", "w2")
@@ -135,7 +139,9 @@ LAYOUTS: dict[str, Family] = {
     ),
     "deepseek": Family(ROTATED | EXPERT | router("mlp.gate") | SHARED_EXPERTS),
     "granitemoe": Family(ROTATED | GRANITE_EXPERTS | shared_mlp("_shexp")),
-    "granitemoe/packed": Family(ROTATED | packed_experts("block_sparse_moe.experts.") | shared_mlp("_shexp")),
+    "granitemoe/packed": Family(
+        ROTATED | packed_experts("block_sparse_moe.experts.") | router("block_sparse_moe.router") | shared_mlp("_shexp")
+    ),
     "granitehybrid": Family(ROTATED | shared_mlp("")),
     "granitehybrid/experts": Family(ROTATED | GRANITE_EXPERTS | shared_mlp("_shexp")),
     "granite_swa": Family(
@@ -154,13 +160,7 @@ LAYOUTS: dict[str, Family] = {
     "nemotron": Family(STRAIGHT | UNGATED),
     "starcoder2": Family(STRAIGHT | plain_mlp("mlp.c_fc", "mlp.c_proj")),
     "phi2": Family(attention(to("attn_q"), to("attn_k"), out="dense") | plain_mlp("mlp.fc1", "mlp.fc2")),
-    "phi3": Family(
-        fused_attention("self_attn.", "qkv_proj", "o_proj", to("attn_qkv"))
-        | {
-            "mlp.gate_up_proj": Weight(("two_ff", "hidden"), to("ffn_up")),
-            "mlp.down_proj": Weight(("hidden", "ff"), to("ffn_down")),
-        }
-    ),
+    "phi3": Family(fused_attention("self_attn.", "qkv_proj", "o_proj", to("attn_qkv")) | FUSED_MLP),
     "phimoe": Family(STRAIGHT | MIXTRAL_EXPERT | router("block_sparse_moe.gate")),
     "smallthinker": Family(STRAIGHT | single_expert("block_sparse_moe.experts.{}", "gate", "up", "down")),
     "minimax-m2": Family(STRAIGHT | MIXTRAL_EXPERT | router("block_sparse_moe.gate")),
@@ -187,21 +187,10 @@ LAYOUTS: dict[str, Family] = {
         },
         prefix="transformer.encoder.layers.{}.",
     ),
-    "glm4": Family(
-        STRAIGHT
-        | {
-            "mlp.gate_up_proj": Weight(("two_ff", "hidden"), to("ffn_up")),
-            "mlp.down_proj": Weight(("hidden", "ff"), to("ffn_down")),
-        }
-    ),
+    "chatglm/glm": Family(STRAIGHT | FUSED_MLP),
+    "glm4": Family(STRAIGHT | FUSED_MLP),
     # the base has glm4.rope.dimension_sections
-    "glm4/mrope": Family(
-        attention(neox_rows("attn_q", "heads"), neox_rows("attn_k", "kv_heads"))
-        | {
-            "mlp.gate_up_proj": Weight(("two_ff", "hidden"), to("ffn_up")),
-            "mlp.down_proj": Weight(("hidden", "ff"), to("ffn_down")),
-        }
-    ),
+    "glm4/mrope": Family(attention(neox_rows("attn_q", "heads"), neox_rows("attn_k", "kv_heads")) | FUSED_MLP),
     "internlm2": Family(
         fused_attention("attention.", "wqkv", "wo", grouped_rotated_qkv)
         | gated("feed_forward.w1", "feed_forward.w3", "feed_forward.w2"),
