@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import pytest
 from edgelora_convert.sources.hub import download as downloading
 from edgelora_convert.sources.hub.address import HubAddress, parse_address
+from edgelora_convert.sources.hub.client import HubClient, HubFile
 from edgelora_convert.sources.hub.fetch import fetch
 from edgelora_convert.sources.hub.selection import NothingToConvert, Selection, select
-from huggingface_hub import close_session, constants, scan_cache_dir, try_to_load_from_cache
+from huggingface_hub import HfApi, close_session, constants, scan_cache_dir, try_to_load_from_cache
 from huggingface_hub.utils import validate_repo_id
 from hypothesis import given
 from hypothesis import strategies as st
@@ -162,6 +163,16 @@ def gguf_of(kind: str) -> bytes:
 
 def packed(text: str) -> bytes:
     return struct.pack("<Q", len(text)) + text.encode()
+
+
+def test_the_listing_is_what_the_library_reads(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
+    theirs = HfApi(endpoint=hub.url).model_info("someone/a-lora", revision="main", files_metadata=True)
+    ours = HubClient().list_files(ADDRESS)
+    assert ours.commit == theirs.sha
+    for sibling in theirs.siblings or ():
+        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
+        assert ours.files[sibling.rfilename] == HubFile(sibling.rfilename, sibling.size or 0, digest or "")
 
 
 # --- interruptions
