@@ -10,7 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from edgelora_convert.layout import attention as at
-from edgelora_convert.layout.rules import IndexRule, Part, Refused, Rule, every_second, half, vocabulary, within
+from edgelora_convert.layout.rules import (
+    IndexRule,
+    Part,
+    Refused,
+    Rule,
+    every_second,
+    expert_rows,
+    half,
+    vocabulary,
+    within,
+)
 
 Rules = Mapping[str, Rule]
 
@@ -51,6 +61,12 @@ _ROTARY: Rules = {
     "attn_qkv": _rotary_qkv(at.blocks),
 }
 
+_EXPERT_ROWS: Rules = {
+    "ffn_gate_exps": (Part("ffn_gate_exps", expert_rows),),
+    "ffn_up_exps": (Part("ffn_up_exps", expert_rows),),
+    "ffn_down_exps": (Part("ffn_down_exps", expert_rows, transposed=True),),
+}
+
 _LATENT: Rules = {
     "attn_kv_b": (Part("attn_k_b", at.latent_key, transposed=True), Part("attn_v_b", at.latent_value)),
 }
@@ -80,6 +96,7 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "granitehybrid": _ROTARY,
     "granitemoe": _ROTARY,
     "llada": _ROTARY,
+    "llama-embed": _ROTARY,
     "minicpm": _ROTARY,
     "mistral3": _ROTARY,
     "olmo": _ROTARY,
@@ -91,6 +108,7 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "falcon": {"attn_qkv": _qkv(at.per_key_head)},
     "gptneox": {"attn_qkv": _qkv(at.per_head)},
     # rules of their own
+    "dbrx": _EXPERT_ROWS,
     "deepseek2": _LATENT,
     "falcon-h1": dict.fromkeys(
         (
@@ -106,8 +124,8 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "jais": {"token_embd": _JAIS, "output": _JAIS},
     "mistral4": _LATENT,
     "plamo": {
-        "attn_q": (Part("attn_q", at.shared_key_outermost),),
-        "attn_output": (Part("attn_output", columns=at.shared_key_outermost),),
+        "attn_q": (Part("attn_q", at.by_key_head),),
+        "attn_output": (Part("attn_output", columns=at.by_key_head),),
     },
     "qwen35": _TILED,
     "qwen35moe": _TILED,
@@ -115,7 +133,23 @@ ARCHITECTURES: Mapping[str, Rules] = {
     # nothing but names, and fused matrices in the order that COMMON gives them
     **dict.fromkeys(
         (
-            *("afmoe", "apertus", "bailingmoe2", "chatglm", "codeshell", "cohere2", "command-r", "dbrx", "dots1"),
+            *(
+                "afmoe",
+                "apertus",
+                "bailingmoe2",
+                "bitnet",
+                "gemma-embedding",
+                "hunyuan_vl",
+                "maincoder",
+                "paddleocr",
+                "pangu-embedded",
+                "rnd1",
+                "chatglm",
+                "codeshell",
+                "cohere2",
+                "command-r",
+                "dots1",
+            ),
             *("dream", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe", "exaone4", "gemma", "gemma2", "gemma3n"),
             *("gemma4", "glm4moe", "gpt2", "hunyuan-dense", "hunyuan-moe", "jamba", "lfm2", "lfm2moe", "llada-moe"),
             *("llama4", "mamba", "mamba2", "minicpm3", "minimax-m2", "mpt", "nemotron", "nemotron_h"),

@@ -140,7 +140,12 @@ def _values_per_key_head(dims: BlockDims) -> int:
     return dims.linear_v_heads // dims.linear_k_heads * dims.linear_v_dim
 
 
-def shared_key_outermost(_: BlockDims, n: int) -> Index:
-    """The 40 heads of PLaMo, kept by its 8 key heads, the other way round (conversion/plamo.py)."""
-    explained(n, 5120, "40 heads of 128 values")
-    return np.arange(n).reshape(8, 5, 128).swapaxes(0, 1).ravel()
+def by_key_head(dims: BlockDims, n: int) -> Index:
+    """Query heads by the key head that they share; PLaMo keeps them the other way round.
+
+    For rows and columns alike (``shuffle_attn_q_weight`` in conversion/plamo.py).
+    """
+    explained(n, dims.n_head * dims.head_dim, f"{dims.n_head} heads")
+    if not dims.n_kv or dims.n_head % dims.n_kv:
+        raise ValueError(f"{dims.n_head} heads cannot share {dims.n_kv} key/value heads")
+    return np.arange(n).reshape(-1, dims.n_kv, dims.head_dim).swapaxes(0, 1).ravel()

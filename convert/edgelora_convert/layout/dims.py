@@ -25,6 +25,7 @@ class BlockDims:
     head_dim: int
     value_dim: int
     n_vocab: int = 0
+    n_expert: int = 0
     rotary_dim: int = 0
     linear_k_heads: int = 0
     linear_v_heads: int = 0
@@ -52,6 +53,7 @@ def block_dims(header: Header, base: BaseFacts, layer: int) -> BlockDims:
         head_dim=head_dim,
         value_dim=size("attention.value_length_mla") or size("attention.value_length") or head_dim,
         n_vocab=base.n_vocab,
+        n_expert=size("expert_count"),
         rotary_dim=size("rope.dimension_count", head_dim),
         linear_k_heads=size("ssm.group_count"),
         linear_v_heads=linear_v_heads,

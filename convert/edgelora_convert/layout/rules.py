@@ -85,6 +85,13 @@ def every_second(first: int) -> IndexRule:
     return rule
 
 
+def expert_rows(dims: BlockDims, n: int) -> Index:
+    """[n_expert, rows]: the experts of a matrix that holds them one below the other (DBRX)."""
+    if not dims.n_expert or n % dims.n_expert:
+        raise ValueError(f"{dims.n_expert} experts do not explain its {n} rows")
+    return np.arange(n).reshape(dims.n_expert, -1)
+
+
 def vocabulary(dims: BlockDims, n: int) -> Index:
     """The tokens that the base has; a trained embedding may be padded beyond them."""
     if n < dims.n_vocab:
