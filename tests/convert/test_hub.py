@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,7 +27,6 @@ from edgelora.errors import ConversionError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from support.hub_server import Handler, Request
 
@@ -439,6 +439,7 @@ def test_weights_come_last() -> None:
     [
         ("org/repo", HubAddress("org/repo")),
         ("https://huggingface.co/org/repo", HubAddress("org/repo")),
+        (str(Path("https://huggingface.co/org/repo/")), HubAddress("org/repo")),
         ("https://huggingface.co/org/repo/tree/v1/sub/two?x=1", HubAddress("org/repo", "v1", "sub/two")),
         ("https://hf.co/org/repo/tree/refs%2Fpr%2F1/", HubAddress("org/repo", "refs/pr/1")),
         ("https://huggingface.co/org/repo/blob/main/a/x.gguf", HubAddress("org/repo", "main", "a/x.gguf")),

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 DEFAULT_REVISION = "main"
-_HOSTS = ("https://huggingface.co/", "https://hf.co/", "http://huggingface.co/")
+_LINK = re.compile(r"https?:/{1,2}(?:www\.)?(?:huggingface\.co|hf\.co)/")  # one slash is left where it was a Path
 _VIEWS = ("tree", "blob", "resolve")
 _PART = r"[A-Za-z0-9_](?:[\w.-]{0,94}[A-Za-z0-9_])?"
 _REPO = re.compile(rf"{_PART}/{_PART}", re.ASCII)
@@ -47,11 +47,10 @@ def parse_address(text: str, revision: str | None = None, subfolder: str | None 
     so is the name of a file. A revision or subfolder given beside a link wins over the link's.
     Raises UsageError for a revision or subfolder that cannot exist.
     """
-    link = next((text[len(host) :] for host in _HOSTS if text.startswith(host)), None)
-    parts = [unquote(part) for part in (text if link is None else link.split("?")[0]).strip("/").split("/")]
-    if link is None and (len(parts) != 2 or text != "/".join(parts)):
-        return None
-    if not _is_repo(repo := "/".join(parts[:2])):
+    link = _LINK.match(text)
+    path = text[link.end() :].split("?")[0].strip("/") if link else text
+    parts = [unquote(part) for part in path.split("/")]
+    if not _is_repo(repo := "/".join(parts[:2])) or (len(parts) > 2 and not link):
         return None
     in_link = _after_repo(parts[2:])
     return HubAddress(repo, _checked_revision(revision or in_link[0]), _checked_folder(subfolder or in_link[1]))
