@@ -30,6 +30,7 @@ _FUSED: Mapping[str, tuple[str, ...]] = {
     "block_sparse_moe.input_linear": ("ffn_gate_up_exps",),
     "block_sparse_moe.output_linear": ("ffn_down_exps",),
     "feed_forward.experts.gate_up_proj": ("ffn_gate_up_exps",),
+    "block_sparse_moe.router": ("ffn_gate_inp",),
     "feed_forward.experts.down_proj": ("ffn_down_exps",),
     "ffn.proj_1": ("ffn_gate_up",),
     "mlp.experts.down_proj": ("ffn_down_exps",),
