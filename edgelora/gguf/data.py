@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelora.errors import GGUFError
+from edgelora.gguf.ggml_types import GGML_TYPES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from numpy.typing import NDArray
 
     from edgelora.gguf.header import Header, TensorInfo
@@ -27,13 +30,45 @@ def tensor_data(header: Header, info: TensorInfo) -> NDArray[np.generic]:
     F32, F16, F64 and integers are memory-mapped views of the file in their own type; BF16 and quantized types are
     decoded to float32 in memory. Raises GGUFError for a type that cannot be decoded here.
     """
-    shape = tuple(reversed(info.shape))
-    raw = raw_bytes(header, info)
+    return _values(header, info, raw_bytes(header, info)).reshape(tuple(reversed(info.shape)))
+
+
+def tensor_rows(header: Header, info: TensorInfo, rows: Sequence[int]) -> NDArray[np.float32]:
+    """Some rows of a tensor as float32 ``[len(rows), info.shape[0]]``; no other bytes are read.
+
+    ``rows`` counts through all matrices of a stack. Raises GGUFError for a type that cannot be decoded here, and where
+    the file cannot be read.
+    """
+    kind = GGML_TYPES[info.type_id]
+    row_bytes = info.shape[0] // kind.block_size * kind.type_size
+    raw = np.empty((len(rows), row_bytes), np.uint8)
+    try:
+        with header.path.open("rb", buffering=0) as file:
+            for start, end in _runs(rows):
+                file.seek(info.offset + rows[start] * row_bytes)
+                if file.readinto(raw[start:end].data) != raw[start:end].nbytes:
+                    raise GGUFError(f"{header.path}: the file ends within {info.name}")
+    except OSError as error:
+        raise GGUFError(f"{header.path}: cannot be read ({error.strerror})") from None
+    return _values(header, info, raw.reshape(-1)).astype(np.float32, copy=False).reshape(len(rows), -1)
+
+
+def _runs(rows: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Where in ``rows`` consecutive numbers start and end."""
+    start = 0
+    for end in range(1, len(rows) + 1):
+        if end == len(rows) or rows[end] != rows[end - 1] + 1:
+            yield start, end
+            start = end
+
+
+def _values(header: Header, info: TensorInfo, raw: NDArray[np.uint8]) -> NDArray[np.generic]:
+    """The values that are stored in ``raw``, whole blocks of a tensor, one after the other."""
     if info.type_name in _PLAIN:
-        return raw.view(_PLAIN[info.type_name]).reshape(shape)
+        return raw.view(_PLAIN[info.type_name])
     if info.type_name == "BF16":
-        return bf16_to_f32(raw.view("<u2")).reshape(shape)
-    return _dequantized(header, info, raw).reshape(shape)
+        return bf16_to_f32(raw.view("<u2"))
+    return _dequantized(header, info, raw)
 
 
 def bf16_to_f32(words: NDArray[np.uint16]) -> NDArray[np.float32]:

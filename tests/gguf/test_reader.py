@@ -14,7 +14,7 @@ from gguf.quants import quantize
 from support import raw_gguf as raw
 
 from edgelora.errors import GGUFError
-from edgelora.gguf.data import tensor_data
+from edgelora.gguf.data import tensor_data, tensor_rows
 from edgelora.gguf.ggml_types import ValueType
 from edgelora.gguf.header import MetadataArray
 from edgelora.gguf.reader import read_header
@@ -90,6 +90,28 @@ def test_tensor_values_are_what_gguf_decodes(everything: Path, name: str) -> Non
     expected = dequantize(reference.data, reference.tensor_type).reshape(values.shape)
     assert values.shape == tuple(reversed(header.tensors[name].shape))
     np.testing.assert_array_equal(values, expected)
+
+
+@pytest.mark.parametrize("name", ["f32", "f16", *map(str.lower, QUANTIZED)])
+@pytest.mark.parametrize("rows", [[0], [2, 0, 1], [1, 2], range(3)])
+def test_rows_are_those_of_the_whole_tensor(everything: Path, name: str, rows: list[int]) -> None:
+    header = read_header(everything)
+    info = header.tensors[name]
+    whole = tensor_data(header, info).astype(np.float32).reshape(-1, info.shape[0])
+    found = tensor_rows(header, info, rows)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, whole[list(rows)])
+
+
+def test_rows_of_a_file_that_was_cut_meanwhile(everything: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.gguf"
+    copy.write_bytes(everything.read_bytes())
+    header = read_header(copy)
+    last = max(header.tensors.values(), key=lambda info: info.offset)
+    with copy.open("r+b") as file:
+        file.truncate(last.offset + 1)
+    with pytest.raises(GGUFError, match="the file ends within"):
+        tensor_rows(header, last, [0])
 
 
 def test_a_header_can_be_pickled_and_needs_no_open_file(everything: Path, tmp_path: Path) -> None:
