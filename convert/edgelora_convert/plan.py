@@ -47,7 +47,7 @@ def make_plan(paths: Sequence[Path], base_path: Path, options: Options, problems
     pieces = [
         piece
         for source, scale in zip(sources, scales, strict=True)
-        for piece in _pieces(_scaled(source, scale, warnings), resolver, problems)
+        for piece in _pieces(_completed(source, resolver), scale, resolver, problems, warnings)
     ]
     kept = [piece for piece in pieces if options.keeps(piece.tensor.name)]
     if not kept and not problems:
@@ -55,22 +55,22 @@ def make_plan(paths: Sequence[Path], base_path: Path, options: Options, problems
     return Plan(sources, header, base, targets_of(kept))
 
 
-def _scaled(source: Source, scale: float, warnings: Problems) -> Source:
-    """The source with a user's scale on every update; updates whose scale is 0 are left out."""
-    updates = []
-    for update in source.updates:
-        if abs(update.scale * scale) > LEAST_SCALE:
-            updates.append(replace(update, scale=update.scale * scale))
-        else:
-            warnings.add(update.module, "its scale is 0, so it is left out")
-    return replace(source, updates=tuple(updates))
+def _completed(source: Source, resolver: Resolver) -> Source:
+    """The source with its pending updates made."""
+    made = (resolver.complete(pending, source.naming) for pending in source.pending)
+    return replace(source, updates=(*source.updates, *filter(None, made)), pending=())
 
 
-def _pieces(source: Source, resolver: Resolver, problems: Problems) -> Iterator[Piece]:
-    """All pieces of one source; two updates of the same rows are a problem."""
+def _pieces(
+    source: Source, scale: float, resolver: Resolver, problems: Problems, warnings: Problems
+) -> Iterator[Piece]:
+    """All pieces of one source at a user's scale; two updates of the same rows are a problem."""
     taken: dict[tuple[str, int | None, int], str] = {}
     for update in source.updates:
-        for piece in resolver.pieces(update, source.naming):
+        if abs(update.scale * scale) <= LEAST_SCALE:
+            warnings.add(update.module, "its scale is 0, so it is left out")
+            continue
+        for piece in resolver.pieces(replace(update, scale=update.scale * scale), source.naming):
             key = piece.tensor.name, piece.stack, piece.first
             if taken.setdefault(key, update.module) != update.module:
                 problems.add(update.module, f"a second update of {piece.tensor.name}, beside {taken[key]}")

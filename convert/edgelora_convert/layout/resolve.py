@@ -6,28 +6,26 @@ right shape.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from edgelora.gguf.facts import BaseFacts, layer_of, short_target
 from edgelora.gguf.fit import EMBEDDING, nearest
 from edgelora_convert.layout.architectures import ARCHITECTURES, COMMON
+from edgelora_convert.layout.base_weight import BaseWeight
 from edgelora_convert.layout.dims import block_dims
 from edgelora_convert.layout.names import NameMap, Place, is_other_modality
-from edgelora_convert.layout.placement import Piece
-from edgelora_convert.layout.rules import Index, Part, Refused, Rule
+from edgelora_convert.layout.placement import Piece, placed
+from edgelora_convert.layout.rules import Part, Refused, Rule
 from edgelora_convert.layout.storage import BlockStorage
-from edgelora_convert.update import Kind
+from edgelora_convert.update import Kind, UnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from edgelora.gguf.header import Header, TensorInfo
+    from edgelora.gguf.header import Header
     from edgelora_convert.layout.dims import BlockDims
     from edgelora_convert.problems import Problems
     from edgelora_convert.source import Naming
-    from edgelora_convert.update import Update
+    from edgelora_convert.update import Pending, Update
 
 OUTPUT = "output"
 
@@ -40,8 +38,18 @@ _TIED = (
 )
 
 
+@dataclass(frozen=True)
+class Located:
+    """What a module is in the base: its parts, where they are, and the expert that its name gives."""
+
+    parts: tuple[Part, ...]
+    storage: BlockStorage
+    dims: BlockDims
+    expert: int | None
+
+
 class Resolver:
-    """Places updates in one base. What has no place goes to ``problems``."""
+    """Finds modules in one base. What is not there goes to ``problems``."""
 
     def __init__(self, header: Header, base: BaseFacts, problems: Problems) -> None:
         """Raises ConversionError where the base's architecture is unknown."""
@@ -56,29 +64,42 @@ class Resolver:
 
     def pieces(self, update: Update, naming: Naming) -> list[Piece]:
         """Where every row of ``update`` goes; empty where that is a problem."""
-        in_gguf = naming == "gguf"
-        place = _gguf_place(update.module) if in_gguf else self._names.place(update.module)
-        if place.layer >= self._base.n_layers:
-            self._problems.add(update.module, f"the base has only {self._base.n_layers} layers")
-            return []
-        dims = block_dims(self._header, self._base, max(place.layer, 0))
-        storage = BlockStorage(self._base.tensors, place.layer, dims)
-        ordered = in_gguf or update.module.endswith(_NATIVE_NAMES)
-        found = {tensor: rule for tensor in place.tensors if (rule := self._rule(tensor, storage, ordered))}
-        problem = self._name_problem(update, place, storage, list(found))
-        if problem:
-            self._problems.add(update.module, problem)
-            return []
-        rule = found.popitem()[1]
-        if isinstance(rule, Refused):
-            self._problems.add(update.module, rule.reason)
-            return []
+        located = self.locate(update.module, update.kind, naming)
         try:
-            stack = update.expert if update.expert is not None else place.expert
-            return [piece for part in rule for piece in _placed(update, part, storage, dims, stack)]
+            return placed(update, located) if located else []
         except ValueError as error:
             self._problems.add(update.module, str(error))
             return []
+
+    def complete(self, pending: Pending, naming: Naming) -> Update | None:
+        """The update that ``pending`` becomes with the base's weight at hand; None where that is a problem."""
+        located = self.locate(pending.module, pending.kind, naming)
+        try:
+            return pending.complete(BaseWeight(self._header, located, pending.kind)) if located else None
+        except UnusableError as error:
+            self._problems.add(pending.module, str(error))
+            return None
+
+    def locate(self, module: str, kind: Kind, naming: Naming) -> Located | None:
+        """What ``module`` is in the base; None where that is a problem."""
+        in_gguf = naming == "gguf"
+        place = _gguf_place(module) if in_gguf else self._names.place(module)
+        if place.layer >= self._base.n_layers:
+            self._problems.add(module, f"the base has only {self._base.n_layers} layers")
+            return None
+        dims = block_dims(self._header, self._base, max(place.layer, 0))
+        storage = BlockStorage(self._base.tensors, place.layer, dims)
+        ordered = in_gguf or module.endswith(_NATIVE_NAMES)
+        found = {tensor: rule for tensor in place.tensors if (rule := self._rule(tensor, storage, ordered))}
+        problem = self._name_problem(module, kind, place, storage, list(found))
+        if problem:
+            self._problems.add(module, problem)
+            return None
+        (rule,) = found.values()
+        if isinstance(rule, Refused):
+            self._problems.add(module, rule.reason)
+            return None
+        return Located(rule, storage, dims, place.expert)
 
     def _rule(self, tensor: str, storage: BlockStorage, ordered: bool) -> Rule | None:
         """The parts of a module that may be called ``tensor``; None where the base has no room for them.
@@ -94,16 +115,18 @@ class Resolver:
             return rule
         return same if whole else None
 
-    def _name_problem(self, update: Update, place: Place, storage: BlockStorage, found: list[str]) -> str | None:
+    def _name_problem(
+        self, module: str, kind: Kind, place: Place, storage: BlockStorage, found: list[str]
+    ) -> str | None:
         if len(found) > 1:
             return f"it could mean {' or '.join(map(storage.name, found))}"
         if not found:
-            return self._why_absent(update.module, place, storage)
+            return self._why_absent(module, place, storage)
         is_embedding = storage.name(found[0]) == EMBEDDING
         if is_embedding and self._base.tied:
             return _TIED
-        if (update.kind is Kind.EMBEDDING) != is_embedding:
-            return f"{storage.name(found[0])} is adapted as if it were {update.kind.value}"
+        if (kind is Kind.EMBEDDING) != is_embedding:
+            return f"{storage.name(found[0])} is adapted as if it were {kind.value}"
         return None
 
     def _why_absent(self, module: str, place: Place, storage: BlockStorage) -> str:
@@ -120,52 +143,3 @@ class Resolver:
 
 def _gguf_place(tensor: str) -> Place:
     return Place(layer_of(tensor), None, (short_target(tensor),))
-
-
-def _placed(update: Update, part: Part, storage: BlockStorage, dims: BlockDims, stack: int | None) -> Iterator[Piece]:
-    """The pieces of one part: one, or one for each matrix of a stack. Raises ValueError where the shapes disagree."""
-    slot = storage.slot(part.tensor)
-    assert slot is not None  # _rule has looked
-    n_out, n_in = update.b.shape[0], update.a.shape[1]
-    try:
-        rows = part.rows(dims, n_out) if part.rows else None
-        columns = part.columns(dims, n_in) if part.columns else None
-    except ValueError:
-        # a shape that is wrong anyway is said in the words of shapes
-        _check_shape(Piece(update, slot.tensor, slot.first, stack=stack), slot.n_rows)
-        raise
-    stacks = [(stack, rows)] if rows is None or rows.ndim == 1 else list(enumerate(rows))
-    for number, chosen in stacks:
-        piece = Piece(update, slot.tensor, slot.first, chosen, columns, number, part.transposed)
-        _check_shape(piece, slot.n_rows)
-        yield piece
-
-
-def _check_shape(piece: Piece, n_rows: int) -> None:
-    """GGUF shapes put the row length first: a weight [n_out, n_in] is [n_in, n_out] there."""
-    tensor, update = piece.tensor, piece.update
-    is_embedding = update.kind is Kind.EMBEDDING
-    if (piece.stack is None) != (len(tensor.shape) == 2):
-        raise ValueError(f"{tensor.name} of the base is {_described(tensor)}, the adapter's {_meant(piece)}")
-    if piece.stack is not None and piece.stack >= tensor.shape[2]:
-        raise ValueError(f"it is number {piece.stack}, {tensor.name} of the base has only {tensor.shape[2]}")
-    expected = (tensor.shape[0], n_rows) if is_embedding else (n_rows, tensor.shape[0])
-    got = _length(piece.rows, update.b.shape[0]), _length(piece.columns, update.a.shape[1])
-    if (got[::-1] if piece.transposed else got) != expected:
-        what = "vocabulary and width" if is_embedding else "inputs and outputs"
-        raise ValueError(
-            f"it was trained for {got[1]} and {got[0]} {what}, {tensor.name} of the base has "
-            f"{expected[1]} and {expected[0]}"
-        )
-
-
-def _length(chosen: Index | None, everything: int) -> int:
-    return everything if chosen is None else int(np.size(chosen))
-
-
-def _described(tensor: TensorInfo) -> str:
-    return f"a stack of {tensor.shape[2]}" if len(tensor.shape) == 3 else f"no matrix but {list(tensor.shape)}"
-
-
-def _meant(piece: Piece) -> str:
-    return "a plain matrix" if piece.stack is None else "one of a stack"

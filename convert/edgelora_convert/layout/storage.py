@@ -42,14 +42,20 @@ class BlockStorage:
 
     def has(self, short: str) -> bool:
         """Whether the tensor is here by itself or as a part of a fused one."""
-        return self.slot(short) is not None
+        return self._find(short) is not None
 
     def whole(self, short: str) -> TensorInfo | None:
         """The tensor of this very name."""
         return self._tensors.get(self.name(short))
 
-    def slot(self, short: str) -> Slot | None:
-        """Where the rows of a tensor are."""
+    def slot(self, short: str) -> Slot:
+        """Where the rows of a tensor are. Raises KeyError where it is not here."""
+        found = self._find(short)
+        if found is None:
+            raise KeyError(short)
+        return found
+
+    def _find(self, short: str) -> Slot | None:
         fused = self._fused_gate_up(short)
         if fused is not None:
             return fused

@@ -1,0 +1,43 @@
+"""A weight of the base as the framework that trained the adapter knows it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgelora.errors import GGUFError
+from edgelora.gguf.data import tensor_rows
+from edgelora_convert.update import Kind, UnusableError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgelora.gguf.header import Header
+    from edgelora_convert.layout.resolve import Located
+
+
+class BaseWeight:
+    """What ``located`` names in the base file with this header."""
+
+    def __init__(self, header: Header, located: Located, kind: Kind) -> None:
+        self._header = header
+        self._slots = [located.storage.slot(part.tensor) for part in located.parts]
+        self._rearranged = any(part.rows or part.columns or part.transposed for part in located.parts)
+        self._kind = kind
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
+        return sum(slot.n_rows for slot in self._slots), self._slots[0].tensor.shape[0]
+
+    def rows(self, indices: Sequence[int]) -> NDArray[np.float32]:
+        """Some rows, dequantized: float32 [len(indices), columns]. Raises UnusableError where they are not at hand."""
+        if self._rearranged and self._kind is not Kind.EMBEDDING:
+            raise UnusableError("the base keeps its rows in another order")
+        (slot,) = self._slots
+        try:
+            return tensor_rows(self._header, slot.tensor, [slot.first + index for index in indices])
+        except GGUFError as error:
+            raise UnusableError(f"its rows in the base are needed, but: {error.message}") from None
