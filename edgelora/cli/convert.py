@@ -1,9 +1,9 @@
-"""``edgelora convert``: a PEFT folder to a GGUF adapter."""
+"""``edgelora convert``: an adapter in any form to a GGUF adapter for a base."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,32 +11,81 @@ from edgelora.cli import options
 from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
-    from edgelora_convert.report import ConversionReport
+    from collections.abc import Sequence
+
+    from edgelora_convert.options import Options
 
 DTYPES = ("auto", "f16", "f32", "bf16", "q8_0")
+MOE_B_LAYOUTS = ("peft", "unsloth-legacy")
 
 
-@click.command("convert", short_help="Make a GGUF adapter of a PEFT folder.")
-@click.argument("src", type=click.Path(path_type=Path))
+def _layers(_ctx: click.Context, _param: click.Parameter, value: str | None) -> frozenset[int] | None:
+    """Numbers and ranges such as `0-11,20`."""
+    if value is None:
+        return None
+    found: set[int] = set()
+    for part in value.split(","):
+        first, dash, last = part.strip().partition("-")
+        ends = (first, last if dash else first)
+        if not all(end.isascii() and end.isdigit() and len(end) < 5 for end in ends) or int(ends[0]) > int(ends[1]):
+            raise click.BadParameter(f"{part!r} is no layer and no range of layers; write it like 0-11,20")
+        found.update(range(int(ends[0]), int(ends[1]) + 1))
+    return frozenset(found)
+
+
+def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> frozenset[str] | None:
+    """Names with commas between them."""
+    return None if value is None else frozenset(filter(None, (name.strip() for name in value.split(","))))
+
+
+@click.command("convert", short_help="Make a GGUF adapter of a LoRA in another form.")
+@click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @click.option("--base", required=True, type=click.Path(path_type=Path), metavar="GGUF", help="The base to convert for.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="GGUF", help="The adapter.  [default: ./NAME_OF_SRC.gguf]"
 )
 @click.option("--dtype", type=click.Choice(DTYPES), default="auto", show_default=True, help="auto: F16 where it holds.")
+@click.option("--scale", "scales", type=float, multiple=True, metavar="X", help="Multiply by X; one for each SRC.")
+@click.option("--layers", callback=_layers, metavar="LIST", help="Only these layers, such as 0-11,20.")
+@click.option("--modules", callback=_names, metavar="LIST", help="Only these tensors, such as attn_q,attn_v.")
+@click.option("--revision", metavar="R", help="Branch, tag or commit of a SRC on the hub.  [default: main]")
+@click.option("--subfolder", metavar="D", help="Folder of a SRC on the hub that holds the adapter.")
+@click.option(
+    "--moe-b-layout",
+    type=click.Choice(MOE_B_LAYOUTS),
+    default="peft",
+    show_default=True,
+    help="How expert parameters are stored; unsloth-legacy is Unsloth before September 2026.",
+)
+@click.option("--exact-norms", is_flag=True, help="Compare with all of the base's weights, not with a sample.")
 @options.as_json
-def command(src: Path, base: Path, out: Path | None, dtype: str, as_json: bool) -> None:
-    """Convert SRC, a PEFT LoRA folder, to a GGUF adapter for a base. Prints the path of the adapter.
+def command(
+    sources: tuple[str, ...],
+    base: Path,
+    out: Path | None,
+    dtype: str,
+    as_json: bool,
+    **choices: Any,
+) -> None:
+    """Convert SRC to a GGUF adapter for a base, and print the adapter's path.
 
-    Needs nothing but the folder and the base GGUF.
+    SRC is a PEFT or MLX folder, a weights file in one, a GGUF adapter, or a repository on the Hugging Face hub such as
+    org/repo. Several become one adapter that does what all of them do together.
+
+    Needs nothing else than SRC and the base GGUF.
     """
     from edgelora_convert.convert import convert
+    from edgelora_convert.options import Options
 
+    from edgelora.cli.conversion import print_report
     from edgelora.cli.progress import ProgressBar
 
-    target = out or _new_file(src)
+    chosen = Options(**choices)
+    _check(sources, chosen)
+    target = out or _new_file(sources, chosen)
     with ProgressBar() as progress:
-        report = convert(src, base, target, dtype, progress)  # type: ignore[arg-type]
-    _print_report(report)
+        report = convert([Path(src) for src in sources], base, target, dtype, progress, chosen)  # type: ignore[arg-type]
+    print_report(report)
     if as_json:
         import json
 
@@ -45,29 +94,31 @@ def command(src: Path, base: Path, out: Path | None, dtype: str, as_json: bool) 
         click.echo(target)
 
 
-def _new_file(src: Path) -> Path:
+def _check(sources: Sequence[str], chosen: Options) -> None:
+    """Raise UsageError for options that do not fit the sources."""
+    if len(chosen.scales) not in (0, len(sources)):
+        raise UsageError(
+            f"--scale is given {len(chosen.scales)} times for {len(sources)} SRC", "Give one for each SRC."
+        )
+    only_hub = [name for name in ("revision", "subfolder") if getattr(chosen, name) is not None]
+    if only_hub and all(Path(src).exists() for src in sources):
+        raise UsageError(f"--{only_hub[0]} is for a repository on the hub, and SRC is here already")
+
+
+def _new_file(sources: Sequence[str], chosen: Options) -> Path:
     """Where the adapter goes if nobody says: into the current folder, never over something that is there."""
-    target = Path(f"{src.resolve().name}.gguf")
+    target = Path("+".join(_name(src, chosen) for src in sources) + ".gguf")
     if target.exists():
         raise UsageError(f"{target} exists already", f"Say where to write, with -o; -o {target} replaces it.")
     return target
 
 
-def _print_report(report: ConversionReport) -> None:
-    """Words for people, on stderr."""
-    from rich.console import Console
-    from rich.table import Table
+def _name(src: str, chosen: Options) -> str:
+    """What an adapter is called: as its repository, its file if that is all of it, or its folder."""
+    from edgelora_convert.sources.hub.address import parse_address
 
-    console = Console(stderr=True, highlight=False)
-    types = ", ".join(f"{count} {name}" for name, count in report.types.items())
-    console.print(f"{report.name}: {report.n_pairs} pairs in {report.n_layers} layers, {report.n_params:,} parameters")
-    table = Table(box=None, pad_edge=False)
-    for title in ("tensor", "layers", "rank", "scale"):
-        table.add_column(title)
-    for row in report.targets:
-        ranks, scales = (", ".join(f"{number:g}" for number in numbers) for numbers in (row.ranks, row.scales))
-        table.add_row(row.target, str(len(row.layers)), ranks, scales)
-    console.print(table)
-    console.print(f"{report.file_size / 1e6:.1f} MB ({types}), sha256 {report.sha256}", soft_wrap=True)
-    for warning in report.warnings:
-        console.print(f"note: {warning}", soft_wrap=True, markup=False)
+    path = Path(src)
+    if not path.exists() and (address := parse_address(src, chosen.revision, chosen.subfolder)):
+        return address.name
+    whole = path.resolve()
+    return whole.stem if path.suffix == ".gguf" else whole.parent.name if path.is_file() else whole.name

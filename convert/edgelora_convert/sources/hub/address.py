@@ -49,7 +49,7 @@ def parse_address(text: str, revision: str | None = None, subfolder: str | None 
     """
     link = _LINK.match(text)
     path = text[link.end() :].split("?")[0].strip("/") if link else text
-    parts = [unquote(part) for part in path.split("/")]
+    parts = [unquote(part) if link else part for part in path.split("/")]
     if not _is_repo(repo := "/".join(parts[:2])) or (len(parts) > 2 and not link):
         return None
     in_link = _after_repo(parts[2:])

@@ -1,0 +1,85 @@
+"""What a conversion did, in words and a table for people, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgelora_convert.report import ConversionReport, TargetReport
+    from rich.console import Console
+    from rich.table import Table
+
+MOST_RANGES = 4
+MOST_NUMBERS = 3
+
+
+def print_report(report: ConversionReport) -> None:
+    """A summary, one row for each kind of tensor, the file, and what to beware of."""
+    from rich.console import Console
+
+    unwrapped = None if sys.stderr.isatty() else 10_000  # a log keeps its lines whole
+    console = Console(stderr=True, highlight=False, markup=False, width=unwrapped)
+    console.print(_printable(report.name), style="bold")
+    console.print(f"{report.n_pairs} pairs, {report.n_params:,} parameters, for {report.arch}\n")
+    console.print(_table(report))
+    types = ", ".join(f"{count} {name}" for name, count in report.types.items())
+    console.print(f"\n{report.file_size / 1e6:.1f} MB ({types} tensors)")
+    console.print(f"sha256 {report.sha256}", style="dim")
+    _print_warnings(console, report.warnings)
+
+
+def _table(report: ConversionReport) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("tensor")
+    table.add_column("layers")
+    for title in ("rank", "scale"):
+        table.add_column(title, justify="right")
+    for row in report.targets:
+        table.add_row(row.target, _layers(row, report.n_layers), _numbers(row.ranks), _numbers(row.scales))
+    return table
+
+
+def _print_warnings(console: Console, warnings: Sequence[str]) -> None:
+    from rich.table import Table
+
+    grid = Table.grid(padding=(0, 1))
+    for warning in warnings:
+        grid.add_row("warning:", _printable(warning))
+    if warnings:
+        grid.columns[0].style = "yellow"
+        console.print()
+        console.print(grid)
+
+
+def _layers(row: TargetReport, n_layers: int) -> str:
+    """Where it was adapted: `all 28`, `0-11, 20`; nothing for a tensor that is in no layer."""
+    if not row.layers:
+        return ""
+    if set(row.layers) == set(range(n_layers)):
+        return f"all {n_layers}"
+    ranges = _ranges(sorted(set(row.layers)))
+    if len(ranges) <= MOST_RANGES:
+        return ", ".join(ranges)
+    return f"{len(set(row.layers))} of {n_layers}: {', '.join(ranges[: MOST_RANGES - 1])}, ..."
+
+
+def _ranges(layers: list[int]) -> list[str]:
+    starts = [layer for layer in layers if layer - 1 not in layers]
+    ends = [layer for layer in layers if layer + 1 not in layers]
+    return [str(start) if start == end else f"{start}-{end}" for start, end in zip(starts, ends, strict=True)]
+
+
+def _numbers(values: Sequence[float]) -> str:
+    """All of a few values, of more the least and the greatest."""
+    few = values if len(values) <= MOST_NUMBERS else (min(values), max(values))
+    return (", " if few is values else " to ").join(f"{value:.4g}" for value in few)
+
+
+def _printable(text: str) -> str:
+    """Names come from files, so they may hold anything."""
+    return "".join(char if char.isprintable() else "?" for char in text)
