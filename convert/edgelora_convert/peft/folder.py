@@ -4,27 +4,79 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.config import read_config
-from edgelora_convert.peft.lora import lora_updates
+from edgelora_convert.peft.changes import Adapter, Change, MoeBLayout
+from edgelora_convert.peft.fields import Fields, read_fields
+from edgelora_convert.peft.names import parse_name
+from edgelora_convert.peft.refusals import refuse_fields, refuse_tensors
+from edgelora_convert.peft.readers import READERS, Reader, why_not
 from edgelora_convert.source import Source
 from edgelora_convert.storage.tensor_file import open_tensors
+from edgelora_convert.update import Pending, UnusableError, Update
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgelora_convert.problems import Problems
     from edgelora_convert.sources.find import PeftFolder
+    from edgelora_convert.storage.stored import StoredTensor
 
 
-def read_peft(found: PeftFolder, problems: Problems, warnings: Problems) -> Source:
+def read_peft(found: PeftFolder, problems: Problems, warnings: Problems, moe_b_layout: MoeBLayout = "peft") -> Source:
     """What PEFT saved in a folder. Raises ConversionError where nothing more could be found out."""
-    config = read_config(found.config, problems)
+    fields = read_fields(found.config, problems)
+    reader = _reader(fields, problems)
+    refuse_fields(fields)
     tensors = open_tensors(found.weights, problems)
-    updates = lora_updates(config, tensors, problems, warnings)
-    if not updates and not problems:
+    modules = _modules(tensors, reader, fields.text("peft_type"), problems)
+    changes = _changes(reader, Adapter(fields, modules, warnings, moe_b_layout), problems)
+    if not changes and not problems:
         problems.refuse("empty", f"{found.weights.name} holds no LoRA factors")
     return Source(
         name=found.name,
         files=(found.config, found.weights),
-        updates=tuple(updates),
-        base_name=config.base_name,
+        updates=tuple(change for change in changes if isinstance(change, Update)),
+        pending=tuple(change for change in changes if isinstance(change, Pending)),
+        base_name=fields.text("base_model_name_or_path"),
         folder=found.folder,
+        invocation_tokens=fields.tokens("alora_invocation_tokens"),
     )
+
+
+def _reader(fields: Fields, problems: Problems) -> Reader:
+    peft_type = fields.get("peft_type")
+    if isinstance(peft_type, str) and peft_type in READERS:
+        return READERS[peft_type]
+    if "peft_type" in fields:
+        problems.stop("peft_type", why_not(peft_type))
+    if "lora_parameters" in fields or "fine_tune_type" in fields:
+        problems.stop("peft_type", "adapter_config.json is that of an MLX adapter, the weights are PEFT's")
+    return problems.stop("peft_type", "adapter_config.json has no peft_type, so it is not a PEFT adapter")
+
+
+def _modules(
+    tensors: Mapping[str, StoredTensor], reader: Reader, peft_type: str, problems: Problems
+) -> dict[str, dict[str, StoredTensor]]:
+    """The parameters of every module, in the file's order; what else the file holds goes to the problems."""
+    modules: dict[str, dict[str, StoredTensor]] = {}
+    others = []
+    for name, tensor in tensors.items():
+        parsed = parse_name(name)
+        if parsed is None or parsed.parameter not in reader.parameters | reader.ignored:
+            others.append(name)
+        elif parsed.parameter in modules.get(parsed.module, ()):
+            problems.add(parsed.module, f"the file holds two {parsed.parameter} for it; save a single adapter")
+        elif parsed.parameter in reader.parameters:
+            modules.setdefault(parsed.module, {})[parsed.parameter] = tensor
+    refuse_tensors(others, peft_type, problems)
+    return modules
+
+
+def _changes(reader: Reader, adapter: Adapter, problems: Problems) -> list[Change]:
+    read = reader.start(adapter)
+    changes: list[Change] = []
+    for module, parts in adapter.modules.items():
+        try:
+            changes += read(module, parts)
+        except UnusableError as error:
+            problems.add(module, str(error))
+    return changes

@@ -1,0 +1,140 @@
+"""LORA on bare parameters (``target_parameters``), such as the weights of all experts in one tensor.
+
+peft/tuners/lora/layer.py, ParamWrapper: factors of all experts share a pair of matrices, A [experts * rank, n_in] with
+the expert slowest, B [n_out, rank * experts] with the expert fastest. Wrappers of several parameters of one module are
+nested, the first parameter innermost, and the names on disk tell only the depth, not the parameter.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgelora_convert.peft.names import is_embedding
+from edgelora_convert.peft.tensors import factors
+from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from numpy.typing import NDArray
+
+    from edgelora_convert.peft.changes import Adapter, Change
+    from edgelora_convert.peft.scaling import Scaling
+    from edgelora_convert.peft.tensors import Parts
+    from edgelora_convert.storage.stored import StoredTensor
+    from edgelora_convert.update import Matrix, Weight
+
+INNER = ".base_layer"
+NESTED = (("gate_up_proj", "down_proj"),)
+"""Parameters of one module from the inside out (peft/utils/transformers_weight_conversion.py)."""
+
+_SWAPS_SINCE = (0, 19)
+"""Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
+
+LEGACY_HINT = (
+    "it adapts the experts' parameters (target_parameters), read as PEFT writes them; if Unsloth made it before "
+    "2026-09-17, its B is laid out differently (unsloth-legacy)"
+)
+
+
+class TargetParameters:
+    """The parameters that a configuration names, and the changes of each."""
+
+    def __init__(self, adapter: Adapter, scaling: Scaling) -> None:
+        self._names = adapter.fields.names("target_parameters")
+        self._modules = adapter.modules
+        self._scaling = scaling
+        self._slowest_in_b = adapter.moe_b_layout == "unsloth-legacy"
+        self._swaps = _version(adapter.fields.text("peft_version")) >= _SWAPS_SINCE
+        self._warnings = adapter.warnings
+        self._load: Callable[[StoredTensor], NDArray[np.float32]] = lru_cache(maxsize=2)(lambda tensor: tensor.load())
+
+    def of(self, module: str) -> str:
+        """The path of the parameter that a module's factors belong to, empty where they are of the module itself."""
+        owner = module.removesuffix(INNER)
+        named = {name.rpartition(".")[2] for name in self._names if _names_parameter_of(owner, name)}
+        if not named and owner == module:
+            return ""
+        stored = {owner, owner + INNER} & self._modules.keys()
+        if len(named) != len(stored):
+            raise UnusableError(
+                f"the file holds factors for {len(stored)} of its parameters, target_parameters names {len(named)}"
+            )
+        if len(named) == 1:
+            return f"{owner}.{named.pop()}"
+        order = next((order for order in NESTED if set(order) == named), None)
+        if order is None:
+            raise UnusableError(f"which of its factors belong to {' and which to '.join(sorted(named))} is not known")
+        return f"{owner}.{order[owner == module]}"
+
+    def changes(self, parameter: str, parts: Parts) -> Iterable[Change]:
+        """The change of an ordinary weight, or one for every expert."""
+        a, b = factors(parts, "lora_A", "lora_B")
+        rank = self._scaling.ranks[parameter]
+        if a.shape[0] % rank:
+            raise UnusableError(
+                f"A has {a.shape[0]} rows, which is no multiple of the rank {rank} in the configuration"
+            )
+        module = parameter.removesuffix(".weight")
+        scale = self._scaling.scale_of(parameter, rank)
+        if a.shape[0] == rank:
+            yield _ordinary(module, a, b, scale)
+            return
+        self._warnings.refuse("moe_b_layout", LEGACY_HINT)
+        for expert in range(a.shape[0] // rank):
+            yield self._expert(Update(module, *self._slices(a, b, rank, expert), scale, expert=expert))
+
+    def _slices(self, a: StoredTensor, b: StoredTensor, rank: int, expert: int) -> tuple[Computed, Computed]:
+        of_expert = slice(expert * rank, (expert + 1) * rank)
+        columns = of_expert if self._slowest_in_b else slice(expert, None, a.shape[0] // rank)
+        return (
+            Computed((rank, a.shape[1]), lambda: self._load(a)[of_expert]),
+            Computed((b.shape[0], rank), lambda: np.ascontiguousarray(self._load(b)[:, columns])),
+        )
+
+    def _expert(self, update: Update) -> Pending:
+        """A and B may have changed places, which the base's shape tells, except where it is square."""
+        n_out, n_in = update.b.shape[0], update.a.shape[1]
+
+        def complete(weight: Weight) -> Update:
+            if weight.shape != (n_in, n_out):
+                return update
+            if n_in != n_out:
+                return _swapped(update)
+            if self._swaps:
+                return update
+            raise UnusableError(
+                "it was saved by a PEFT before 0.19, which may have taken inputs for outputs, and here they are equally "
+                "many; train it with a newer PEFT"
+            )
+
+        return Pending(update.module, complete, expert=update.expert)
+
+
+def _names_parameter_of(owner: str, name: str) -> bool:
+    """peft/tuners/tuners_utils.py, _inject_parameters: a name is a path's end."""
+    path = f"{owner}.{name.rpartition('.')[2]}"
+    return path == name or path.endswith(f".{name}")
+
+
+def _version(text: str) -> tuple[int, ...]:
+    found = re.match(r"(\d{1,4})\.(\d{1,4})", text)
+    return tuple(int(part) for part in found.groups()) if found else (0,)
+
+
+def _ordinary(module: str, a: StoredTensor, b: StoredTensor, scale: float) -> Update:
+    if is_embedding(module):  # a table [vocabulary, width] is looked up, so its inputs are the rows
+        return Update(module, _transposed(b), _transposed(a), scale, Kind.EMBEDDING)
+    return Update(module, a, b, scale)
+
+
+def _swapped(update: Update) -> Update:
+    return Update(update.module, _transposed(update.b), _transposed(update.a), update.scale, expert=update.expert)
+
+
+def _transposed(matrix: Matrix) -> Computed:
+    return Computed(matrix.shape[::-1], lambda: np.ascontiguousarray(matrix.load().T))

@@ -1,0 +1,131 @@
+"""adapter_config.json of PEFT as typed values. Whatever in it is wrong goes to the problems, all at once."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from edgelora_convert.problems import Problems
+
+MAX_CONFIG_BYTES = 16 * 1024 * 1024
+MAX_SETTING = 1e9
+"""No alpha is larger; the comparison also keeps out NaN and infinity."""
+MAX_COUNT = 10**6
+"""No rank, group or block is larger."""
+MAX_TOKEN = 2**31 - 1
+
+
+class Fields:
+    """The fields of a configuration. A wrong one is replaced by something harmless, after it was noted."""
+
+    def __init__(self, values: Mapping[str, Any], problems: Problems) -> None:
+        self._values = values
+        self._problems = problems
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def get(self, name: str) -> Any:
+        """The value as it is, None where there is none."""
+        return self._values.get(name)
+
+    def text(self, name: str) -> str:
+        """A text, empty where there is none."""
+        value = self.get(name)
+        return value if isinstance(value, str) else ""
+
+    def count(self, name: str) -> int:
+        """A positive whole number, such as a rank."""
+        return self._count(self.get(name), name)
+
+    def number(self, name: str) -> float:
+        """A finite number, such as alpha."""
+        return self._number(self.get(name), name)
+
+    def names(self, name: str) -> tuple[str, ...]:
+        """A list of texts."""
+        value = self._list(name)
+        if not all(isinstance(entry, str) for entry in value):
+            self._problems.refuse(name, f"{name} must be a list of names")
+            return ()
+        return tuple(value)
+
+    def tokens(self, name: str) -> tuple[int, ...]:
+        """A list of token numbers."""
+        return self._tokens(self._list(name), name)
+
+    def tokens_by_module(self, name: str) -> dict[str, tuple[int, ...]]:
+        """Token numbers for every module, or a list that is meant for any (the empty name)."""
+        value = self.get(name)
+        if not isinstance(value, dict):
+            return {"": self.tokens(name)}
+        return {module: self._tokens(tokens, name) for module, tokens in value.items()}
+
+    def counts_by_pattern(self, name: str) -> dict[str, int]:
+        """Positive whole numbers by expressions."""
+        return {key: self._count(value, f"{name}[{key!r}]") for key, value in self._object(name).items()}
+
+    def numbers_by_pattern(self, name: str) -> dict[str, float]:
+        """Numbers by expressions."""
+        return {key: self._number(value, f"{name}[{key!r}]") for key, value in self._object(name).items()}
+
+    def inner(self, name: str) -> Fields:
+        """A configuration inside this one."""
+        return Fields(self._object(name), self._problems)
+
+    def refuse(self, cause: str, text: str) -> None:
+        """Note what is wrong with a field."""
+        self._problems.refuse(cause, text)
+
+    def _count(self, value: object, name: str) -> int:
+        if type(value) is int and 0 < value <= MAX_COUNT:
+            return value
+        self._problems.refuse(name, f"{name} is {_short(value)}; it must be a positive whole number")
+        return 1
+
+    def _number(self, value: object, name: str) -> float:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_SETTING:
+            return float(value)
+        self._problems.refuse(name, f"{name} is {str(value)[:40]!r}; it must be a number")
+        return 1.0
+
+    def _tokens(self, value: object, name: str) -> tuple[int, ...]:
+        if isinstance(value, list) and all(type(token) is int and 0 <= token <= MAX_TOKEN for token in value):
+            return tuple(value)
+        self._problems.refuse(name, f"{name} must be a list of token numbers")
+        return ()
+
+    def _list(self, name: str) -> Sequence[Any]:
+        value = self.get(name) or []
+        if isinstance(value, list):
+            return value
+        self._problems.refuse(name, f"{name} is {type(value).__name__}; it must be a list")
+        return []
+
+    def _object(self, name: str) -> Mapping[str, Any]:
+        value = self.get(name) or {}
+        if isinstance(value, dict):
+            return value
+        self._problems.refuse(name, f"{name} is {type(value).__name__}; it must be an object")
+        return {}
+
+
+def _short(value: object) -> str:
+    return repr(value) if isinstance(value, int) and abs(value) < 10**30 else repr(str(value)[:40])
+
+
+def read_fields(path: Path, problems: Problems) -> Fields:
+    """Read a configuration. Raises ConversionError where it is none."""
+    if path.stat().st_size > MAX_CONFIG_BYTES:
+        problems.stop("config", f"{path.name} is too large to be a configuration")
+    try:
+        values = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:
+        problems.stop("config", f"{path.name} is not valid JSON ({error})")
+    if not isinstance(values, dict):
+        problems.stop("config", f"{path.name} does not hold a JSON object")
+    return Fields(values, problems)

@@ -1,0 +1,89 @@
+"""Single rows of an embedding or output matrix that were trained (TRAINABLE_TOKENS, trainable_token_indices).
+
+What is stored under ``trainable_tokens_delta`` replaces rows, it is not added to them
+(peft/tuners/trainable_tokens/layer.py, merge and get_merged_weights).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from edgelora_convert.peft.names import is_output
+from edgelora_convert.peft.tensors import matrix
+from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from edgelora_convert.peft.changes import Adapter, Change, ReadModule
+    from edgelora_convert.peft.fields import Fields
+    from edgelora_convert.peft.tensors import Parts
+    from edgelora_convert.storage.stored import StoredTensor
+    from edgelora_convert.update import Weight
+
+PARAMETERS = frozenset({"trainable_tokens_delta"})
+
+
+def token_rows(adapter: Adapter) -> ReadModule:
+    """A reader of TRAINABLE_TOKENS modules, which all have the same tokens."""
+    tokens = adapter.fields.tokens("token_indices")
+    return lambda module, parts: [_replacement(module, tokens, parts)]
+
+
+def trained_beside(fields: Fields) -> Callable[[str, Parts], Change]:
+    """A reader of the rows that a LORA adapter trained beside its factors (trainable_token_indices)."""
+    tokens = fields.tokens_by_module("trainable_token_indices")
+    return lambda module, parts: _replacement(module.removesuffix(".token_adapter"), _tokens_of(module, tokens), parts)
+
+
+def _tokens_of(module: str, tokens: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
+    """PEFT compares the ends of paths (peft/utils/other.py, _set_trainable)."""
+    path = module.removesuffix(".token_adapter")
+    return next((found for name, found in tokens.items() if path.endswith(name)), ())
+
+
+def _replacement(module: str, tokens: tuple[int, ...], parts: Parts) -> Pending:
+    new = matrix(parts, "trainable_tokens_delta")
+    if len(tokens) != new.shape[0] or len(set(tokens)) != len(tokens):
+        raise UnusableError(f"the configuration names {len(set(tokens))} tokens, the file holds {new.shape[0]} rows")
+    output = is_output(module)
+
+    def complete(weight: Weight) -> Update:
+        _check(new, tokens, weight)
+        chosen, change = _one_hot(tokens, weight.shape[0]), _change(new, tokens, weight)
+        if output:
+            return Update(module, change, _transposed(chosen), 1.0)
+        return Update(module, chosen, _transposed(change), 1.0, Kind.EMBEDDING)
+
+    return Pending(module, complete, Kind.LINEAR if output else Kind.EMBEDDING)
+
+
+def _check(new: StoredTensor, tokens: tuple[int, ...], weight: Weight) -> None:
+    n_tokens, width = weight.shape
+    if width != new.shape[1]:
+        raise UnusableError(f"its rows have {new.shape[1]} values, those of the base {width}")
+    if max(tokens) >= n_tokens:
+        raise UnusableError(
+            f"it trains token {max(tokens)}, and the base has only {n_tokens}: its vocabulary was resized"
+        )
+
+
+def _one_hot(tokens: tuple[int, ...], n_tokens: int) -> Computed:
+    def compute() -> NDArray[np.float32]:
+        chosen = np.zeros((len(tokens), n_tokens), np.float32)
+        chosen[np.arange(len(tokens)), tokens] = 1
+        return chosen
+
+    return Computed((len(tokens), n_tokens), compute)
+
+
+def _change(new: StoredTensor, tokens: tuple[int, ...], weight: Weight) -> Computed:
+    return Computed((len(tokens), new.shape[1]), lambda: new.load() - weight.rows(tokens))
+
+
+def _transposed(matrix: Computed) -> Computed:
+    return Computed(matrix.shape[::-1], lambda: np.ascontiguousarray(matrix.load().T))
