@@ -23,7 +23,7 @@ def print_report(report: ConversionReport) -> None:
     unwrapped = None if sys.stderr.isatty() else 10_000  # a log keeps its lines whole
     console = Console(stderr=True, highlight=False, markup=False, width=unwrapped)
     console.print(_printable(report.name), style="bold")
-    console.print(f"{report.n_pairs} pairs, {report.n_params:,} parameters, for {report.arch}\n")
+    console.print(f"{report.n_params:,} parameters that change {report.n_pairs} tensors of {report.arch}\n")
     console.print(_table(report))
     types = ", ".join(f"{count} {name}" for name, count in report.types.items())
     console.print(f"\n{report.file_size / 1e6:.1f} MB ({types} tensors)")

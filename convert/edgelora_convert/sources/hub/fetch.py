@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -67,7 +68,8 @@ def fetch(address: HubAddress, progress: ReportProgress = ignore_progress) -> Fe
     try:
         selection = _select(client, listing, address)
         complete(cache, client, listing, selection, progress)
-        cache.remember(address.revision, listing.commit)
+        with suppress(OSError):  # a cache that cannot be written, but has everything, is good enough
+            cache.remember(address.revision, listing.commit)
     except NothingToConvert as error:
         raise ConversionError(str(address), [error.reason], error.hint) from None
     except (*failures.TALKING, OSError) as error:
