@@ -6,7 +6,6 @@ import re
 from typing import TYPE_CHECKING
 
 from edgelora_convert import CONVERTER_VERSION
-from edgelora_convert.sources import folder_texts
 
 if TYPE_CHECKING:
     from edgelora_convert.plan import Plan
@@ -20,12 +19,11 @@ def texts(plan: Plan, fingerprint: str) -> dict[str, str]:
     """String metadata, in the order of writing."""
     first = plan.sources[0]
     found = {"general.name": "+".join(source.name for source in plan.sources), **_base_model(first.base_name)}
-    template = folder_texts.chat_template(first.folder) if first.folder else None
+    template = first.texts.chat_template
     if template and template.strip() != (plan.base.chat_template or "").strip():
         found["tokenizer.chat_template"] = template
-    prompt = folder_texts.example_prompt(first.folder) if first.folder else None
-    if prompt:
-        found["edgelora.example_prompt"] = prompt
+    if first.texts.example_prompt:
+        found["edgelora.example_prompt"] = first.texts.example_prompt
     hashes = "+".join(source.sha256() for source in plan.sources)
     return {**found, SOURCE_SHA256: hashes, BASE_FINGERPRINT: fingerprint}
 

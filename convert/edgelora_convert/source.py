@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
+
+from edgelora_convert.sources.folder_texts import FolderTexts
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +34,8 @@ class Source:
     folder: Path | None = None
     invocation_tokens: tuple[int, ...] = ()  # of an activated LoRA
     pending: tuple[Pending, ...] = ()
+    arch: str = ""  # the architecture it is for, where it says so itself
+    texts: FolderTexts = field(default_factory=FolderTexts)
 
     def sha256(self) -> str:
         """SHA-256 over the files' bytes, in hexadecimal."""

@@ -1,50 +1,130 @@
-"""What a PEFT folder says about its use, beside the weights: chat template, example prompt."""
+"""What an adapter says about its use, beside the weights: chat template, end tokens, prompts.
+
+None of it decides over a conversion, so what is missing, damaged or too large is left out, with a warning where a
+person may expect it to be there.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from edgelora_convert.sources.config_file import ConfigFileError, read_object
+from edgelora_convert.storage.signatures import LFS_POINTER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from edgelora_convert.problems import Problems
+
 MAX_TEXT_BYTES = 1024 * 1024
+MAX_END_TOKENS = 16
+MAX_TOKEN_LENGTH = 256
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
-_PROMPT = re.compile(r"^(?:example_prompt|\s*-\s*text):[ \t]*(\S.*?)\s*$", re.MULTILINE)
+_EXAMPLE = re.compile(r"^(?:example_prompt|\s*-\s*text):[ \t]*(\S.*?)\s*$", re.MULTILINE)
+_SYSTEM = re.compile(r"^system_prompt:[ \t]*(\S.*?)\s*$", re.MULTILINE)
+_BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?")
 
 
-def chat_template(folder: Path) -> str | None:
-    """The chat template that was saved with the adapter: chat_template.jinja, else tokenizer_config.json."""
-    in_own_file = _text(folder / "chat_template.jinja")
-    if in_own_file is not None:
-        return in_own_file
-    try:
-        config = json.loads(_text(folder / "tokenizer_config.json") or "{}")
-    except (ValueError, RecursionError):
-        return None
-    return next(_templates(config.get("chat_template")), None) if isinstance(config, dict) else None
+@dataclass(frozen=True)
+class FolderTexts:
+    """Texts that travel with an adapter. ``eos_tokens`` end an answer, the tokenizer's own first."""
+
+    chat_template: str | None = None
+    example_prompt: str | None = None
+    eos_tokens: tuple[str, ...] = ()
+    system_prompt: str | None = None
+
+
+def texts_of(folder: Path, warnings: Problems) -> FolderTexts:
+    """The texts in a folder, as Transformers, ms-swift and people save them beside an adapter."""
+    files = {name: _object(folder / name, warnings) for name in _JSON_FILES}
+    front_matter = _front_matter(_text(folder / "README.md", warnings) or "")
+    return FolderTexts(
+        chat_template=_chat_template(_text(folder / "chat_template.jinja", warnings), files),
+        example_prompt=_scalar(_EXAMPLE, front_matter),
+        eos_tokens=tuple(dict.fromkeys(_end_tokens(files)))[:MAX_END_TOKENS],
+        system_prompt=_scalar(_SYSTEM, front_matter) or _swift_system(files["args.json"]),
+    )
+
+
+_JSON_FILES = (
+    "tokenizer_config.json",
+    "chat_template.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "added_tokens.json",
+    "args.json",
+)
+
+
+def _chat_template(in_own_file: str | None, files: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """Where Transformers looks: chat_template.jinja, tokenizer_config.json, and what processors used to write."""
+    saved = (
+        in_own_file,
+        *(files[name].get("chat_template") for name in ("tokenizer_config.json", "chat_template.json")),
+    )
+    return next((template for value in saved for template in _templates(value)), None)
 
 
 def _templates(saved: object) -> Iterator[str]:
     """One template as a string, or several with names, of which only the default is meant for chats."""
-    if isinstance(saved, str) and saved:
-        yield saved
-    for entry in saved if isinstance(saved, list) else ():
-        if isinstance(entry, dict) and entry.get("name") == "default" and isinstance(entry.get("template"), str):
-            yield entry["template"]
+    for entry in saved if isinstance(saved, list) else (saved,):
+        template = entry.get("template") if isinstance(entry, dict) and entry.get("name") == "default" else entry
+        if isinstance(template, str) and 0 < len(template) <= MAX_TEXT_BYTES:
+            yield template
 
 
-def example_prompt(folder: Path) -> str | None:
-    """A prompt to try it with: ``example_prompt`` or the first widget text in the front matter of README.md."""
-    front_matter = _FRONT_MATTER.match(_text(folder / "README.md") or "")
-    prompt = _PROMPT.search(front_matter[1]) if front_matter else None
-    return _unquoted(prompt[1]) if prompt else None
+def _end_tokens(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """The tokenizer's end token, then those that generation_config.json names by their numbers."""
+    for name in ("tokenizer_config.json", "special_tokens_map.json"):
+        yield from _token(files[name].get("eos_token"))
+    ids = files["generation_config.json"].get("eos_token_id")
+    numbered = dict(_numbered(files))
+    for token_id in ids if isinstance(ids, list) else (ids,):
+        if type(token_id) is int and token_id in numbered:
+            yield numbered[token_id]
 
 
-def _unquoted(scalar: str) -> str:
+def _numbered(files: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
+    """Numbers of special tokens: {"7": {"content": "<x>"}} in tokenizer_config.json, {"<x>": 7} in the other file."""
+    decoder = files["tokenizer_config.json"].get("added_tokens_decoder")
+    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
+        if number.isdecimal() and len(number) < 10:
+            yield from ((int(number), token) for token in _token(entry))
+    for token, token_id in files["added_tokens.json"].items():
+        if type(token_id) is int:
+            yield from ((token_id, usable) for usable in _token(token))
+
+
+def _token(saved: object) -> Iterator[str]:
+    """A token as text, or as an object with its text as content."""
+    text = saved.get("content") if isinstance(saved, dict) else saved
+    if isinstance(text, str) and 0 < len(text) <= MAX_TOKEN_LENGTH:
+        yield text
+
+
+def _swift_system(arguments: Mapping[str, Any]) -> str | None:
+    """The system prompt in args.json of ms-swift, which its own inference takes from there (base_args.py)."""
+    system = arguments.get("system")
+    is_swift = "model_type" in arguments and "template" in arguments
+    return system if is_swift and isinstance(system, str) and 0 < len(system) <= MAX_TEXT_BYTES else None
+
+
+def _front_matter(readme: str) -> str:
+    found = _FRONT_MATTER.match(readme)
+    return found[1] if found else ""
+
+
+def _scalar(pattern: re.Pattern[str], front_matter: str) -> str | None:
     """A YAML scalar on one line: double-quoted is JSON in all that matters here."""
+    found = pattern.search(front_matter)
+    if found is None or _BLOCK_SCALAR.fullmatch(found[1]):
+        return None
+    scalar = found[1]
     if scalar.startswith('"'):
         try:
             return str(json.loads(scalar))
@@ -55,10 +135,26 @@ def _unquoted(scalar: str) -> str:
     return scalar
 
 
-def _text(path: Path) -> str | None:
+def _object(path: Path, warnings: Problems) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return read_object(path)
+    except ConfigFileError as error:
+        warnings.refuse(path.name, f"{error}; nothing is taken from it")
+        return {}
+
+
+def _text(path: Path, warnings: Problems) -> str | None:
+    if not path.is_file():
+        return None
     try:
         if path.stat().st_size > MAX_TEXT_BYTES:
             return None
-        return path.read_text("utf-8")
-    except (OSError, ValueError):
+        raw = path.read_bytes()
+    except OSError:
         return None
+    if raw.startswith(LFS_POINTER):
+        warnings.refuse(path.name, f"{path.name} is only a Git LFS pointer; run `git lfs pull` to take it along")
+        return None
+    return raw.decode("utf-8", "replace")

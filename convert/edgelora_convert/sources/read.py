@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgelora_convert.peft.folder import read_peft
-from edgelora_convert.sources.find import find_source
+from edgelora_convert.sources.find import Found, GgufFile, MlxFolder, find_source
+from edgelora_convert.sources.folder_texts import texts_of
+from edgelora_convert.sources.gguf_adapter import read_gguf
+from edgelora_convert.sources.mlx import read_mlx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,4 +24,15 @@ def read_source(src: Path, problems: Problems, warnings: Problems) -> Source:
     What speaks against a conversion goes to ``problems``. Raises ConversionError only where nothing more could be
     found out.
     """
-    return read_peft(find_source(src, problems), problems, warnings)
+    source = _read(find_source(src, problems), problems, warnings)
+    if source.folder is None:
+        return source
+    return replace(source, texts=texts_of(source.folder, warnings))
+
+
+def _read(found: Found, problems: Problems, warnings: Problems) -> Source:
+    if isinstance(found, GgufFile):
+        return read_gguf(found, problems, warnings)
+    if isinstance(found, MlxFolder):
+        return read_mlx(found, problems, warnings)
+    return read_peft(found, problems, warnings)

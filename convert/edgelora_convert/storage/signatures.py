@@ -46,7 +46,7 @@ def what_else(path: Path) -> str:
     return ""
 
 
-def is_lfs_pointer(path: Path) -> bool:
-    """Whether Git left a pointer where the file should be. Raises OSError where it cannot be read."""
+def begins_with(path: Path, signature: bytes) -> bool:
+    """Whether the first bytes of the file are ``signature``. Raises OSError where it cannot be read."""
     with path.open("rb") as file:
-        return file.read(len(LFS_POINTER)) == LFS_POINTER
+        return file.read(len(signature)) == signature

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,6 +45,16 @@ class StoredTensor:
     def is_float(self) -> bool:
         """Whether :meth:`load` can read it."""
         return self.dtype in _FLOATS
+
+    def rows(self, first: int, count: int) -> StoredTensor:
+        """``count`` rows of a tensor of floats along its first axis."""
+        step = self.strides[0] if self.strides else math.prod(self.shape[1:])
+        start = self.start + first * step * np.dtype(_FLOATS[self.dtype]).itemsize
+        return replace(self, shape=(count, *self.shape[1:]), start=start)
+
+    def row(self, index: int) -> StoredTensor:
+        """One row of a tensor of floats along its first axis, which it loses."""
+        return replace(self.rows(index, 1), shape=self.shape[1:], strides=self.strides and self.strides[1:])
 
     def load(self) -> NDArray[np.float32]:
         """The values. F64 is rounded; what is beyond float32 becomes infinite."""

@@ -1,0 +1,34 @@
+"""Reading small JSON files that came with an adapter, without trusting them."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+from edgelora_convert.storage.signatures import LFS_POINTER, begins_with
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAX_BYTES = 16 * 1024 * 1024
+
+
+class ConfigFileError(Exception):
+    """A file that holds no JSON object. The text says what is wrong with it, beginning with its name."""
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """The JSON object in the file at ``path``. Raises ConfigFileError for anything else."""
+    try:
+        if begins_with(path, LFS_POINTER):
+            raise ConfigFileError(f"{path.name} is only a Git LFS pointer; run `git lfs pull` first")
+        if path.stat().st_size > MAX_BYTES:
+            raise ConfigFileError(f"{path.name} is too large to be a configuration")
+        found = json.loads(path.read_bytes())
+    except OSError as error:
+        raise ConfigFileError(f"{path.name} cannot be read ({error.strerror or error})") from None
+    except (ValueError, RecursionError) as error:
+        raise ConfigFileError(f"{path.name} is not valid JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ConfigFileError(f"{path.name} does not hold a JSON object")
+    return found
