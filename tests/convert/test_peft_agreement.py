@@ -9,14 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 from edgelora_convert.convert import convert
+from support.exports import Pair, export, model_of, tied
+from support.families import dense, experts, fused, layer_norms, recurrent
 from support.logits import native_rows, relative_error
-from support.peft_folders import GGUF_NAMES, LINEARS, Shape, to_gguf, write_base
+from support.peft_models import adapted, peft_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    import numpy as np
 
 pytestmark = [
     pytest.mark.train,
@@ -50,81 +51,40 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 }
 
 
-def model_of(shape: Shape) -> Any:
-    """A random Transformers model; the seed keeps it the same everywhere."""
-    import torch
-    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
-
-    config, model = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen2": (Qwen2Config, Qwen2ForCausalLM)}[shape.arch]
-    torch.manual_seed(0)
-    made = model(
-        config(
-            vocab_size=shape.vocab,
-            hidden_size=shape.hidden,
-            intermediate_size=shape.ff,
-            num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads,
-            num_key_value_heads=shape.kv_heads,
-            rms_norm_eps=1e-5,
-            tie_word_embeddings=shape.tied,
-            initializer_range=0.2,
-        )
-    )
-    for name, values in made.named_parameters():
-        if name.endswith("bias"):
-            torch.nn.init.normal_(values, std=0.2)
-    return made.eval()
+FAMILIES = (*dense.PAIRS, *layer_norms.PAIRS, *fused.PAIRS, *experts.PAIRS, *recurrent.PAIRS)
+LLAMA, QWEN2 = (next(pair for pair in dense.PAIRS if str(pair) == name) for name in ("llama", "qwen2"))
 
 
-def exported(path: Path, shape: Shape, model: Any) -> Path:
-    """The model as an F32 GGUF."""
-    tensors = {}
-    for name, values in model.state_dict().items():
-        converted = _gguf_tensor(shape, name, values.numpy().astype(np.float32))
-        if converted:
-            tensors[converted[0]] = converted[1]
-    return write_base(path, shape, tensors)
-
-
-def _gguf_tensor(shape: Shape, name: str, values: np.ndarray) -> tuple[str, np.ndarray] | None:
-    outside = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
-    inside = {**GGUF_NAMES, "input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
-    module, kind = name.rsplit(".", 1)
-    if module in outside:
-        return None if shape.tied and module == "lm_head" else (f"{outside[module]}.{kind}", values)
-    layer, short = module.split(".")[2], module.rsplit(".", 1)[-1]
-    ordered = to_gguf(shape, short, values) if short in LINEARS and kind == "weight" else values
-    return f"blk.{layer}.{inside[short]}.{kind}", ordered
-
-
-def peft_rows(model: Any, prompts: Sequence[Sequence[int]]) -> np.ndarray:
-    """Logits after each prompt, f32 [prompts, n_vocab]."""
-    import torch
-
-    with torch.no_grad():
-        return np.stack([model(torch.tensor([prompt])).logits[0, -1].float().numpy() for prompt in prompts])
-
-
-@pytest.mark.parametrize("arch", ["llama", "qwen2"])
-@pytest.mark.parametrize("adapter", ADAPTERS)
-def test_converted_adapters_answer_as_in_peft(tmp_path: Path, arch: str, adapter: str) -> None:
-    from peft import LoraConfig, get_peft_model
-
-    shape = Shape(arch=arch, tied=adapter == "rank-stabilised")
-    model = model_of(shape)
-    base = exported(tmp_path / "base.gguf", shape, model)
+def assert_agrees(pair: Pair, folder: Path, **config: Any) -> tuple[Path, np.ndarray]:
+    """A random adapter answers in llama.cpp as in PEFT; the base without it and the expected logits come back."""
+    model = model_of(pair)
+    base = export(folder / "base.gguf", pair, model)
     plain = peft_rows(model, PROMPTS)
-    assert relative_error(native_rows(base, PROMPTS), plain) < 1e-5
-    # without this, B starts as zero and any conversion would be right
-    trained = get_peft_model(model, LoraConfig(init_lora_weights=False, **ADAPTERS[adapter])).eval()
-    trained.save_pretrained(tmp_path / "peft")
-    expected = peft_rows(trained, PROMPTS)
-    convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
-    assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < 1e-5
+    assert relative_error(native_rows(base, PROMPTS), plain) < pair.tolerance
+    expected = peft_rows(adapted(model, folder / "peft", **config), PROMPTS)
     assert relative_error(plain, expected) > 1e-2
-    convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "auto")
+    convert(folder / "peft", base, folder / "adapter.gguf", "f32")
+    assert relative_error(native_rows(base, PROMPTS, folder / "adapter.gguf"), expected) < pair.tolerance
+    return base, expected
+
+
+@pytest.mark.parametrize("pair", FAMILIES, ids=str)
+def test_every_family_answers_as_in_peft(tmp_path: Path, pair: Pair) -> None:
+    parameters = list(pair.parameters) or None
+    assert_agrees(pair, tmp_path, r=4, lora_alpha=8, target_modules=pair.modules, target_parameters=parameters)
+
+
+@pytest.mark.parametrize("pair", [LLAMA, QWEN2], ids=str)
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_converted_adapters_answer_as_in_peft(tmp_path: Path, pair: Pair, adapter: str) -> None:
+    base, expected = assert_agrees(pair, tmp_path, **ADAPTERS[adapter])
+    convert(tmp_path / "peft", base, tmp_path / "small.gguf", "auto")
     # ggml rounds activations to the type of the factors, and these changes are as large as the weights themselves
-    assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < 5e-3
+    assert relative_error(native_rows(base, PROMPTS, tmp_path / "small.gguf"), expected) < 5e-3
+
+
+def test_adapters_of_a_tied_base_answer_as_in_peft(tmp_path: Path) -> None:
+    assert_agrees(tied(QWEN2), tmp_path, **ADAPTERS["rank-stabilised"])
 
 
 @pytest.mark.parametrize("name", ["coding", "medical", "legal", "chat"])

@@ -7,7 +7,7 @@ weights comes from :mod:`support.weight_layouts`, which shares nothing with the 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,9 @@ from support.weight_layouts import LAYOUTS
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    Change = Callable[[np.ndarray], np.ndarray]
+    Split = Callable[[np.ndarray], dict[str, np.ndarray]]  # one parameter to several tensors, by their full names
 
 VOCAB = 48
 LAYERS = 2
@@ -76,9 +79,9 @@ class Pair:
     model_type: str
     config: dict[str, Any] = field(default_factory=decoder_config)
     metadata: dict[str, Any] = field(default_factory=decoder_metadata)
-    others: Mapping[str, str] = field(default_factory=lambda: NORMS)  # inside a layer, what no adapter may touch
+    others: Mapping[str, str | Split] = field(default_factory=lambda: NORMS)  # in a layer, what no adapter may touch
     outside: Mapping[str, str] = field(default_factory=lambda: OUTSIDE)
-    changes: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)  # by end of the name
+    changes: Mapping[str, Change] = field(default_factory=dict)  # by end of the name
     dims: Dims = SIZES
     parameters: tuple[str, ...] = ()  # 3-D ones for an adapter to target
     modules: str | tuple[str, ...] = "all-linear"
@@ -92,6 +95,12 @@ class Pair:
 
     def __str__(self) -> str:
         return self.label or self.layout
+
+
+def tied(pair: Pair) -> Pair:
+    """The same with one matrix for input and output."""
+    ignored = (*pair.ignored, "lm_head.weight")
+    return replace(pair, config=pair.config | {"tie_word_embeddings": True}, ignored=ignored)
 
 
 def model_of(pair: Pair, seed: int = 0) -> Any:
@@ -152,13 +161,12 @@ def _placed(pair: Pair, name: str, values: np.ndarray) -> dict[str, np.ndarray]:
     family = LAYOUTS[pair.layout]
     layer, path = _in_layer(family.prefix, name)
     module = path.rpartition(".")[0]
-    if path in family.weights:
-        return {f"blk.{layer}.{short}.weight": w for short, w in family.weights[path](pair.dims, changed).items()}
-    if module in family.weights:
-        return {f"blk.{layer}.{short}.{kind}": w for short, w in family.weights[module](pair.dims, changed).items()}
-    if path in pair.others:
-        return {f"blk.{layer}.{pair.others[path]}": changed}
-    return {f"blk.{layer}.{pair.others[module]}.{kind}": changed}
+    if path not in pair.others and (weight := family.weights.get(path) or family.weights.get(module)):
+        kind = "weight" if path in family.weights else kind  # a stack of experts is a parameter without a suffix
+        return {f"blk.{layer}.{short}.{kind}": w for short, w in weight(pair.dims, changed).items()}
+    other = pair.others[path] if path in pair.others else f"{pair.others[module]}.{kind}"
+    split = {other: changed} if isinstance(other, str) else other(changed)
+    return {f"blk.{layer}.{full}": w for full, w in split.items()}
 
 
 def _in_layer(prefix: str, name: str) -> tuple[str, str]:

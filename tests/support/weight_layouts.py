@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from support.rearrangements import Dims, plamo_output_columns, plamo_query_rows, qkv_of_each_head
 from support.weight_kinds import (
     Family,
@@ -83,6 +85,14 @@ LLAMA4_MLP = router("feed_forward.router") | gated(
     "_shexp",
 )
 GATED_QUERY = {"self_attn.q_proj": Weight(("two_q", "hidden"), to("attn_q"))}  # query and gate take turns by head
+LFM2 = (
+    attention(to("attn_q"), to("attn_k"), out="out_proj")
+    | gated("feed_forward.w1", "feed_forward.w3", "feed_forward.w2")
+    | {
+        "conv.in_proj": Weight(("three_hidden", "hidden"), to("shortconv.in_proj")),
+        "conv.out_proj": Weight(("hidden", "hidden"), to("shortconv.out_proj")),
+    }
+)
 MAMBA_OUT = {"mixer.out_proj": Weight(("hidden", "inner"), to("ssm_out"))}
 
 
@@ -126,9 +136,7 @@ LAYOUTS: dict[str, Family] = {
     **{arch: Family(ROTATED | MLP) for arch in ROTATED_DENSE},
     **{arch: Family(STRAIGHT | MLP) for arch in STRAIGHT_DENSE},
     **{arch: Family(STRAIGHT | EXPERT | router("mlp.gate")) for arch in STRAIGHT_EXPERTS},
-    **{f"{arch}/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate")) for arch in STRAIGHT_EXPERTS},
     "llama/mixtral": Family(ROTATED | MIXTRAL_EXPERT | router("block_sparse_moe.gate")),
-    "llama/mixtral-packed": Family(ROTATED | EXPERTS | router("mlp.gate")),
     "arcee": Family(ROTATED | UNGATED),
     "xverse": Family(ROTATED | MLP, dims=MULTI_HEAD),
     "arctic": Family(
@@ -165,11 +173,10 @@ LAYOUTS: dict[str, Family] = {
     "smallthinker": Family(STRAIGHT | single_expert("block_sparse_moe.experts.{}", "gate", "up", "down")),
     "minimax-m2": Family(STRAIGHT | MIXTRAL_EXPERT | router("block_sparse_moe.gate")),
     "qwen2moe": Family(STRAIGHT | EXPERT | router("mlp.gate") | SHARED_EXPERT | SHARED_GATE),
-    "qwen2moe/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate") | SHARED_EXPERT | SHARED_GATE),
     "qwen3vlmoe": Family(STRAIGHT | turned_experts("mlp.experts.", TURNED_HALVES) | router("mlp.gate")),
     "qwen3vlmoe/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate")),  # Transformers 5
     **{
-        arch: Family(STRAIGHT | EXPERT | router("mlp.gate") | SHARED_EXPERTS)
+        arch: Family(STRAIGHT | MLP | EXPERT | router("mlp.gate") | SHARED_EXPERTS)  # the first layers are dense
         for arch in ("dots1", "glm4moe", "ernie4_5-moe", "afmoe")
     },
     "hunyuan-moe": Family(
@@ -345,19 +352,8 @@ LAYOUTS: dict[str, Family] = {
         | SHARED_GATE
         | linear_attention(reordered=True)
     ),
-    "lfm2": Family(
-        attention(to("attn_q"), to("attn_k"), out="out_proj")
-        | gated("feed_forward.w1", "feed_forward.w3", "feed_forward.w2")
-        | {
-            "conv.in_proj": Weight(("three_hidden", "hidden"), to("shortconv.in_proj")),
-            "conv.out_proj": Weight(("hidden", "hidden"), to("shortconv.out_proj")),
-        }
-    ),
-    "lfm2moe": Family(
-        attention(to("attn_q"), to("attn_k"), out="out_proj")
-        | single_expert("feed_forward.experts.{}", "w1", "w3", "w2")
-        | router("feed_forward.gate")
-    ),
+    "lfm2": Family(LFM2),
+    "lfm2moe": Family(LFM2 | single_expert("feed_forward.experts.{}", "w1", "w3", "w2") | router("feed_forward.gate")),
     "mamba": Family(
         {
             "mixer.in_proj": Weight(("two_inner", "hidden"), to("ssm_in")),
@@ -370,4 +366,24 @@ LAYOUTS: dict[str, Family] = {
     "mamba2": Family(
         {"mixer.in_proj": Weight(("two_inner", "hidden"), to("ssm_in")), **MAMBA_OUT}, prefix="backbone.layers.{}."
     ),
+}
+
+
+def packed(family: Family, path: str = "mlp.", gate: str = "mlp.gate") -> Family:
+    """The same with the experts of a layer in two parameters, as Transformers 5 keeps them."""
+    kept = {name: w for name, w in family.weights.items() if "{}" not in name and "block_sparse_moe" not in name}
+    return replace(family, weights=kept | packed_experts(f"{path}experts.") | router(gate))
+
+
+LAYOUTS |= {
+    f"{arch}/packed": packed(LAYOUTS[arch])
+    for arch in (*STRAIGHT_EXPERTS, "qwen2moe", "dots1", "glm4moe", "ernie4_5-moe", "minimax-m2", "deepseek2")
+}
+LAYOUTS |= {
+    "llama/mixtral-packed": packed(LAYOUTS["llama/mixtral"]),
+    "granitemoe/packed": packed(LAYOUTS["granitemoe"], "block_sparse_moe.", "block_sparse_moe.router"),
+    "granitehybrid/packed": packed(LAYOUTS["granitehybrid/experts"], "block_sparse_moe.", "block_sparse_moe.router"),
+    "phimoe/packed": packed(LAYOUTS["phimoe"], gate="mlp.router"),
+    "hunyuan-moe/packed": packed(LAYOUTS["hunyuan-moe"], gate="mlp.gate.wg"),
+    "lfm2moe/packed": packed(LAYOUTS["lfm2moe"], "feed_forward.", "feed_forward.gate"),
 }
