@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.errors import AdapterError, ConversionError
-from edgelora.gguf.facts import AdapterFacts, layer_of, short_target
+from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import require_fit
 from edgelora.gguf.hashes import file_sha256, fingerprint
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert import metadata
+from edgelora_convert.norms import base_norms
 from edgelora_convert.options import EVERYTHING, Options
 from edgelora_convert.plan import Plan, make_plan
 from edgelora_convert.problems import Problems
-from edgelora_convert.report import ConversionReport, TargetReport
+from edgelora_convert.report import ConversionReport, target_reports
 from edgelora_convert.transform import transform
 from edgelora_convert.write import AdapterContent, replacing, write_adapter
 
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgelora.gguf.header import Header
-    from edgelora_convert.assemble import Target
     from edgelora_convert.encode import DType
+    from edgelora_convert.report import TargetReport
 
 
 def convert(
@@ -47,16 +48,25 @@ def convert(
     problems, warnings = Problems(shown), Problems(shown)
     plan = make_plan(paths, base, options, problems, warnings)
     _check_out(out, base, problems)
-    alpha, tensors = transform(plan, dtype, problems, warnings, progress)
+    transformed = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
+    measured = base_norms(plan.header, [target.tensor for target in plan.targets], options.exact_norms, progress)
     content = AdapterContent(
         arch=plan.base.arch,
-        alpha=alpha,
+        alpha=transformed.alpha,
         texts=metadata.texts(plan, fingerprint(base)),
         numbers=metadata.numbers(plan),
-        tensors=tensors,
+        tensors=transformed.tensors,
     )
-    return _report(shown, plan, content, _write(out, base, content, shown), warnings)
+    return _report(
+        shown,
+        plan,
+        content,
+        _write(out, base, content, shown),
+        target_reports(plan.targets, transformed.norms, measured),
+        warnings,
+        options,
+    )
 
 
 def _check_out(out: Path, base: Path, problems: Problems) -> None:
@@ -81,7 +91,15 @@ def _write(out: Path, base: Path, content: AdapterContent, source: str) -> Heade
         raise ConversionError(source, [f"the result would not work: {error.message}"]) from None
 
 
-def _report(source: str, plan: Plan, content: AdapterContent, written: Header, warnings: Problems) -> ConversionReport:
+def _report(
+    source: str,
+    plan: Plan,
+    content: AdapterContent,
+    written: Header,
+    targets: tuple[TargetReport, ...],
+    warnings: Problems,
+    options: Options,
+) -> ConversionReport:
     facts = AdapterFacts.of(written)
     return ConversionReport(
         source=source,
@@ -94,25 +112,11 @@ def _report(source: str, plan: Plan, content: AdapterContent, written: Header, w
         n_pairs=len(facts.ranks),
         n_params=facts.n_params,
         types=dict(Counter(info.type_name for info in written.tensors.values())),
-        targets=tuple(_target_reports(plan)),
+        targets=targets,
+        exact_norms=options.exact_norms,
         file_size=written.file_size,
         sha256=file_sha256(written.path),
         source_sha256=content.texts[metadata.SOURCE_SHA256],
         base_fingerprint=content.texts[metadata.BASE_FINGERPRINT],
         warnings=tuple(warnings.lines()),
     )
-
-
-def _target_reports(plan: Plan) -> list[TargetReport]:
-    grouped: dict[str, list[Target]] = {}
-    for target in plan.targets:
-        grouped.setdefault(short_target(target.name), []).append(target)
-    return [
-        TargetReport(
-            target=short,
-            layers=tuple(layer for target in targets if (layer := layer_of(target.name)) >= 0),
-            ranks=tuple(sorted({target.rank for target in targets})),
-            scales=tuple(sorted({update.scale for target in targets for update in target.updates})),
-        )
-        for short, targets in grouped.items()
-    ]

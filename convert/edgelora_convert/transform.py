@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +11,12 @@ from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.types import Progress, ReportProgress
 from edgelora_convert.assemble import Target, assembled
 from edgelora_convert.encode import DType, Factor, RangeError, encode_pair
+from edgelora_convert.norms import product_norm
 from edgelora_convert.scales import file_alpha, wanted_alpha
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from edgelora_convert.plan import Plan
@@ -22,31 +26,45 @@ if TYPE_CHECKING:
     Values = NDArray[np.float32]
 
 
+@dataclass(frozen=True)
+class Transformed:
+    """An adapter before it is written: ``tensors`` by name, A before B, in the order of the base.
+
+    ``norms`` has ‖s·B·A‖ of every base tensor that changes, s being what llama.cpp multiplies B·A with.
+    """
+
+    alpha: float
+    tensors: Mapping[str, Factor]
+    norms: Mapping[str, float]
+
+
 class NotFiniteError(ValueError):
     """Values that no adapter can have."""
 
 
 def transform(
     plan: Plan, dtype: DType, problems: Problems, warnings: Problems, progress: ReportProgress
-) -> tuple[float, dict[str, Factor]]:
-    """The file's alpha, and its tensors by name, A before B, in the order of the base.
+) -> Transformed:
+    """Load, place, scale and encode everything.
 
     Values that are not finite or that ``dtype`` cannot hold go to ``problems``.
     """
     alpha = file_alpha(plan.targets)
     tensors: dict[str, Factor] = {}
+    norms: dict[str, float] = {}
     for done, target in enumerate(plan.targets):
         progress(Progress("converting", done, len(plan.targets), "tensors"))
-        pair = _encoded(target, alpha, dtype, problems, warnings)
-        if pair is not None:
+        factors = _factors(target, alpha, problems, warnings)
+        pair = factors and _encoded(target, *factors, dtype, problems)
+        if factors and pair:
             tensors[target.name + LORA_A], tensors[target.name + LORA_B] = pair
+            norms[target.name] = abs(alpha) / target.rank * product_norm(*factors)
     progress(Progress("converting", len(plan.targets), len(plan.targets), "tensors"))
-    return alpha, tensors
+    return Transformed(alpha, tensors, norms)
 
 
-def _encoded(
-    target: Target, alpha: float, dtype: DType, problems: Problems, warnings: Problems
-) -> tuple[Factor, Factor] | None:
+def _factors(target: Target, alpha: float, problems: Problems, warnings: Problems) -> tuple[Values, Values] | None:
+    """A [..., rank, n_in] and B [..., n_out, rank] of a target, for a file with this alpha."""
     rank = target.rank
 
     def load(update: Update) -> tuple[Values, Values]:
@@ -59,11 +77,15 @@ def _encoded(
         return a, b
 
     try:
-        a, b = assembled(target, load)
-        # an embedding's A is looked up by token in llama.cpp, so its rows are tokens: [n_vocab, rank]
-        return encode_pair(np.ascontiguousarray(a.T) if target.is_embedding else a, b, dtype)
+        return assembled(target, load)
     except NotFiniteError:
         return None
+
+
+def _encoded(target: Target, a: Values, b: Values, dtype: DType, problems: Problems) -> tuple[Factor, Factor] | None:
+    try:
+        # an embedding's A is looked up by token in llama.cpp, so its rows are tokens: [n_vocab, rank]
+        return encode_pair(np.ascontiguousarray(a.T) if target.is_embedding else a, b, dtype)
     except RangeError as error:
         problems.add(target.updates[0].module, str(error))
         return None
