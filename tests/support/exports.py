@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    Tensors = dict[str, np.ndarray]
     Change = Callable[[np.ndarray], np.ndarray]
     Split = Callable[[np.ndarray], dict[str, np.ndarray]]  # one parameter to several tensors, by their full names
 
@@ -30,6 +31,10 @@ SIZES = Dims(hidden=64, heads=4, kv_heads=2, head_dim=16, ff=96, experts=4, expe
 SIZES_MULTI_HEAD = Dims(hidden=64, heads=4, kv_heads=4, head_dim=16, ff=96)
 GELU = 1e-3  # tolerance where llama.cpp looks GELU up in a table of halves
 OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+FUSED = (
+    (("attn_q", "attn_k", "attn_v"), "attn_qkv", 0),
+    (("ffn_gate_exps", "ffn_up_exps"), "ffn_gate_up_exps", 1),
+)
 NORMS = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
 
 
@@ -123,13 +128,22 @@ def model_of(pair: Pair, seed: int = 0) -> Any:
     return model
 
 
-def export(path: Path, pair: Pair, model: Any) -> Path:
+def export(path: Path, pair: Pair, model: Any, also: Callable[[Tensors], Tensors] = dict) -> Path:
     """The model as a GGUF in F32, without a vocabulary. A weight that the pair does not name is an error."""
-    tensors: dict[str, np.ndarray] = {}
+    tensors: Tensors = {}
     for name, values in model.state_dict().items():
         if not name.endswith(pair.ignored or ("\0",)):
             tensors |= _placed(pair, name, values.detach().numpy().astype(np.float32))
-    return write_gguf(path, pair.arch, pair.metadata, tensors)
+    return write_gguf(path, pair.arch, pair.metadata, also(tensors))
+
+
+def fused(tensors: Tensors) -> Tensors:
+    """q, k and v in one tensor, gate and up of all experts too: conversion/base.py, modify_tensors."""
+    for names, name, axis in FUSED:
+        for first in [found for found in tensors if re.fullmatch(rf"blk\.\d+\.{names[0]}\.(weight|bias)", found)]:
+            parts = [tensors.pop(first.replace(names[0], part)) for part in names]
+            tensors[first.replace(names[0], name)] = np.concatenate(parts, axis)
+    return tensors
 
 
 def write_gguf(path: Path, arch: str, metadata: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Path:
