@@ -37,7 +37,7 @@ _OTHER_WEIGHTS = (
 _CHECKPOINTS = (
     ("*_adapters.safetensors", "it holds only checkpoints (*_adapters.safetensors); give one of them instead"),
 )
-_NO_ADAPTERS = re.compile(r"model[.-].*|consolidated.*|optimizer.*|.*-of-\d+\.safetensors|\d+_adapters\.safetensors")
+_NOT_IT = re.compile(r"model[.-].*|consolidated.*|optimizer.*|.*-of-\d+\.safetensors|\d+_adapters\.safetensors")
 _SHOWN = 5
 
 
@@ -82,6 +82,8 @@ def find_source(src: Path, problems: Problems) -> Found:
             problems.stop("source", "no such file or folder")
         if src.is_dir():
             return _in_folder(src, problems)
+        if not src.is_file():
+            problems.stop("source", "it is neither a file nor a folder")
         return _in_folder(src.parent, problems) if src.name == CONFIG else _in_file(src, problems)
     except OSError as error:
         problems.stop("source", f"it cannot be read ({error.strerror or error})")
@@ -123,7 +125,7 @@ def _kind(config: Path, where: str, problems: Problems) -> type[PeftFolder | Mlx
 def _weights(folder: Path, kind: type[PeftFolder | MlxFolder], problems: Problems) -> Path:
     """The weights in a folder: by their usual name, or the only other file that could be them."""
     usual = [folder / name for name in _WEIGHTS[kind] if (folder / name).is_file()]
-    others = sorted(path for path in folder.glob("*.safetensors") if not _NO_ADAPTERS.fullmatch(path.name))
+    others = [path for path in folder.glob("*.safetensors") if path.is_file() and not _NOT_IT.fullmatch(path.name)]
     candidates = usual[:1] or others
     if len(candidates) != 1:
         problems.stop("weights", _why_not_one(folder, kind, candidates))

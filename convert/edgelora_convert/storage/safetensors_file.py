@@ -34,7 +34,6 @@ def safetensors_in(path: Path, file: BinaryIO, size: int) -> dict[str, StoredTen
     """The tensors of a safetensors file of ``size`` bytes, by name. Raises UnreadableFileError where it is damaged."""
     header = _header(file, size)
     data_start, data_size = file.tell(), size - file.tell()
-    header.pop("__metadata__", None)
     found = {name: _tensor(path, name, entry, data_start) for name, entry in header.items()}
     _check_layout(((tensor.name, *header[tensor.name]["data_offsets"]) for tensor in found.values()), data_size)
     return found
@@ -56,6 +55,9 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
         raise _damaged(f"its header cannot be read: {error}") from None
     if not isinstance(header, dict):
         raise _damaged("its header is no JSON object")
+    notes = header.pop("__metadata__", None)
+    if notes is not None and not (isinstance(notes, dict) and all(isinstance(note, str) for note in notes.values())):
+        raise _damaged("the metadata in its header is no text")
     return header
 
 
