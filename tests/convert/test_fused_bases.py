@@ -1,4 +1,4 @@
-"""Adapters of separate q, k, v, gate and up on bases that have them in one tensor (convert_hf_to_gguf.py --fuse-qkv)."""
+"""Adapters of separate q, k, v, gate and up on bases that have them fused (convert_hf_to_gguf.py --fuse-qkv)."""
 
 from __future__ import annotations
 
