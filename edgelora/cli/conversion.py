@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgelora_convert.report import ConversionReport, TargetReport
+    from edgelora_convert.report import ConversionReport, Spread, TargetReport
     from rich.console import Console
     from rich.table import Table
 
@@ -25,8 +25,10 @@ def print_report(report: ConversionReport) -> None:
     console.print(_printable(report.name), style="bold")
     console.print(f"{report.n_params:,} parameters that change {report.n_pairs} tensors of {report.arch}\n")
     console.print(_table(report))
+    estimate = "" if report.exact_norms else " (estimated from some rows)"
+    console.print(f"\nchange: size of scale·B·A beside the weight{estimate}", style="dim")
     types = ", ".join(f"{count} {name}" for name, count in report.types.items())
-    console.print(f"\n{report.file_size / 1e6:.1f} MB ({types} tensors)")
+    console.print(f"{report.file_size / 1e6:.1f} MB ({types} tensors)")
     console.print(f"sha256 {report.sha256}", style="dim")
     _print_warnings(console, report.warnings)
 
@@ -37,10 +39,11 @@ def _table(report: ConversionReport) -> Table:
     table = Table(box=None, pad_edge=False, header_style="dim")
     table.add_column("tensor")
     table.add_column("layers")
-    for title in ("rank", "scale"):
+    for title in ("rank", "scale", "change"):
         table.add_column(title, justify="right")
     for row in report.targets:
-        table.add_row(row.target, _layers(row, report.n_layers), _numbers(row.ranks), _numbers(row.scales))
+        numbers = (_numbers(row.ranks), _numbers(row.scales), _change(row.relative_change))
+        table.add_row(row.target, _layers(row, report.n_layers), *numbers)
     return table
 
 
@@ -78,6 +81,21 @@ def _numbers(values: Sequence[float]) -> str:
     """All of a few values, of more the least and the greatest."""
     few = values if len(values) <= MOST_NUMBERS else (min(values), max(values))
     return (", " if few is values else " to ").join(f"{value:.4g}" for value in few)
+
+
+def _change(relative: Spread | None) -> str:
+    """Of the weights' own size, from the least to the most changed tensor."""
+    if relative is None:
+        return "?"
+    least, most = _percent(relative.least), _percent(relative.most)
+    return f"{most} %" if least == most else f"{least} to {most} %"
+
+
+def _percent(ratio: float) -> str:
+    percent = 100 * ratio
+    if 0 < percent < 0.01:
+        return "<0.01"
+    return f"{percent:.{2 if percent < 1 else 1 if percent < 10 else 0}f}"
 
 
 def _printable(text: str) -> str:

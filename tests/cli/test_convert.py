@@ -1,14 +1,22 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 from edgelora_convert.encode import DType
+from edgelora_convert.options import MoeBLayout
+from edgelora_convert.report import ConversionReport, Spread, TargetReport
+from hypothesis import given
+from hypothesis import strategies as st
 from support.peft_folders import Shape, peft_source, write_base
 
-from edgelora.cli.convert import DTYPES
+from edgelora.cli.conversion import print_report
+from edgelora.cli.convert import DTYPES, MOE_B_LAYOUTS
 from edgelora.gguf.hashes import file_sha256
+from edgelora.gguf.reader import read_header
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,6 +61,8 @@ def test_without_a_name_it_is_the_folders_and_nothing_is_replaced(
     assert again.code == 2
     assert "my-lora.gguf exists already" in again.err
     assert (tmp_path / "my-lora.gguf").stat() == before
+    weights = edgelora("convert", source / "adapter_model.safetensors", "--base", base)
+    assert "my-lora.gguf exists already" in weights.err
 
 
 def test_a_refusal_lists_its_reasons_and_writes_nothing(
@@ -67,5 +77,124 @@ def test_a_refusal_lists_its_reasons_and_writes_nothing(
     assert {path.name for path in tmp_path.glob("*.*")} == {"base.gguf"}
 
 
-def test_every_type_of_the_converter_is_offered() -> None:
+def test_everything_of_the_converter_is_offered() -> None:
     assert set(DTYPES) == set(get_args(DType))
+    assert set(MOE_B_LAYOUTS) == set(get_args(MoeBLayout))
+
+
+def test_several_become_one(edgelora: Edgelora, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    sources = [peft_source(SHAPE).save(tmp_path / name) for name in ("one", "two")]
+    alone = json.loads(edgelora("convert", sources[0], "--base", base, "--json").out)
+    both = json.loads(edgelora("convert", *sources, "--base", base, "--scale", "1", "--scale", "0.5", "--json").out)
+    assert both["out"] == "one+two.gguf"
+    for row, row_alone in zip(both["targets"], alone["targets"], strict=True):
+        assert row["ranks"] == [2 * rank for rank in row_alone["ranks"]]
+
+
+def test_only_what_was_chosen_is_converted(edgelora: Edgelora, base: Path, source: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    chosen = ("--layers", "1-5", "--modules", "attn_q, attn_k")
+    assert edgelora("convert", source, "--base", base, "-o", out, *chosen).code == 0
+    assert {name.partition(".weight")[0] for name in read_header(out).tensors} == {"blk.1.attn_q"}
+
+
+@pytest.mark.parametrize("layers", ["", "x", "3-", "-3", "5-2", "1,,2", "1-99999", "²", "0x1"])
+def test_layers_that_are_none(edgelora: Edgelora, layers: str) -> None:
+    outcome = edgelora("convert", "src", "--base", "base.gguf", f"--layers={layers}")
+    assert outcome.code == 2
+    assert "write it like 0-11,20" in outcome.err
+
+
+def test_options_that_do_not_fit_the_sources(edgelora: Edgelora, base: Path, source: Path) -> None:
+    scales = edgelora("convert", source, "--base", base, "--scale", "1", "--scale", "2")
+    assert (scales.code, "2 times for 1 SRC" in scales.err) == (2, True)
+    for option in ("--revision", "--subfolder"):
+        outcome = edgelora("convert", source, "--base", base, option, "v1")
+        assert (outcome.code, f"{option} is for a repository on the hub" in outcome.err) == (2, True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = "import sys\nfrom edgelora.cli import main\ntry: main()\nfinally: print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code, "convert", "--help"], capture_output=True, text=True, check=True)
+    assert not {"huggingface_hub", "httpx2", "numpy", "gguf", "safetensors", "rich"} & set(done.stderr.split())
+
+
+# --- the table for people
+
+
+def report_of(layers: tuple[int, ...], n_layers: int, **fields: object) -> ConversionReport:
+    values: dict[str, object] = {
+        "source": "src",
+        "base": "base.gguf",
+        "out": "out.gguf",
+        "name": "a-lora",
+        "arch": "llama",
+        "alpha": 16.0,
+        "n_layers": n_layers,
+        "n_pairs": 1,
+        "n_params": 1,
+        "types": {"F16": 2},
+        "targets": (TargetReport("attn_q", layers, (8,), (2.0,), None, ()),),
+        "exact_norms": False,
+        "file_size": 1,
+        "sha256": "0" * 64,
+        "source_sha256": "",
+        "base_fingerprint": "",
+        "warnings": (),
+    }
+    return ConversionReport(**(values | fields))  # type: ignore[arg-type]
+
+
+def shown(report: ConversionReport, capsys: pytest.CaptureFixture[str]) -> str:
+    print_report(report)
+    return capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (tuple(range(28)), "all 28"),
+        ((0, 1, 2, 20), "0-2, 20"),
+        ((27,), "27"),
+        ((0, 2, 4, 6, 8), "5 of 28: 0, 2, 4, ..."),
+    ],
+)
+def test_where_it_was_adapted(layers: tuple[int, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert f"attn_q  {words} " in shown(report_of(layers, 28), capsys)
+
+
+def test_many_values_are_a_range(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (TargetReport("attn_q", (0,), (4, 8, 16, 32), (1.0, 2**0.5), None, ()),)
+    text = shown(report_of((), 2, targets=rows), capsys)
+    assert "4 to 32" in text
+    assert "1, 1.414" in text
+
+
+@pytest.mark.parametrize(
+    ("relative", "words"),
+    [
+        (Spread(0.0001, 0.01, 0.123), " 0.01 to 12 %"),
+        (Spread(0.0123, 0.0123, 0.01231), " 1.2 %"),
+        (Spread(0.0, 1e-6, 1e-6), " 0.00 to <0.01 %"),
+        (None, " ?"),
+    ],
+)
+def test_how_large_the_change_is(relative: Spread | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = (TargetReport("attn_q", (0,), (8,), (1.0,), relative, ()),)
+    assert f"{words}\n" in shown(report_of((), 2, targets=rows), capsys)
+
+
+def test_warnings_are_whole_lines_and_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(report_of((0,), 1, name="a\x1b[31m", warnings=("w" * 300, "[bold]\x1b]0;x")), capsys)
+    assert f"warning: {'w' * 300}" in text
+    assert "warning: [bold]?]0;x" in text
+    assert "\x1b" not in text
+
+
+@given(st.sets(st.integers(0, 60), min_size=1))
+def test_ranges_are_read_as_they_are_written(layers: set[int]) -> None:
+    from edgelora.cli.conversion import _ranges
+    from edgelora.cli.convert import _layers
+
+    assert _layers(None, None, ",".join(_ranges(sorted(layers)))) == layers  # type: ignore[arg-type]
