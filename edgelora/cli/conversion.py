@@ -28,7 +28,8 @@ def print_report(report: ConversionReport) -> None:
     estimate = "" if report.exact_norms else " (estimated from some rows)"
     console.print(f"\nchange: size of scale·B·A beside the weight{estimate}", style="dim")
     types = ", ".join(f"{count} {name}" for name, count in report.types.items())
-    console.print(f"{report.file_size / 1e6:.1f} MB ({types} tensors)")
+    size = f"{report.file_size / 1e6:.1f} MB" if report.file_size >= 1e6 else f"{report.file_size / 1e3:.0f} kB"
+    console.print(f"{size} ({types} tensors)")
     console.print(f"sha256 {report.sha256}", style="dim")
     _print_warnings(console, report.warnings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import struct
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 from edgelora_convert.sources.hub import download as downloading
 from edgelora_convert.sources.hub.address import HubAddress, parse_address
-from edgelora_convert.sources.hub.client import HubClient, HubFile
+from edgelora_convert.sources.hub.client import HubClient, HubFile, NotAHub, read_listing
 from edgelora_convert.sources.hub.fetch import fetch
 from edgelora_convert.sources.hub.selection import NothingToConvert, Selection, select
 from huggingface_hub import HfApi, close_session, constants, scan_cache_dir, try_to_load_from_cache
@@ -351,6 +352,26 @@ def test_a_token_that_cannot_be_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
 def test_something_else_than_a_hub(hub: Hub, body: bytes) -> None:
     hub.trouble = lambda handler, request: handler.send(request, body) is None
     assert "is no hub" in str(refusal())
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from([COMMIT, 10**400]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+FIELDS = {"rfilename": "x.bin", "size": 5, "blobId": "b" * 40, "lfs": {"sha256": "c" * 64, "size": 5}}
+
+
+@given(st.sampled_from([*FIELDS, "sha", "siblings", "sha256"]), JSON)
+def test_a_listing_that_makes_no_sense_is_no_listing(field: str, value: object) -> None:
+    lfs = {**FIELDS["lfs"], field: value} if field in ("sha256", "size") else FIELDS["lfs"]
+    answer = {"sha": COMMIT, "siblings": [FIELDS | {"lfs": lfs, field: value}]} | {field: value}
+    try:
+        listing = read_listing(json.dumps(answer).encode())
+    except NotAHub:
+        return
+    assert listing.commit == COMMIT
+    assert all(path.isprintable() and file.size < 2**63 for path, file in listing.files.items())
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://[", "ftp://127.0.0.1"])

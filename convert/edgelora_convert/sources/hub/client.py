@@ -106,15 +106,22 @@ class HubClient:
         """The files of a repository at the address's revision. Raises as :meth:`get`, and NotAHub."""
         with self.get(f"api/models/{address.repo}/revision/{quote(address.revision, safe='')}?blobs=true") as response:
             body = b"".join(_at_most(MAX_LISTING_BYTES, response.iter_bytes()))
-        try:
-            answer = json.loads(body)
-            files = [_hub_file(entry) for entry in answer["siblings"]]
-            commit = str(answer["sha"])
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise NotAHub from None
-        if not COMMIT.fullmatch(commit):
-            raise NotAHub
-        return Listing(commit, {file.path: file for file in files})
+        return read_listing(body)
+
+
+def read_listing(body: bytes) -> Listing:
+    """The hub's description of a repository (huggingface_hub/hf_api.py, ModelInfo). Raises NotAHub for anything else.
+
+    Files whose names would disturb a terminal are left out; no adapter has such files.
+    """
+    try:
+        answer = json.loads(body)
+        files = [_hub_file(entry) for entry in answer["siblings"]]
+        if COMMIT.fullmatch(answer["sha"]):
+            return Listing(answer["sha"], {file.path: file for file in files if file.path.isprintable()})
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+        pass
+    raise NotAHub
 
 
 def file_path(repo: str, commit: str, path: str) -> str:
@@ -123,10 +130,10 @@ def file_path(repo: str, commit: str, path: str) -> str:
 
 
 def _hub_file(entry: Any) -> HubFile:
-    """One entry of ``siblings`` (huggingface_hub/hf_api.py, ModelInfo). Raises ValueError for what makes no sense."""
+    """One of the ``siblings``. Raises ValueError, or what Python raises, for what makes no sense."""
     lfs = entry.get("lfs") or {}
     found = HubFile(str(entry["rfilename"]), int(lfs.get("size", entry["size"])), lfs.get("sha256") or entry["blobId"])
-    if found.size < 0 or not _DIGEST.fullmatch(found.digest):
+    if not 0 <= found.size < 2**63 or not _DIGEST.fullmatch(found.digest):
         raise ValueError(found.path)
     return found
 
