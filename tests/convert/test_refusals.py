@@ -85,13 +85,6 @@ def test_configuration_that_is_none(base: Path, tmp_path: Path, text: str | byte
     assert "adapter_config.json" in problem
 
 
-def test_mlx_configuration(base: Path, tmp_path: Path) -> None:
-    folder = peft_source(SHAPE).save(tmp_path / "p")
-    (folder / "adapter_config.json").write_text(json.dumps({"fine_tune_type": "lora"}))
-    (problem,) = problems_of(folder, base)
-    assert "MLX" in problem
-
-
 def zeros(*shape: int, dtype: type[np.generic] = np.float32) -> np.ndarray:
     return np.zeros(shape, dtype)
 
@@ -211,14 +204,12 @@ FOLDERS: dict[str, tuple[Callable[[Path], None], str]] = {
     "pointer": (lfs, "only a Git LFS pointer"),
     "cut": (cut, "damaged or incomplete"),
     "huge header": (huge_header, "damaged or incomplete"),
-    "pickle": (named("adapter_model.bin"), "pickle"),
     "shards": (named("adapter_model-00001-of-00002.safetensors"), "split into shards"),
-    "MLX": (named("adapters.safetensors"), "MLX"),
     "ggla": (named("ggml-adapter-model.bin"), "old ggla format"),
     "whole model": (named("model.safetensors"), "whole model"),
     "no weights": (lambda folder: (folder / "adapter_model.safetensors").unlink(), "no adapter_model.safetensors"),
     "no configuration": (lambda folder: (folder / "adapter_config.json").unlink(), "no adapter_config.json"),
-    "inside": (nested, "its subfolders checkpoint-9 have one"),
+    "inside": (nested, "its subfolders hold some, give one of them: checkpoint-9"),
 }
 
 
@@ -231,7 +222,7 @@ def test_folder(base: Path, tmp_path: Path, case: str) -> None:
 
 
 def test_other_sources(base: Path, tmp_path: Path) -> None:
-    for source, reason in ((tmp_path / "none", "no such file"), (base, "GGUF file already")):
+    for source, reason in ((tmp_path / "none", "no such file"), (base, "a GGUF model, not an adapter")):
         with pytest.raises(ConversionError, match=reason):
             convert(source, base, tmp_path / "out.gguf")
 
