@@ -13,6 +13,7 @@ from edgelora.gguf.hashes import file_sha256, fingerprint
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert import metadata
+from edgelora_convert.ignored import warn_of_ignored
 from edgelora_convert.norms import base_norms
 from edgelora_convert.options import EVERYTHING, Options
 from edgelora_convert.plan import Plan, make_plan
@@ -47,6 +48,7 @@ def convert(
     shown = " + ".join(map(str, paths))
     problems, warnings = Problems(shown), Problems(shown)
     plan = make_plan(paths, base, options, problems, warnings)
+    warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)
     _check_out(out, base, problems)
     transformed = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
@@ -63,7 +65,7 @@ def convert(
         plan,
         content,
         _write(out, base, content, shown),
-        target_reports(plan.targets, transformed.norms, measured),
+        target_reports(plan.base.arch, plan.targets, transformed.norms, measured),
         warnings,
         options,
     )

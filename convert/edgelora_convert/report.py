@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from edgelora.gguf.facts import layer_of, short_target
+from edgelora_convert.ignored import is_ignored
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -41,13 +42,15 @@ class Spread:
 class TargetReport:
     """One kind of tensor, such as attn_q: the layers it was adapted in, the ranks and effective scales found there.
 
-    ``relative_change`` sums up the ratios that are known among ``changes``.
+    ``ignored``: llama.cpp does not look at adapters of this tensor. ``relative_change`` sums up the ratios that are
+    known among ``changes``.
     """
 
     target: str
     layers: tuple[int, ...]
     ranks: tuple[int, ...]
     scales: tuple[float, ...]
+    ignored: bool
     relative_change: Spread | None
     changes: tuple[Change, ...]
 
@@ -83,24 +86,25 @@ class ConversionReport:
 
 
 def target_reports(
-    targets: Iterable[Target], norms: Mapping[str, float], base_norms: Mapping[str, float | None]
+    arch: str, targets: Iterable[Target], norms: Mapping[str, float], base_norms: Mapping[str, float | None]
 ) -> tuple[TargetReport, ...]:
     """One report for each kind of tensor; both mappings are keyed by the names of base tensors."""
     grouped: dict[str, list[Target]] = {}
     for target in targets:
         grouped.setdefault(short_target(target.name), []).append(target)
     return tuple(
-        _target_report(short, found, tuple(_change(t.name, norms[t.name], base_norms[t.name]) for t in found))
+        _target_report(arch, short, found, tuple(_change(t.name, norms[t.name], base_norms[t.name]) for t in found))
         for short, found in grouped.items()
     )
 
 
-def _target_report(short: str, targets: list[Target], changes: tuple[Change, ...]) -> TargetReport:
+def _target_report(arch: str, short: str, targets: list[Target], changes: tuple[Change, ...]) -> TargetReport:
     return TargetReport(
         target=short,
         layers=tuple(layer for target in targets if (layer := layer_of(target.name)) >= 0),
         ranks=tuple(sorted({target.rank for target in targets})),
         scales=tuple(sorted({update.scale for target in targets for update in target.updates})),
+        ignored=is_ignored(arch, short),
         relative_change=_spread([change.relative for change in changes if change.relative is not None]),
         changes=changes,
     )

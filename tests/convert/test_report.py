@@ -151,6 +151,6 @@ def test_the_report_is_plain_json(base: Path, tmp_path: Path) -> None:
     report = convert(peft_source(QWEN).save(tmp_path / "p"), base, tmp_path / "out.gguf")
     told = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert told["exact_norms"] is False
-    assert set(told["targets"][0]) == {"target", "layers", "ranks", "scales", "relative_change", "changes"}
+    assert set(told["targets"][0]) == {"target", "layers", "ranks", "scales", "ignored", "relative_change", "changes"}
     assert told["targets"][0]["changes"][1]["tensor"] == "blk.1.attn_q.weight"
     assert set(told["targets"][0]["relative_change"]) == {"least", "median", "most"}
