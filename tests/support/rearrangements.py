@@ -33,9 +33,11 @@ class Dims:
     nope: int = 8
     rope: int = 2
     mla_value: int = 6
-    inner: int = 36  # of a state space layer, as the next two
+    inner: int = 36  # of a state space layer, as the next four
     state: int = 4
     step_rank: int = 3
+    state_heads: int = 9
+    state_groups: int = 3
 
     @property
     def q(self) -> int:
@@ -116,6 +118,10 @@ class Dims:
     @property
     def two_inner(self) -> int:
         return 2 * self.inner
+
+    @property
+    def mamba2_in(self) -> int:
+        return self.two_inner + 2 * self.state_groups * self.state + self.state_heads
 
     @property
     def step_and_states(self) -> int:

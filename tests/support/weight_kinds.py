@@ -211,3 +211,44 @@ def single_expert(path: str, gate: str, up: str, down: str) -> dict[str, Weight]
 
 def conv1d(shape: tuple[str, str], name: str) -> Weight:
     return Weight(shape, turned(name), conv1d=True)
+
+
+def mamba(path: str) -> dict[str, Weight]:
+    return {
+        f"{path}in_proj": Weight(("two_inner", "hidden"), to("ssm_in")),
+        f"{path}x_proj": Weight(("step_and_states", "inner"), to("ssm_x")),
+        f"{path}dt_proj": Weight(("inner", "step_rank"), to("ssm_dt")),
+        f"{path}out_proj": Weight(("hidden", "inner"), to("ssm_out")),
+    }
+
+
+def mamba2(path: str) -> dict[str, Weight]:
+    return {
+        f"{path}in_proj": Weight(("mamba2_in", "hidden"), to("ssm_in")),
+        f"{path}out_proj": Weight(("hidden", "inner"), to("ssm_out")),
+    }
+
+
+def shared_mlp(suffix: str) -> dict[str, Weight]:
+    return {
+        "shared_mlp.input_linear": Weight(("two_shared_ff", "hidden"), halves(f"ffn_gate{suffix}", f"ffn_up{suffix}")),
+        "shared_mlp.output_linear": Weight(("hidden", "shared_ff"), to(f"ffn_down{suffix}")),
+    }
+
+
+def linear_attention(*, reordered: bool) -> dict[str, Weight]:
+    """Of Qwen3.5; value heads move only where there are more of them than key heads."""
+    path = "linear_attn."
+    return {
+        f"{path}in_proj_qkv": Weight(("linear_qkv", "hidden"), linear_qkv_rows if reordered else to("attn_qkv")),
+        f"{path}in_proj_z": Weight(
+            ("linear_v", "hidden"), value_rows("attn_gate", "value_dim") if reordered else to("attn_gate")
+        ),
+        f"{path}in_proj_a": Weight(
+            ("value_heads", "hidden"), value_rows("ssm_alpha", "one") if reordered else to("ssm_alpha")
+        ),
+        f"{path}in_proj_b": Weight(
+            ("value_heads", "hidden"), value_rows("ssm_beta", "one") if reordered else to("ssm_beta")
+        ),
+        f"{path}out_proj": Weight(("hidden", "linear_v"), value_columns("ssm_out") if reordered else to("ssm_out")),
+    }

@@ -24,21 +24,22 @@ from support.weight_kinds import (
     grouped_to_fused,
     halves,
     latent_kv_rows,
-    linear_qkv_rows,
+    linear_attention,
     linear_qkvz_rows,
+    mamba,
+    mamba2,
     neox_rows,
     packed_experts,
     plain_mlp,
     rotated,
     router,
+    shared_mlp,
     single_expert,
     stacked_rows,
     to,
     turned_alternating,
     turned_experts,
     turned_halves,
-    value_columns,
-    value_rows,
 )
 
 ROTATED = attention(rotated("attn_q", "heads"), rotated("attn_k", "kv_heads"))
@@ -93,32 +94,6 @@ LFM2 = (
         "conv.out_proj": Weight(("hidden", "hidden"), to("shortconv.out_proj")),
     }
 )
-MAMBA_OUT = {"mixer.out_proj": Weight(("hidden", "inner"), to("ssm_out"))}
-
-
-def shared_mlp(suffix: str) -> dict[str, Weight]:
-    return {
-        "shared_mlp.input_linear": Weight(("two_shared_ff", "hidden"), halves(f"ffn_gate{suffix}", f"ffn_up{suffix}")),
-        "shared_mlp.output_linear": Weight(("hidden", "shared_ff"), to(f"ffn_down{suffix}")),
-    }
-
-
-def linear_attention(*, reordered: bool) -> dict[str, Weight]:
-    """Of Qwen3.5; value heads move only where there are more of them than key heads."""
-    path = "linear_attn."
-    return {
-        f"{path}in_proj_qkv": Weight(("linear_qkv", "hidden"), linear_qkv_rows if reordered else to("attn_qkv")),
-        f"{path}in_proj_z": Weight(
-            ("linear_v", "hidden"), value_rows("attn_gate", "value_dim") if reordered else to("attn_gate")
-        ),
-        f"{path}in_proj_a": Weight(
-            ("value_heads", "hidden"), value_rows("ssm_alpha", "one") if reordered else to("ssm_alpha")
-        ),
-        f"{path}in_proj_b": Weight(
-            ("value_heads", "hidden"), value_rows("ssm_beta", "one") if reordered else to("ssm_beta")
-        ),
-        f"{path}out_proj": Weight(("hidden", "linear_v"), value_columns("ssm_out") if reordered else to("ssm_out")),
-    }
 
 
 ROTATED_DENSE = (
@@ -150,8 +125,8 @@ LAYOUTS: dict[str, Family] = {
     "granitemoe/packed": Family(
         ROTATED | packed_experts("block_sparse_moe.experts.") | router("block_sparse_moe.router") | shared_mlp("_shexp")
     ),
-    "granitehybrid": Family(ROTATED | shared_mlp("")),
-    "granitehybrid/experts": Family(ROTATED | GRANITE_EXPERTS | shared_mlp("_shexp")),
+    "granitehybrid": Family(ROTATED | mamba2("mamba.") | shared_mlp("")),
+    "granitehybrid/experts": Family(ROTATED | mamba2("mamba.") | GRANITE_EXPERTS | shared_mlp("_shexp")),
     "granite_swa": Family(
         ROTATED
         | {
@@ -354,17 +329,20 @@ LAYOUTS: dict[str, Family] = {
     ),
     "lfm2": Family(LFM2),
     "lfm2moe": Family(LFM2 | single_expert("feed_forward.experts.{}", "w1", "w3", "w2") | router("feed_forward.gate")),
-    "mamba": Family(
-        {
-            "mixer.in_proj": Weight(("two_inner", "hidden"), to("ssm_in")),
-            "mixer.x_proj": Weight(("step_and_states", "inner"), to("ssm_x")),
-            "mixer.dt_proj": Weight(("inner", "step_rank"), to("ssm_dt")),
-            **MAMBA_OUT,
-        },
-        prefix="backbone.layers.{}.",
+    "mamba": Family(mamba("mixer."), prefix="backbone.layers.{}."),
+    "mamba2": Family(mamba2("mixer."), prefix="backbone.layers.{}."),
+    "jamba": Family(
+        STRAIGHT
+        | mamba("mamba.")
+        | gated("feed_forward.gate_proj", "feed_forward.up_proj", "feed_forward.down_proj")
+        | single_expert("feed_forward.experts.{}", "gate_proj", "up_proj", "down_proj")
+        | router("feed_forward.router")
     ),
-    "mamba2": Family(
-        {"mixer.in_proj": Weight(("two_inner", "hidden"), to("ssm_in")), **MAMBA_OUT}, prefix="backbone.layers.{}."
+    "nemotron_h": Family(
+        attention(to("attn_q"), to("attn_k"), path="mixer.")
+        | mamba2("mixer.")
+        | plain_mlp("mixer.up_proj", "mixer.down_proj"),
+        prefix="backbone.layers.{}.",
     ),
 }
 
@@ -386,4 +364,6 @@ LAYOUTS |= {
     "phimoe/packed": packed(LAYOUTS["phimoe"], gate="mlp.router"),
     "hunyuan-moe/packed": packed(LAYOUTS["hunyuan-moe"], gate="mlp.gate.wg"),
     "lfm2moe/packed": packed(LAYOUTS["lfm2moe"], "feed_forward.", "feed_forward.gate"),
+    "jamba/packed": packed(LAYOUTS["jamba"], "feed_forward.", "feed_forward.router"),
+    "nemotron_h/5": replace(LAYOUTS["nemotron_h"], prefix="model.layers.{}."),  # Transformers 5 renamed the backbone
 }
