@@ -36,7 +36,7 @@ class Computed:
         return self.compute()
 
 
-class Unusable(ValueError):
+class UnusableError(ValueError):
     """What a source holds for one module cannot be used. The text says why, without naming the module."""
 
 
@@ -84,8 +84,8 @@ class Weight(Protocol):
 class Pending:
     """An update that the source alone does not determine, because it lacks a size or replaces rows of the base.
 
-    ``complete`` makes the update with the base's weight of ``module`` at hand, and raises Unusable where they do not
-    go together.
+    ``complete`` makes the update with the base's weight of ``module`` at hand, and raises UnusableError where the two
+    do not go together.
     """
 
     module: str

@@ -108,7 +108,7 @@ class TargetParameters:
             if self._swaps:
                 return update
             raise UnusableError(
-                "it was saved by a PEFT before 0.19, which may have taken inputs for outputs, and here they are equally "
+                "it was saved by a PEFT before 0.19, which may have taken inputs for outputs, and both are equally "
                 "many; train it with a newer PEFT"
             )
 

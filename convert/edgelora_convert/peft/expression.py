@@ -80,8 +80,7 @@ class _Parser:
 
     def parse(self) -> Node:
         node = self._choice()
-        if self._at < len(self._text):
-            raise PatternError(f"cannot be understood from {self._text[self._at :][:20]!r} on")
+        self._expect(self._at == len(self._text))
         return node
 
     def _choice(self) -> Node:
@@ -107,13 +106,17 @@ class _Parser:
         if group := _GROUP.match(self._text, self._at):
             self._at = group.end()
             inner = self._choice()
-            if not self._take(")"):
-                raise PatternError("has a parenthesis that is not closed")
+            self._expect(self._take(")"))
             return inner
         if character := _CHARACTER.match(self._text, self._at):
             self._at = character.end()
             return Character(_one_character(character.group()))
         return None
+
+    def _expect(self, found: bool) -> None:
+        if not found:
+            rest = self._text[self._at :][:20]
+            raise PatternError(f"cannot be understood from {rest!r} on" if rest else "lacks a closing parenthesis")
 
     def _take(self, sign: str) -> bool:
         found = self._text.startswith(sign, self._at)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from edgelora_convert.peft.changes import Adapter, Change, MoeBLayout
 from edgelora_convert.peft.fields import Fields, read_fields
 from edgelora_convert.peft.names import parse_name
-from edgelora_convert.peft.refusals import refuse_fields, refuse_tensors
 from edgelora_convert.peft.readers import READERS, Reader, why_not
+from edgelora_convert.peft.refusals import refuse_fields, refuse_tensors
 from edgelora_convert.source import Source
 from edgelora_convert.storage.tensor_file import open_tensors
 from edgelora_convert.update import Pending, UnusableError, Update

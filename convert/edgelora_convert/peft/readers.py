@@ -48,14 +48,15 @@ _CONVERTIBLE = frozenset(
 
 def why_not(peft_type: object) -> str:
     """Why an adapter of this type cannot be used at run time, and what to do."""
-    start = f"its type is {str(peft_type)[:40]!r}"
-    if peft_type in _PROMPTS:
+    name = str(peft_type)
+    start = f"its type is {name[:40]!r}"
+    if name in _PROMPTS:
         return f"{start}: it trains prompts, not weights, so it cannot be an adapter at run time; train a LoRA instead"
-    if peft_type in _ROUTERS:
+    if name in _ROUTERS:
         return (
             f"{start}: it mixes several adapters anew for every text, which no GGUF adapter can; convert those instead"
         )
-    if peft_type in _CONVERTIBLE:
+    if name in _CONVERTIBLE:
         return (
             f"{start}, which cannot be an adapter at run time; PEFT's save_as_lora makes a LoRA of it, more or less "
             "exactly as its rank is higher or lower"

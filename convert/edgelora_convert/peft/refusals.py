@@ -43,7 +43,7 @@ _SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Names that show a feature even where the configuration does not mention it."""
 
-_COPY_OF_BASE = re.compile(r"\.base_layer\.weight$|\.(lm_head|embed_out)\.base_layer\.bias$")
+_COPY_OF_BASE = re.compile(r"\.base_layer\.weight$|(^|\.)(lm_head|embed_out)\.base_layer\.bias$")
 """The unchanged weights of an adapted embedding or output (peft/utils/save_and_load.py, save_embedding_layers)."""
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from edgelora_convert.peft.expression import PatternError
+from edgelora_convert.peft.expression import PatternError, parse
 from edgelora_convert.peft.pattern import Pattern
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ def _matcher(key: str) -> Callable[[str], bool]:
     """
     if _PLAIN.fullmatch(key):
         return lambda path: _ends_with(path, key)
+    parse(key)  # first alone, so that what is wrong is told in its own words
     return Pattern(rf"(.*\.)?({key})").matches
 
 

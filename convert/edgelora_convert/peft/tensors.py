@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
 
+from edgelora_convert.storage.stored import StoredTensor
 from edgelora_convert.update import UnusableError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from edgelora_convert.storage.stored import StoredTensor
-
-    Parts = Mapping[str, StoredTensor]
-    """The parameters of one module, by name."""
+Parts = Mapping[str, StoredTensor]
+"""The parameters of one module, by name."""
 
 
 def required(parts: Parts, name: str, dims: int) -> StoredTensor:
