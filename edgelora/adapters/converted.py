@@ -1,4 +1,4 @@
-"""PEFT folders converted on the way: kept by content, so that the same source and base are converted once."""
+"""Adapters converted on the way: kept by content, so that the same source and base are converted once."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from edgelora.adapters.peft_folder import CONFIG
 from edgelora.config import locations
 from edgelora.errors import AdapterError
 from edgelora.gguf.hashes import fingerprint
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class ConvertedFolder:
-    """GGUF adapters made from PEFT folders for one base, in the user's cache."""
+    """GGUF adapters made from PEFT and MLX adapters for one base, in the user's cache."""
 
     def __init__(self, base: Path, hashes: FileHashes) -> None:
         self._base = base
@@ -29,30 +28,32 @@ class ConvertedFolder:
     def _fingerprint(self) -> str:
         return fingerprint(self._base)
 
-    def find(self, folder: Path) -> Path | None:
-        """The GGUF that ``folder`` was converted to before, for this base and by this converter."""
-        path = self._path(folder)
+    def find(self, source: Path) -> Path | None:
+        """The GGUF that ``source`` was converted to before, for this base and by this converter.
+
+        Raises ConversionError where it holds no adapter, and GGUFError where its files cannot be read.
+        """
+        path = self._path(source)
         return path if path.is_file() else None
 
-    def convert(self, folder: Path, report: ReportProgress) -> Path:
-        """The GGUF of ``folder``, made now if need be. Raises ConversionError or AdapterError; leaves no half file."""
+    def convert(self, source: Path, report: ReportProgress) -> Path:
+        """The GGUF of ``source``, made now if need be. Raises ConversionError or AdapterError; leaves no half file."""
         from edgelora_convert.convert import convert
 
-        path = self._path(folder)
+        path = self._path(source)
         if not path.is_file():
             try:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise AdapterError(f"{path.parent}: cannot be created ({error.strerror})") from None
-            convert(folder, self._base, path, progress=report)
+            convert(source, self._base, path, progress=report)
         return path
 
-    def _path(self, folder: Path) -> Path:
+    def _path(self, source: Path) -> Path:
         from edgelora_convert import CONVERTER_VERSION
+        from edgelora_convert.problems import Problems
+        from edgelora_convert.sources.read import source_files
 
-        try:
-            source = self._hashes.of_source(folder)
-        except OSError as error:
-            raise AdapterError(f"{folder / CONFIG}: cannot be read ({error.strerror})") from None
-        key = hashlib.sha256(f"{source}\0{self._fingerprint}\0{CONVERTER_VERSION}".encode()).hexdigest()
+        content = self._hashes.of_files(source_files(source, Problems(str(source))))
+        key = hashlib.sha256(f"{content}\0{self._fingerprint}\0{CONVERTER_VERSION}".encode()).hexdigest()
         return locations.converted_dir() / f"{key}.gguf"

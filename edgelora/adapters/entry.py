@@ -13,9 +13,8 @@ if TYPE_CHECKING:
 class AdapterEntry:
     """An adapter on disk. Entries that cannot be used with the base stay visible and say why in ``problem``.
 
-    ``path`` is a GGUF file or a PEFT folder; ``sha256`` is of the GGUF, None for a folder not converted yet for this
-    base. ``rank`` is the largest rank, ``n_bytes`` the size on disk, ``targets`` short names such as attn_q (GGUF)
-    or q_proj (PEFT).
+    ``path`` is a GGUF file, or what is converted on the way; ``sha256`` is of the GGUF, None where there is none yet
+    for this base. ``rank`` is the largest rank, ``n_bytes`` the size on disk, ``targets`` short names such as attn_q.
     """
 
     name: str

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 from edgelora.gguf.hashes import file_sha256
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-
-_SOURCE_SUFFIXES = frozenset({".json", ".jinja", ".md", ".safetensors"})
-"""Files of a PEFT folder that can matter to its conversion: README.md may hold an example prompt; pickles cannot."""
 
 
 class FileHashes:
@@ -31,8 +29,7 @@ class FileHashes:
             self._known[key] = file_sha256(path)
         return self._known[key]
 
-    def of_source(self, folder: Path) -> str:
-        """SHA-256 over names and contents of what a PEFT folder is converted from, in hexadecimal."""
-        files = sorted(path for path in folder.iterdir() if path.suffix in _SOURCE_SUFFIXES and path.is_file())
-        listing = "".join(f"{path.name}\0{self.of_file(path)}\n" for path in files)
+    def of_files(self, paths: Iterable[Path]) -> str:
+        """SHA-256 over names and contents of several files, in hexadecimal."""
+        listing = "".join(f"{path.name}\0{self.of_file(path)}\n" for path in paths)
         return hashlib.sha256(listing.encode()).hexdigest()

@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgelora.adapters.converted import ConvertedFolder
+from edgelora.adapters.convertible import is_adapter_folder, is_converted_on_the_way, shown_name
 from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.hashing import FileHashes
-from edgelora.adapters.peft_folder import CONFIG, is_peft_folder, peft_facts
-from edgelora.errors import AdapterError, EdgeloraError
+from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import check_fit, require_fit
 from edgelora.gguf.reader import read_header
 from edgelora.types import AdapterFile, ReportProgress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edgelora.gguf.header import Header
 
 
 class Inspector:
-    """Describes adapter files and PEFT folders for the base at ``base``, and converts the latter."""
+    """Describes adapters for the base at ``base``, and converts those that are no GGUF."""
 
     def __init__(self, base: Path) -> None:
         self._base = read_header(base)
@@ -33,11 +34,11 @@ class Inspector:
         try:
             found = path.expanduser().resolve()
             if not found.exists():
-                raise AdapterError(f"{path}: no such file or folder", "Give a GGUF adapter or a PEFT folder.")
-            if found.is_dir() and not is_peft_folder(found):
+                raise AdapterError(f"{path}: no such file or folder", "Give a GGUF adapter, or a PEFT or MLX folder.")
+            if found.is_dir() and not is_adapter_folder(found):
                 raise AdapterError(
-                    f"{path}: this folder holds no adapter ({CONFIG} is missing)",
-                    "Give the folder that PEFT's save_pretrained wrote, or a GGUF adapter.",
+                    f"{path}: this folder holds no adapter (adapter_config.json is missing)",
+                    "Give the folder that PEFT's save_pretrained or mlx-lm wrote, or a GGUF adapter.",
                 )
         except (OSError, RuntimeError, ValueError) as error:  # too long a name, the home of nobody, a null byte
             reason = error.strerror if isinstance(error, OSError) else error
@@ -47,34 +48,45 @@ class Inspector:
     def inspect(self, path: Path) -> AdapterEntry:
         """The entry of the adapter at ``path``, named after it; a problem with it is part of the entry."""
         try:
-            return self._peft_entry(path) if path.is_dir() else self._gguf_entry(path, path)
+            return self._source_entry(path) if is_converted_on_the_way(path) else self._gguf_entry(path, path)
+        except ConversionError as error:
+            problem = _summary(error.problems)
         except EdgeloraError as error:
-            size = path.stat().st_size if path.is_file() else 0
-            return AdapterEntry(name=path.name, path=path, n_bytes=size, problem=error.message)
+            problem = error.message
+        size = path.stat().st_size if path.is_file() else 0
+        return AdapterEntry(name=shown_name(path), path=path, n_bytes=size, problem=problem)
 
     def file(self, entry: AdapterEntry, report: ReportProgress) -> AdapterFile:
-        """The GGUF of ``entry``, as it is on disk now; a PEFT folder is converted unless it was before.
+        """The GGUF of ``entry``, as it is on disk now; what is no GGUF is converted unless it was before.
 
         Raises AdapterError, GGUFError or ConversionError.
         """
-        path = self._converted.convert(entry.path, report) if entry.path.is_dir() else entry.path
+        on_the_way = is_converted_on_the_way(entry.path)
+        path = self._converted.convert(entry.path, report) if on_the_way else entry.path
         require_fit(read_header(path), self._base)
         return AdapterFile(entry.name, path, self._hashes.of_file(path))
 
-    def _peft_entry(self, folder: Path) -> AdapterEntry:
-        facts = peft_facts(folder)
-        converted = self._converted.find(folder)
+    def _source_entry(self, path: Path) -> AdapterEntry:
+        from edgelora_convert.preview import preview
+
+        converted = self._converted.find(path)
         if converted is not None:
-            return self._gguf_entry(folder, converted)
+            return self._gguf_entry(path, converted)
+        seen = preview(path, self._base)
         return AdapterEntry(
-            name=folder.name, path=folder, rank=facts.rank, n_bytes=facts.n_bytes, targets=facts.targets
+            name=shown_name(path),
+            path=path,
+            rank=seen.rank,
+            n_bytes=seen.n_bytes,
+            targets=seen.targets,
+            problem=f"cannot be converted: {_summary(seen.problems)}" if seen.problems else None,
         )
 
     def _gguf_entry(self, path: Path, file: Path) -> AdapterEntry:
         header = read_header(file)
         facts = AdapterFacts.of(header)
         return AdapterEntry(
-            name=path.name if path.is_dir() else path.stem,
+            name=shown_name(path),
             path=path,
             sha256=self._hashes.of_file(file),
             rank=facts.max_rank,
@@ -87,7 +99,10 @@ class Inspector:
 
     def _misfit(self, header: Header) -> str | None:
         problems = check_fit(header, self._base)
-        if not problems:
-            return None
-        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
-        return f"does not fit this base: {problems[0]}{more}"
+        return f"does not fit this base: {_summary(problems)}" if problems else None
+
+
+def _summary(problems: Sequence[str]) -> str:
+    """The first of several problems, and how many there are."""
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{problems[0]}{more}"

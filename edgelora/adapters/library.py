@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgelora.adapters.convertible import is_adapter_folder
 from edgelora.adapters.inspection import Inspector
 from edgelora.adapters.naming import name_from_stem
-from edgelora.adapters.peft_folder import is_peft_folder
 from edgelora.adapters.selection import MemberText, parse_selection
 from edgelora.config import locations
 from edgelora.errors import UnknownAdapterError
@@ -54,7 +54,7 @@ class AdapterLibrary:
         return self._entries
 
     def add(self, path: Path) -> AdapterEntry:
-        """Offer the GGUF adapter or PEFT folder at ``path`` too. Raises AdapterError where nothing is there."""
+        """Offer the adapter at ``path`` too, in any form. Raises AdapterError where nothing is there."""
         path = self._inspector.locate(path)
         if path not in self._explicit:
             self._explicit.append(path)
@@ -70,7 +70,7 @@ class AdapterLibrary:
     def resolve(self, text: str, report: ReportProgress = ignore_progress) -> tuple[Selection, tuple[AdapterFile, ...]]:
         """The selection that ``text`` means, and the files of its adapters, in the order of ``text``.
 
-        PEFT folders are converted on the way, with progress. Raises UsageError for text that is no selection,
+        What is no GGUF is converted on the way, with progress. Raises UsageError for text that is no selection,
         UnknownAdapterError for a name nobody has, and what is wrong with an adapter that cannot be used.
         """
         members = parse_selection(text)
@@ -96,7 +96,7 @@ class AdapterLibrary:
         offered = f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(names) or 'none'}."
         return UnknownAdapterError(
             f"no adapter is called {name!r}",
-            f"{offered} Put GGUF adapters or PEFT folders into {self.folder}, or give a path such as ./{name}.gguf.",
+            f"{offered} Put GGUF adapters and PEFT or MLX folders into {self.folder}, or give a path: ./{name}.gguf.",
         )
 
     def _found(self) -> Iterator[AdapterEntry]:
@@ -105,6 +105,6 @@ class AdapterLibrary:
             if entry.usable:
                 yield entry
         for path in sorted(self.folder.glob("[!.]*")):
-            if path.suffix.lower() == ".gguf" or is_peft_folder(path):
+            if path.suffix.lower() == ".gguf" or is_adapter_folder(path):
                 yield self._inspector.inspect(path)
         yield from map(self._inspector.inspect, self._explicit)

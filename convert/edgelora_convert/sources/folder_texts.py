@@ -23,6 +23,18 @@ if TYPE_CHECKING:
 MAX_TEXT_BYTES = 1024 * 1024
 MAX_END_TOKENS = 16
 MAX_TOKEN_LENGTH = 256
+_JSON_FILES = (
+    "tokenizer_config.json",
+    "chat_template.json",
+    "special_tokens_map.json",
+    "generation_config.json",
+    "added_tokens.json",
+    "args.json",
+)
+_CARD, _TEMPLATE = "README.md", "chat_template.jinja"
+TEXT_FILES = (_CARD, _TEMPLATE, *_JSON_FILES)
+"""All that is looked at."""
+
 _FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
 _EXAMPLE = re.compile(r"^(?:example_prompt|\s*-\s*text):[ \t]*(\S.*?)\s*$", re.MULTILINE)
 _SYSTEM = re.compile(r"^system_prompt:[ \t]*(\S.*?)\s*$", re.MULTILINE)
@@ -42,23 +54,13 @@ class FolderTexts:
 def texts_of(folder: Path, warnings: Problems) -> FolderTexts:
     """The texts in a folder, as Transformers, ms-swift and people save them beside an adapter."""
     files = {name: _object(folder / name, warnings) for name in _JSON_FILES}
-    front_matter = _front_matter(_text(folder / "README.md", warnings) or "")
+    front_matter = _front_matter(_text(folder / _CARD, warnings) or "")
     return FolderTexts(
-        chat_template=_chat_template(_text(folder / "chat_template.jinja", warnings), files),
+        chat_template=_chat_template(_text(folder / _TEMPLATE, warnings), files),
         example_prompt=_scalar(_EXAMPLE, front_matter),
         eos_tokens=tuple(dict.fromkeys(_end_tokens(files)))[:MAX_END_TOKENS],
         system_prompt=_scalar(_SYSTEM, front_matter) or _swift_system(files["args.json"]),
     )
-
-
-_JSON_FILES = (
-    "tokenizer_config.json",
-    "chat_template.json",
-    "special_tokens_map.json",
-    "generation_config.json",
-    "added_tokens.json",
-    "args.json",
-)
 
 
 def _chat_template(in_own_file: str | None, files: Mapping[str, Mapping[str, Any]]) -> str | None:

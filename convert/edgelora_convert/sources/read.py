@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgelora_convert.peft.folder import read_peft
 from edgelora_convert.sources.find import Found, GgufFile, MlxFolder, find_source
-from edgelora_convert.sources.folder_texts import texts_of
+from edgelora_convert.sources.folder_texts import TEXT_FILES, texts_of
 from edgelora_convert.sources.gguf_adapter import read_gguf
 from edgelora_convert.sources.mlx import read_mlx
 
@@ -28,6 +28,15 @@ def read_source(src: Path, problems: Problems, warnings: Problems) -> Source:
     if source.folder is None:
         return source
     return replace(source, texts=texts_of(source.folder, warnings))
+
+
+def source_files(src: Path, problems: Problems) -> tuple[Path, ...]:
+    """All files that a conversion of ``src`` depends on. Raises ConversionError where it is no adapter."""
+    found = find_source(src, problems)
+    if isinstance(found, GgufFile):
+        return (found.path,)
+    beside = (found.folder / name for name in TEXT_FILES)
+    return (found.config, found.weights, *(path for path in beside if path.is_file()))
 
 
 def _read(found: Found, problems: Problems, warnings: Problems) -> Source:
