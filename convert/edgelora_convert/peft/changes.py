@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Literal
 
+from edgelora_convert.options import MoeBLayout
 from edgelora_convert.peft.fields import Fields
 from edgelora_convert.peft.tensors import Parts
 from edgelora_convert.problems import Problems
@@ -14,9 +14,6 @@ from edgelora_convert.update import Pending, Update
 Change = Update | Pending
 ReadModule = Callable[[str, Parts], Iterable[Change]]
 """Makes changes of the parameters of one module. Raises UnusableError."""
-
-MoeBLayout = Literal["peft", "unsloth-legacy"]
-"""How B of ``target_parameters`` holds the experts; Unsloth wrote its own way until 2026-09-17."""
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
+
+from edgelora_convert.sources.config_file import ConfigFileError, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -11,7 +12,6 @@ if TYPE_CHECKING:
 
     from edgelora_convert.problems import Problems
 
-MAX_CONFIG_BYTES = 16 * 1024 * 1024
 MAX_SETTING = 1e9
 """No alpha is larger; the comparison also keeps out NaN and infinity."""
 MAX_COUNT = 10**6
@@ -120,12 +120,7 @@ def _short(value: object) -> str:
 
 def read_fields(path: Path, problems: Problems) -> Fields:
     """Read a configuration. Raises ConversionError where it is none."""
-    if path.stat().st_size > MAX_CONFIG_BYTES:
-        problems.stop("config", f"{path.name} is too large to be a configuration")
     try:
-        values = json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        problems.stop("config", f"{path.name} is not valid JSON ({error})")
-    if not isinstance(values, dict):
-        problems.stop("config", f"{path.name} does not hold a JSON object")
-    return Fields(values, problems)
+        return Fields(read_object(path), problems)
+    except ConfigFileError as error:
+        problems.stop("config", str(error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.changes import Adapter, Change, MoeBLayout
+from edgelora_convert.peft.changes import Adapter, Change
 from edgelora_convert.peft.fields import Fields, read_fields
 from edgelora_convert.peft.names import parse_name
 from edgelora_convert.peft.readers import READERS, Reader, why_not
@@ -16,6 +16,7 @@ from edgelora_convert.update import Pending, UnusableError, Update
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from edgelora_convert.options import MoeBLayout
     from edgelora_convert.problems import Problems
     from edgelora_convert.sources.find import PeftFolder
     from edgelora_convert.storage.stored import StoredTensor

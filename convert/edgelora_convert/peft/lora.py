@@ -30,7 +30,7 @@ def lora(adapter: Adapter) -> ReadModule:
     scaling = Scaling.of(adapter.fields, "lora_alpha")
     parameters = TargetParameters(adapter, scaling)
     blocks = BlockDiagonal.of(adapter.fields)
-    tokens = trained_beside(adapter.fields)
+    tokens = trained_beside(adapter)
     group = adapter.fields.count("qalora_group_size") if adapter.fields.get("use_qalora") else 0
 
     def scaled(module: str, rank: int) -> float:

@@ -36,6 +36,6 @@ def factors(parts: Parts, a: str, b: str) -> tuple[StoredTensor, StoredTensor]:
     """A [rank, n_in] and B [n_out, rank]."""
     found_a, found_b = matrix(parts, a), matrix(parts, b)
     if found_a.shape[0] != found_b.shape[1]:
-        names = f"{a} has rank {found_a.shape[0]}, {b} rank {found_b.shape[1]}"
-        raise UnusableError(names)
+        name_a, name_b = a.removeprefix("lora_"), b.removeprefix("lora_")
+        raise UnusableError(f"{name_a} has rank {found_a.shape[0]}, {name_b} rank {found_b.shape[1]}")
     return found_a, found_b

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgelora_convert.peft.changes import Adapter, Change, ReadModule
-    from edgelora_convert.peft.fields import Fields
     from edgelora_convert.peft.tensors import Parts
     from edgelora_convert.storage.stored import StoredTensor
     from edgelora_convert.update import Weight
@@ -34,9 +33,15 @@ def token_rows(adapter: Adapter) -> ReadModule:
     return lambda module, parts: [_replacement(module, tokens, parts)]
 
 
-def trained_beside(fields: Fields) -> Callable[[str, Parts], Change]:
+def trained_beside(adapter: Adapter) -> Callable[[str, Parts], Change]:
     """A reader of the rows that a LORA adapter trained beside its factors (trainable_token_indices)."""
-    tokens = fields.tokens_by_module("trainable_token_indices")
+    tokens = adapter.fields.tokens_by_module("trainable_token_indices")
+    if any(tokens.values()) and not any("trainable_tokens_delta" in parts for parts in adapter.modules.values()):
+        adapter.fields.refuse(
+            "token rows",
+            "token embeddings were trained beside it (trainable_token_indices), "
+            "which the file does not hold; save it again",
+        )
     return lambda module, parts: _replacement(module.removesuffix(".token_adapter"), _tokens_of(module, tokens), parts)
 
 

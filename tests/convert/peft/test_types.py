@@ -210,6 +210,12 @@ def test_token_rows_beside_a_lora(tmp_path: Path) -> None:
     }
 
 
+def test_token_rows_must_be_there(tmp_path: Path) -> None:
+    named = {f"{Q}.lora_A.weight": rand(4, IN), f"{Q}.lora_B.weight": rand(OUT, 4)}
+    (problem,) = read(folder_of(tmp_path, named, **LORA, trainable_token_indices=[1])).problems
+    assert "token embeddings were trained beside it (trainable_token_indices), which the file does not hold" in problem
+
+
 @pytest.mark.parametrize(
     "indices", [[1, 2], [1, 2, 2], None, [1, 2, -3], [1, 2, "3"], {"x": 1}, [1, 2, 2**31], [True, 2, 3]]
 )
