@@ -31,6 +31,7 @@ _OTHER_WEIGHTS = (
     ("model-*-of-*", _WHOLE_MODEL),
     ("pytorch_model*.bin*", _WHOLE_MODEL),
     ("consolidated*", _WHOLE_MODEL),
+    ("*.zip", "it is an archive (.zip); unpack it first, and give the folder with the adapter"),
 )
 """File names that explain why there are no weights that can be used, the most telling first."""
 

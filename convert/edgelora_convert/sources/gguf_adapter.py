@@ -20,6 +20,7 @@ from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 from edgelora.gguf.reader import read_header
 from edgelora_convert.source import Source
 from edgelora_convert.sources.folder_texts import FolderTexts
+from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.update import Computed, Kind, Update
 
 if TYPE_CHECKING:
@@ -118,6 +119,8 @@ def _wrong(target: str, a: TensorInfo, b: TensorInfo) -> Iterator[str]:
         yield f"A {list(a.shape)} and B {list(b.shape)} do not belong together"
     elif rank_of_a != b.shape[0]:
         yield f"A has rank {rank_of_a}, B rank {b.shape[0]}"
+    elif stacked and b.shape[2] > MAX_EXPERTS:
+        yield f"it has {b.shape[2]} experts; llama.cpp can hold {MAX_EXPERTS}"
 
 
 def _slice(info: TensorInfo, expert: int) -> TensorInfo:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelora_convert.source import Source
+from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.sources.mlx_config import DORA, read_mlx_config
 from edgelora_convert.storage.tensor_file import StoredTensor, open_tensors
 from edgelora_convert.update import Computed, Kind, Update
@@ -86,6 +87,8 @@ def _updates_of(module: str, a: StoredTensor, b: StoredTensor, scale: float, pro
     elif len(a.shape) == len(b.shape) == 2 and a.shape[1] == b.shape[0]:
         kind = Kind.EMBEDDING if module.rpartition(".")[2] in _EMBEDDINGS else Kind.LINEAR
         yield Update(module, _transposed(a), _transposed(b), scale, kind)
+    elif len(b.shape) == 3 and b.shape[0] > MAX_EXPERTS:
+        problems.add(module, f"it has {b.shape[0]} experts; llama.cpp can hold {MAX_EXPERTS}")
     elif len(b.shape) == 3 and a.shape in _shapes_of_experts(a, b):
         yield from _experts(module, a, b, scale)
     else:

@@ -70,6 +70,6 @@ def _two_meanings(scale: float, factor: float) -> str:
     Only configurations from before October 2024, which have lora_layers for num_layers, can be older.
     """
     return (
-        f"its configuration also has an alpha, which mlx-lm ignores since June 2024, and so does this: the scale is "
-        f"{scale:g}. If it was trained before, it is {scale * factor:g}; use it with a strength of {factor:g} then"
+        f"its configuration has an alpha beside the scale of {scale:g}; mlx-lm ignores it since June 2024, and it is "
+        f"ignored here. If the adapter is older, its scale is {scale * factor:g}: use it with a strength of {factor:g}"
     )

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-MAX_HEADER_BYTES = 32 * 1024 * 1024
-"""Room for some 200,000 tensors; the format itself allows 100 MB."""
+MAX_HEADER_BYTES = 24 * 1024 * 1024
+"""Room for some 150,000 tensors; the format itself allows 100 MB, which takes gigabytes to parse."""
 
 _BITS = {
     **dict.fromkeys(("F64", "I64", "U64", "C64"), 64),

@@ -158,6 +158,7 @@ TENSORS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     ),
     "stack and matrix": ({f"{Q}.lora_a": values(2, 3, 4), f"{Q}.lora_b": values(4, 3)}, "do not belong together"),
     "experts": ({f"{Q}.lora_a": values(2, 3, 4), f"{Q}.lora_b": values(5, 4, 3)}, "do not belong together"),
+    "too many experts": ({f"{Q}.lora_a": values(5000, 1, 1), f"{Q}.lora_b": values(5000, 1, 1)}, "5000 experts"),
     "vector": ({f"{Q}.lora_a": values(4), f"{Q}.lora_b": values(4)}, "do not belong together"),
     "four dimensions": ({f"{Q}.lora_a": values(2, 2, 3, 4), f"{Q}.lora_b": values(2, 2, 4, 3)}, "do not belong"),
     "nothing": ({}, "no LoRA pairs"),

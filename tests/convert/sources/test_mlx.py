@@ -110,7 +110,7 @@ def test_alpha_counts_in_no_version_that_can_be_told(
     assert source.updates[0].scale == 12.5
     assert bool(warnings) == warned
     if warned:
-        assert "it is 66.6667; use it with a strength of 5.33333" in warnings[0]
+        assert "its scale is 66.6667: use it with a strength of 5.33333" in warnings[0]
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
@@ -143,6 +143,7 @@ TENSORS: dict[str, tuple[dict[str, np.ndarray], str]] = {
     "no b": ({f"{Q}.lora_a": values(5, 3)}, "lora_b is missing"),
     "ranks": (pair(Q, values(5, 3), values(4, 7)), "do not belong together"),
     "experts": (pair(Q, values(4, 3, 5), values(5, 7, 3)), "do not belong together"),
+    "too many experts": (pair(Q, values(5000, 1, 1), values(5000, 1, 1)), "5000 experts"),
     "vector": (pair(Q, values(5), values(3, 7)), "do not belong together"),
     "empty": (pair(Q, values(5, 0), values(0, 7)), "is empty"),
     "whole numbers": (pair(Q, values(5, 3).astype(np.int32), values(3, 7)), "its values are I32"),
