@@ -31,6 +31,7 @@ SIZES = Dims(hidden=64, heads=4, kv_heads=2, head_dim=16, ff=96, experts=4, expe
 SIZES_MULTI_HEAD = Dims(hidden=64, heads=4, kv_heads=4, head_dim=16, ff=96)
 GELU = 1e-3  # tolerance where llama.cpp looks GELU up in a table of halves
 OUTSIDE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+VISION = ("model.visual.", "model.vision_tower.", "model.multi_modal_projector.")
 FUSED = (
     (("attn_q", "attn_k", "attn_v"), "attn_qkv", 0),
     (("ffn_gate_exps", "ffn_up_exps"), "ffn_gate_up_exps", 1),
@@ -91,7 +92,9 @@ class Pair:
     parameters: tuple[str, ...] = ()  # 3-D ones for an adapter to target
     modules: str | tuple[str, ...] = "all-linear"
     ignored: tuple[str, ...] = ()  # ends of names that llama.cpp's converter drops
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)  # tensors that it makes of the configuration
     tolerance: float = 1e-5  # relative error of the logits
+    loader: str = "AutoModelForCausalLM"
     label: str = ""
 
     @property
@@ -111,12 +114,12 @@ def tied(pair: Pair) -> Pair:
 def model_of(pair: Pair, seed: int = 0) -> Any:
     """The model, with no value left at zero or one; the seed keeps it the same everywhere."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
+    import transformers
 
     torch.set_num_threads(1)
     torch.manual_seed(seed)
-    config = AutoConfig.for_model(pair.model_type, **pair.config)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+    config = transformers.AutoConfig.for_model(pair.model_type, **pair.config)
+    model = getattr(transformers, pair.loader).from_config(config, attn_implementation="eager").eval()
     with torch.no_grad():
         for name, values in [*model.named_parameters(), *model.named_buffers()]:
             if not values.is_floating_point():
@@ -130,10 +133,11 @@ def model_of(pair: Pair, seed: int = 0) -> Any:
 
 def export(path: Path, pair: Pair, model: Any, also: Callable[[Tensors], Tensors] = dict) -> Path:
     """The model as a GGUF in F32, without a vocabulary. A weight that the pair does not name is an error."""
-    tensors: Tensors = {}
+    tensors: Tensors = dict(pair.extra)
     for name, values in model.state_dict().items():
-        if not name.endswith(pair.ignored or ("\0",)):
-            tensors |= _placed(pair, name, values.detach().numpy().astype(np.float32))
+        if not name.endswith(pair.ignored) and not name.startswith(VISION):
+            text = name.replace("language_model.", "")  # how models that also see wrap the one that writes
+            tensors |= _placed(pair, text, values.detach().numpy().astype(np.float32))
     return write_gguf(path, pair.arch, pair.metadata, also(tensors))
 
 
