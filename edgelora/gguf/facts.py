@@ -31,6 +31,7 @@ class BaseFacts:
     path: Path
     arch: str
     name: str
+    names: tuple[str, ...]  # all that the file says it is, for comparison with what an adapter was trained on
     quantization: str  # such as Q4_K_M
     n_layers: int
     n_embd: int
@@ -62,6 +63,7 @@ class BaseFacts:
             path=header.path,
             arch=arch,
             name=header.get("general.name", "") or header.path.stem,
+            names=_names(header),
             quantization=_quantization(header),
             n_layers=n_layers,
             n_embd=n_embd,
@@ -159,6 +161,21 @@ def _model_arch(header: Header) -> str:
     if not arch:
         raise GGUFError(f"{header.path}: general.architecture is missing, so this is no model llama.cpp can load")
     return arch
+
+
+def _names(header: Header) -> tuple[str, ...]:
+    """What a model is called, best first. Its ``general.base_model`` is not it, but what it was made of."""
+    parts = [_text(header, f"general.{key}") for key in ("basename", "size_label", "finetune", "version")]
+    keys = ("general.source.huggingface.repository", "general.source.repo_url", "general.repo_url")
+    addresses = [_text(header, key) for key in keys]
+    return tuple(
+        filter(None, [_text(header, "general.name"), " ".join(filter(None, parts)), *addresses, header.path.stem])
+    )
+
+
+def _text(header: Header, key: str) -> str:
+    value = header.metadata.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _size(header: Header, key: str) -> int:
