@@ -64,6 +64,11 @@ def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
     facts = AdapterFacts.of(header)
     if not facts.ranks:
         raise AdapterError(f"{file.path} holds no pair of LoRA factors", "Convert it again, or choose another file.")
+    if facts.is_alora:
+        raise AdapterError(
+            f"{file.path} is an activated LoRA, which takes effect only behind its invocation tokens",
+            "This engine applies an adapter to every token, so it cannot run it.",
+        )
     unpoolable = _why_not_poolable(header, facts)
     names = () if unpoolable else tuple(facts.ranks)
     return PreparedAdapter(
@@ -81,8 +86,6 @@ _NUMPY = {"f16": "float16", "f32": "float32"}
 
 
 def _why_not_poolable(header: Header, facts: AdapterFacts) -> str:
-    if facts.is_alora:
-        return "it is an activated LoRA"
     for name in facts.ranks:
         if len(header.tensors[name + LORA_A].shape) != 2:
             return f"it adapts the experts {name}"
