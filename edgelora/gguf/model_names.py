@@ -103,11 +103,8 @@ def compared(one: str, other: str) -> Verdict:
         return "unknown"
     if _differ(a, b):
         return "different"
-    return (
-        "same"
-        if (a.words, a.numbers, a.role, bool(a.sizes)) == (b.words, b.numbers, b.role, bool(b.sizes))
-        else "unknown"
-    )
+    agree = (a.words, a.numbers, a.role, bool(a.sizes)) == (b.words, b.numbers, b.role, bool(b.sizes))
+    return "same" if agree else "unknown"
 
 
 def base_name_warning(trained_on: str, names: Iterable[str]) -> str | None:
@@ -169,7 +166,7 @@ def _disjoint(a: frozenset[str], b: frozenset[str]) -> bool:
 
 def _similar(a: frozenset[str], b: frozenset[str]) -> bool:
     """Whether any two sizes could be the same one, differently rounded; a missing one is similar to all."""
-    if not a or not b:
+    if not a or not b or a & b:
         return True
     ratios = (_millions(one) / _millions(other) for one in a for other in b if _millions(other))
     return any(1 / _SIZE_TOLERANCE <= ratio <= _SIZE_TOLERANCE for ratio in ratios)

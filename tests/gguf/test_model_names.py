@@ -128,6 +128,7 @@ def test_who_published_it_and_how_says_nothing(name: str, organisation: str, end
 def test_verdicts_have_no_direction(one: str, other: str) -> None:
     assert compared(one, other) == compared(other, one)
     assert compared(one, one) != "different"
+    assert compared("qwen-0b", "qwen-0b") == "same"
 
 
 def test_one_name_that_agrees_is_enough() -> None:
