@@ -43,8 +43,9 @@ def _table(report: ConversionReport) -> Table:
     for title in ("rank", "scale", "change"):
         table.add_column(title, justify="right")
     for row in report.targets:
-        numbers = (_numbers(row.ranks), _numbers(row.scales), _change(row.relative_change))
-        table.add_row(row.target, _layers(row, report.n_layers), *numbers)
+        change = "ignored" if row.ignored else _change(row.relative_change)
+        numbers = (_numbers(row.ranks), _numbers(row.scales), change)
+        table.add_row(row.target, _layers(row, report.n_layers), *numbers, style="dim" if row.ignored else "")
     return table
 
 

@@ -123,6 +123,19 @@ def test_help_imports_nothing_heavy() -> None:
 # --- the table for people
 
 
+def row(layers: tuple[int, ...] = (0,), **fields: object) -> TargetReport:
+    values: dict[str, object] = {
+        "target": "attn_q",
+        "layers": layers,
+        "ranks": (8,),
+        "scales": (2.0,),
+        "ignored": False,
+        "relative_change": None,
+        "changes": (),
+    }
+    return TargetReport(**(values | fields))  # type: ignore[arg-type]
+
+
 def report_of(layers: tuple[int, ...], n_layers: int, **fields: object) -> ConversionReport:
     values: dict[str, object] = {
         "source": "src",
@@ -135,7 +148,7 @@ def report_of(layers: tuple[int, ...], n_layers: int, **fields: object) -> Conve
         "n_pairs": 1,
         "n_params": 1,
         "types": {"F16": 2},
-        "targets": (TargetReport("attn_q", layers, (8,), (2.0,), None, ()),),
+        "targets": (row(layers),),
         "exact_norms": False,
         "file_size": 1,
         "sha256": "0" * 64,
@@ -165,8 +178,8 @@ def test_where_it_was_adapted(layers: tuple[int, ...], words: str, capsys: pytes
 
 
 def test_many_values_are_a_range(capsys: pytest.CaptureFixture[str]) -> None:
-    rows = (TargetReport("attn_q", (0,), (4, 8, 16, 32), (1.0, 2**0.5), None, ()),)
-    text = shown(report_of((), 2, targets=rows), capsys)
+    many = row(ranks=(4, 8, 16, 32), scales=(1.0, 2**0.5))
+    text = shown(report_of((), 2, targets=(many,)), capsys)
     assert "4 to 32" in text
     assert "1, 1.414" in text
 
@@ -181,8 +194,15 @@ def test_many_values_are_a_range(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 def test_how_large_the_change_is(relative: Spread | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    rows = (TargetReport("attn_q", (0,), (8,), (1.0,), relative, ()),)
-    assert f"{words}\n" in shown(report_of((), 2, targets=rows), capsys)
+    report = report_of((), 2, targets=(row(relative_change=relative),))
+    assert f"{words}\n" in shown(report, capsys)
+
+
+def test_what_has_no_effect_shows_no_change(capsys: pytest.CaptureFixture[str]) -> None:
+    ignored = row(relative_change=Spread(0.5, 0.5, 0.5), ignored=True)
+    text = shown(report_of((), 2, targets=(ignored,)), capsys)
+    assert " ignored\n" in text
+    assert "50 %" not in text
 
 
 def test_warnings_are_whole_lines_and_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:

@@ -33,6 +33,11 @@ class RepoCache:
         """The folder that looks like the repository at ``commit``, as far as it was downloaded."""
         return self.folder / "snapshots" / commit
 
+    def files(self, commit: str) -> list[str]:
+        """Paths of what is in the snapshot, none if there is no such snapshot."""
+        top = self.snapshot(commit)
+        return [path.relative_to(top).as_posix() for path in top.rglob("*") if path.is_file()] if commit else []
+
     def blob(self, digest: str) -> Path:
         """Where a content is once it is complete."""
         return self.folder / "blobs" / digest

@@ -80,14 +80,12 @@ def fetch(address: HubAddress, progress: ReportProgress = ignore_progress) -> Fe
 
 def _from_cache(cache: RepoCache, address: HubAddress, reason: str, hint: str) -> Fetched:
     """What was downloaded before, because of ``reason``."""
-    commit = cache.last_commit(address.revision)
-    snapshot = cache.snapshot(commit) if commit else cache.folder
-    there = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*") if path.is_file()] if commit else []
+    commit = cache.last_commit(address.revision) or ""
     try:
-        selection = select(there, address.subfolder)
+        selection = select(cache.files(commit), address.subfolder)
     except NothingToConvert:
         selection = Selection(None)
-    if commit is None or selection.weights is None:
+    if selection.weights is None:
         where = f"there is no such folder here, and no complete copy in {cache.folder}"
         raise ConversionError(str(address), [f"{reason}; {where}"], hint)
     note = f"{reason}; the copy of the last download is used (commit {commit[:7]})"
