@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def convert(
-    src: Path | Sequence[Path],
+    src: str | Path | Sequence[str | Path],
     base: Path,
     out: Path,
     dtype: DType = "auto",
@@ -40,16 +40,17 @@ def convert(
 ) -> ConversionReport:
     """Convert the LoRA at ``src`` to the GGUF adapter ``out`` for the base GGUF ``base``; several become one, exactly.
 
+    A source is a path, or the id of a repository on the hub.
     ``dtype`` auto is F16, with F32 for pairs that F16 cannot hold. An existing ``out`` is replaced at the very end, in
     one step; the same input gives the same bytes. Raises ConversionError with every reason found, and GGUFError where
     the base is not readable.
     """
-    paths = [src] if isinstance(src, Path) else list(src)
+    paths = [src] if isinstance(src, str | Path) else list(src)
     shown = " + ".join(map(str, paths))
     problems, warnings = Problems(shown), Problems(shown)
-    plan = make_plan(paths, base, options, problems, warnings)
-    warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)
     _check_out(out, base, problems)
+    plan = make_plan(paths, base, options, problems, warnings, progress)
+    warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)
     transformed = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
     measured = base_norms(plan.header, [target.tensor for target in plan.targets], options.exact_norms, progress)
@@ -76,7 +77,7 @@ def _check_out(out: Path, base: Path, problems: Problems) -> None:
         problems.refuse("out", f"the output {out} is a folder")
     elif not out.parent.is_dir():
         problems.refuse("out", f"the folder for the output {out} does not exist")
-    elif out.exists() and out.samefile(base):
+    elif out.exists() and base.exists() and out.samefile(base):
         problems.refuse("out", "the output would replace the base")
 
 

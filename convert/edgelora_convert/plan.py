@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from edgelora.gguf.facts import BaseFacts, short_target
 from edgelora.gguf.reader import read_header
+from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.assemble import Target, targets_of
+from edgelora_convert.gather import gather
 from edgelora_convert.layout.resolve import Resolver
 from edgelora_convert.scales import LEAST_SCALE
-from edgelora_convert.sources.read import read_source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,15 +34,25 @@ class Plan:
     targets: list[Target]
 
 
-def make_plan(paths: Sequence[Path], base_path: Path, options: Options, problems: Problems, warnings: Problems) -> Plan:
-    """Read the sources and the base's header, and place every update.
+def make_plan(
+    paths: Sequence[str | Path],
+    base_path: Path,
+    options: Options,
+    problems: Problems,
+    warnings: Problems,
+    progress: ReportProgress = ignore_progress,
+) -> Plan:
+    """Read the base's header and the sources, and place every update.
 
     What speaks against the conversion goes to ``problems``. Raises ConversionError only where nothing more could be
     found out, and GGUFError where the base is not readable.
     """
-    sources = tuple(read_source(path, problems, warnings) for path in paths)
     header = read_header(base_path)
     base = BaseFacts.of(header)
+    sources = tuple(gather(path, options, problems, warnings, progress) for path in paths)
+    for source in sources:
+        if source.arch not in ("", base.arch):
+            problems.refuse("arch", f"it is for the architecture {source.arch!r}, the base is {base.arch!r}")
     resolver = Resolver(header, base, problems)
     scales = options.scales or (1.0,) * len(sources)
     pieces = [

@@ -36,6 +36,8 @@ class Source:
     pending: tuple[Pending, ...] = ()
     arch: str = ""  # the architecture it is for, where it says so itself
     texts: FolderTexts = field(default_factory=FolderTexts)
+    repository: str = ""  # on the hub, such as org/repo
+    commit: str = ""  # of the repository
 
     def sha256(self) -> str:
         """SHA-256 over the files' bytes, in hexadecimal."""
