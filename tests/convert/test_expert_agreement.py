@@ -14,7 +14,7 @@ import pytest
 from edgelora_convert.convert import convert
 from safetensors.numpy import save_file
 from support.exports import Pair, export, model_of
-from support.families import experts
+from support.families import balanced_experts, experts
 from support.logits import native_rows, relative_error
 from support.peft_models import peft_rows
 
@@ -31,7 +31,7 @@ FORMER = {
     "qwen2moe/packed": ("mlp.experts", "mlp.experts", ("gate_proj", "up_proj", "down_proj")),
     "minimax-m2/packed": ("block_sparse_moe.experts", "mlp.experts", ("w1", "w3", "w2")),
 }
-PAIRS = {str(pair): pair for pair in experts.PAIRS}
+PAIRS = {str(pair): pair for pair in (*experts.PAIRS, *balanced_experts.PAIRS)}
 
 
 def change(model: Any, pair: Pair, layer: int, expert: int, part: int, delta: np.ndarray) -> None:

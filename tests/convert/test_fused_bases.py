@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from edgelora_convert.convert import convert
 from support.exports import Pair, export, fused, model_of
-from support.families import dense, experts, recurrent
+from support.families import balanced_experts, dense, experts, recurrent
 from support.logits import native_rows, relative_error
 from support.peft_models import adapted, peft_rows
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.train, pytest.mark.timeout(300), pytest.mark.filterwarnings("default")]
 
 PROMPTS = ([1, 2, 3], [7, 8, 9, 10, 11, 12, 13, 14], [30])
-PAIRS = {str(pair): pair for pair in (*dense.PAIRS, *experts.PAIRS, *recurrent.PAIRS)}
+PAIRS = {str(pair): pair for pair in (*dense.PAIRS, *experts.PAIRS, *balanced_experts.PAIRS, *recurrent.PAIRS)}
 CASES = [
     ("llama", ["q_proj", "k_proj", "v_proj", "o_proj"], ()),
     ("llama", ["k_proj"], ()),

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from edgelora_convert.convert import convert
 from support.exports import Pair, export, model_of, tied
-from support.families import dense, experts, fused, gemma4, layer_norms, recurrent, state_space, vision
+from support.families import (
+    balanced_experts,
+    dense,
+    experts,
+    fused,
+    gemma4,
+    layer_norms,
+    recurrent,
+    state_space,
+    vision,
+)
 from support.logits import native_rows, relative_error
 from support.peft_models import adapted, peft_rows
 
@@ -51,7 +61,7 @@ ADAPTERS: dict[str, dict[str, Any]] = {
 }
 
 
-ROOMS = (dense, layer_norms, fused, experts, recurrent, state_space, gemma4, vision)
+ROOMS = (dense, layer_norms, fused, experts, balanced_experts, recurrent, state_space, gemma4, vision)
 FAMILIES = [pair for room in ROOMS for pair in room.PAIRS]
 LLAMA, QWEN2 = (next(pair for pair in dense.PAIRS if str(pair) == name) for name in ("llama", "qwen2"))
 

@@ -105,7 +105,7 @@ STRAIGHT_DENSE = (
     "stablelm", "command-r", "cohere2", "exaone4", "hunyuan-dense", "hunyuan_vl", "orion", "bitnet", "ernie4_5",
     "pangu-embedded", "maincoder", "gemma-embedding", "paddleocr",
 )  # fmt: skip
-STRAIGHT_EXPERTS = ("qwen3moe", "olmoe", "rnd1", "llada-moe", "mellum", "exaone-moe")  # per expert and packed
+STRAIGHT_EXPERTS = ("qwen3moe", "olmoe", "rnd1", "llada-moe", "mellum")  # per expert and packed
 
 LAYOUTS: dict[str, Family] = {
     **{arch: Family(ROTATED | MLP) for arch in ROTATED_DENSE},
@@ -152,8 +152,16 @@ LAYOUTS: dict[str, Family] = {
     "qwen3vlmoe/packed": Family(STRAIGHT | EXPERTS | router("mlp.gate")),  # Transformers 5
     **{
         arch: Family(STRAIGHT | MLP | EXPERT | router("mlp.gate") | SHARED_EXPERTS)  # the first layers are dense
-        for arch in ("dots1", "glm4moe", "ernie4_5-moe", "afmoe")
+        for arch in ("dots1", "glm4moe", "ernie4_5-moe", "exaone-moe")
     },
+    "afmoe": Family(
+        STRAIGHT
+        | {"self_attn.gate_proj": Weight(("q", "hidden"), to("attn_gate"))}
+        | MLP
+        | EXPERT
+        | router("mlp.router.gate")
+        | SHARED_EXPERTS
+    ),
     "hunyuan-moe": Family(
         STRAIGHT
         | EXPERT
@@ -355,7 +363,16 @@ def packed(family: Family, path: str = "mlp.", gate: str = "mlp.gate") -> Family
 
 LAYOUTS |= {
     f"{arch}/packed": packed(LAYOUTS[arch])
-    for arch in (*STRAIGHT_EXPERTS, "qwen2moe", "dots1", "glm4moe", "ernie4_5-moe", "minimax-m2", "deepseek2")
+    for arch in (
+        *STRAIGHT_EXPERTS,
+        "qwen2moe",
+        "dots1",
+        "glm4moe",
+        "ernie4_5-moe",
+        "exaone-moe",
+        "minimax-m2",
+        "deepseek2",
+    )
 }
 LAYOUTS |= {
     "llama/mixtral-packed": packed(LAYOUTS["llama/mixtral"]),
@@ -363,6 +380,7 @@ LAYOUTS |= {
     "granitehybrid/packed": packed(LAYOUTS["granitehybrid/experts"], "block_sparse_moe.", "block_sparse_moe.router"),
     "phimoe/packed": packed(LAYOUTS["phimoe"], gate="mlp.router"),
     "hunyuan-moe/packed": packed(LAYOUTS["hunyuan-moe"], gate="mlp.gate.wg"),
+    "afmoe/packed": packed(LAYOUTS["afmoe"], gate="mlp.router.gate"),
     "lfm2moe/packed": packed(LAYOUTS["lfm2moe"], "feed_forward.", "feed_forward.gate"),
     "jamba/packed": packed(LAYOUTS["jamba"], "feed_forward.", "feed_forward.router"),
     "nemotron_h/5": replace(LAYOUTS["nemotron_h"], prefix="model.layers.{}."),  # Transformers 5 renamed the backbone

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from support.exports import NORMS, SIZES, SIZES_MULTI_HEAD, Pair, decoder_config, decoder_metadata
 from support.families.dense import GRANITE, GRANITE_METADATA, QK_NORMS
-from support.families.layer_norms import rope
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,9 +18,6 @@ CONFIG = {"num_local_experts": SIZES.experts, "num_experts_per_tok": 2}
 METADATA = {"expert_count": SIZES.experts, "expert_used_count": 2}
 QWEN_CONFIG = {"num_experts": SIZES.experts, "num_experts_per_tok": 2, "moe_intermediate_size": SIZES.expert_ff}
 QWEN_METADATA = {**METADATA, "expert_feed_forward_length": SIZES.expert_ff}
-LATENT = dataclasses.replace(
-    SIZES, query_latent=24, latent=16, nope=16, rope=8, mla_value=12, shared_ff=SIZES.expert_ff
-)
 
 
 def alternating_bias(values: np.ndarray) -> dict[str, np.ndarray]:
@@ -104,87 +100,5 @@ PAIRS = (
         NORMS | {"self_attn.query_layernorm": "attn_q_norm", "self_attn.key_layernorm": "attn_k_norm"},
         dims=dataclasses.replace(NO_EXPERT_FF, shared_ff=SIZES.ff),
         parameters=BOTH,
-    ),
-    Pair(
-        "glm4moe/packed",
-        "glm4_moe",
-        decoder_config(
-            n_routed_experts=SIZES.experts,
-            n_shared_experts=1,
-            n_group=1,
-            topk_group=1,
-            first_k_dense_replace=1,
-            routed_scaling_factor=1.5,
-            norm_topk_prob=True,
-            use_qk_norm=True,
-            **{**QWEN_CONFIG, "rope_parameters": rope(0.5)},
-        ),
-        decoder_metadata(
-            rope__dimension_count=8,
-            expert_shared_count=1,
-            leading_dense_block_count=1,
-            expert_gating_func=2,
-            expert_weights_scale=1.5,
-            expert_weights_norm=True,
-            **QWEN_METADATA,
-        ),
-        {
-            "input_layernorm": "attn_norm",
-            "post_attention_layernorm": "post_attention_norm",
-            "mlp.gate.e_score_correction_bias": "exp_probs_b.bias",
-            **QK_NORMS,
-        },
-        dims=dataclasses.replace(SIZES, shared_ff=SIZES.expert_ff),
-        parameters=BOTH,
-    ),
-    Pair(
-        "minimax-m2/packed",
-        "minimax_m2",
-        decoder_config(**{**CONFIG, "rope_parameters": rope(0.5)}),
-        decoder_metadata(
-            rope__dimension_count=8, expert_feed_forward_length=SIZES.ff, expert_gating_func=2, **METADATA
-        ),
-        NORMS | QK_NORMS | {"mlp.e_score_correction_bias": "exp_probs_b.bias"},
-        dims=NO_EXPERT_FF,
-        parameters=BOTH,
-    ),
-    Pair(
-        "deepseek2/packed",
-        "deepseek_v2",
-        decoder_config(
-            n_routed_experts=SIZES.experts,
-            n_shared_experts=1,
-            q_lora_rank=LATENT.query_latent,
-            kv_lora_rank=LATENT.latent,
-            qk_nope_head_dim=LATENT.nope,
-            qk_rope_head_dim=LATENT.rope,
-            v_head_dim=LATENT.mla_value,
-            first_k_dense_replace=1,
-            n_group=1,
-            topk_group=1,
-            topk_method="greedy",
-            routed_scaling_factor=1.5,
-            norm_topk_prob=False,
-            **{**QWEN_CONFIG, "head_dim": LATENT.rope, "num_key_value_heads": SIZES.heads},
-        ),
-        decoder_metadata(
-            attention__head_count_kv=1,
-            attention__q_lora_rank=LATENT.query_latent,
-            attention__kv_lora_rank=LATENT.latent,
-            attention__key_length=LATENT.latent + LATENT.rope,
-            attention__value_length=LATENT.latent,
-            attention__key_length_mla=LATENT.nope + LATENT.rope,
-            attention__value_length_mla=LATENT.mla_value,
-            rope__dimension_count=LATENT.rope,
-            expert_shared_count=1,
-            leading_dense_block_count=1,
-            expert_weights_scale=1.5,
-            **QWEN_METADATA,
-        ),
-        NORMS | {"self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.kv_a_layernorm": "attn_kv_a_norm"},
-        dims=LATENT,
-        # llama.cpp does not look at adapters of the other projections of this attention
-        modules=("o_proj",),
-        parameters=(*BOTH, "gate.weight"),
     ),
 )

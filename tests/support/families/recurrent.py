@@ -72,6 +72,24 @@ SHIFT: dict[str, Change] = {"linear_attn.norm.weight": same, "norm.weight": one_
 QWEN35_CHANGES = SHIFT | {"A_log": lambda w: tiled(decay(w)), "dt_bias": tiled, "conv1d.weight": tiled_convolution}
 QWEN35_ROPE = rope(0.5) | {"mrope_section": [2, 1, 1]}
 
+LFM2 = Pair(
+    "lfm2",
+    "lfm2",
+    decoder_config(
+        layer_types=["conv", "full_attention"], block_ff_dim=SIZES.ff, block_auto_adjust_ff_dim=False, norm_eps=1e-5
+    ),
+    decoder_metadata(attention__head_count_kv=[0, SIZES.kv_heads], shortconv__l_cache=3),
+    {
+        "operator_norm": "attn_norm",
+        "ffn_norm": "ffn_norm",
+        "conv.conv": "shortconv.conv",
+        "self_attn.q_layernorm": "attn_q_norm",
+        "self_attn.k_layernorm": "attn_k_norm",
+    },
+    OUTSIDE | {"model.embedding_norm": "token_embd_norm"},
+    changes={"conv.conv.weight": squeezed},
+)
+
 PAIRS = (
     Pair(
         "qwen3next",
@@ -121,21 +139,5 @@ PAIRS = (
         dims=LINEAR,
         parameters=BOTH,
     ),
-    Pair(
-        "lfm2",
-        "lfm2",
-        decoder_config(
-            layer_types=["conv", "full_attention"], block_ff_dim=SIZES.ff, block_auto_adjust_ff_dim=False, norm_eps=1e-5
-        ),
-        decoder_metadata(attention__head_count_kv=[0, SIZES.kv_heads], shortconv__l_cache=3),
-        {
-            "operator_norm": "attn_norm",
-            "ffn_norm": "ffn_norm",
-            "conv.conv": "shortconv.conv",
-            "self_attn.q_layernorm": "attn_q_norm",
-            "self_attn.k_layernorm": "attn_k_norm",
-        },
-        OUTSIDE | {"model.embedding_norm": "token_embd_norm"},
-        changes={"conv.conv.weight": squeezed},
-    ),
+    LFM2,
 )
