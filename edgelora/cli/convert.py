@@ -84,7 +84,7 @@ def command(
     _check(sources, chosen)
     target = out or _new_file(sources, chosen)
     with ProgressBar() as progress:
-        report = convert([Path(src) for src in sources], base, target, dtype, progress, chosen)  # type: ignore[arg-type]
+        report = convert(sources, base, target, dtype, progress, chosen)  # type: ignore[arg-type]
     print_report(report)
     if as_json:
         import json

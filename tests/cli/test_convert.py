@@ -3,14 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import pytest
 from edgelora_convert.encode import DType
 from edgelora_convert.options import MoeBLayout
 from edgelora_convert.report import ConversionReport, Spread, TargetReport
+from huggingface_hub import close_session, constants
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hub_server import COMMIT, Hub, Repo, serving
 from support.peft_folders import Shape, peft_source, write_base
 
 from edgelora.cli.conversion import print_report
@@ -19,8 +22,6 @@ from edgelora.gguf.hashes import file_sha256
 from edgelora.gguf.reader import read_header
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Edgelora
 
 SHAPE = Shape()
@@ -112,6 +113,25 @@ def test_options_that_do_not_fit_the_sources(edgelora: Edgelora, base: Path, sou
     for option in ("--revision", "--subfolder"):
         outcome = edgelora("convert", source, "--base", base, option, "v1")
         assert (outcome.code, f"{option} is for a repository on the hub" in outcome.err) == (2, True)
+
+
+def test_a_repository_on_the_hub(
+    edgelora: Edgelora, base: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"best/{path.name}": path.read_bytes() for path in source.iterdir()}
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    with serving(Hub({"someone/theirs": Repo(files, {"v1": COMMIT})})) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        outcome = edgelora(
+            "convert", "someone/theirs", "--base", base, "--revision", "v1", "--subfolder", "best", "--json"
+        )
+        close_session()
+    report = json.loads(outcome.out)
+    assert (report["out"], report["name"]) == ("theirs-best.gguf", "theirs-best")
+    assert edgelora("convert", source, "--base", base, "-o", "here.gguf").code == 0
+    there, here = read_header(Path("theirs-best.gguf")), read_header(Path("here.gguf"))
+    assert there.tensors.keys() == here.tensors.keys()
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -87,7 +87,7 @@ def _from_cache(cache: RepoCache, address: HubAddress, reason: str, hint: str) -
         selection = Selection(None)
     if selection.weights is None:
         where = f"there is no such folder here, and no complete copy in {cache.folder}"
-        raise ConversionError(str(address), [f"{reason}; {where}"], hint)
+        raise ConversionError(str(address), [f"{where}; {reason}"], hint)
     note = f"{reason}; the copy of the last download is used (commit {commit[:7]})"
     return _found(cache, address, commit, selection, note)
 
