@@ -40,7 +40,7 @@ FAMILIES = (*dense.PAIRS, *layer_norms.PAIRS, *fused.PAIRS, *experts.PAIRS, *rec
 REFUSED_THERE = {
     "falcon (one key head)": "the script takes the shape of a B for that of a weight",
     "mpt": "the script does not know the class",
-    **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), "the script cannot reshape factors as it does weights"),
+    **dict.fromkeys(("qwen3next", "qwen35", "qwen35moe"), "the script wants layers for multi-token prediction"),
 }
 
 ATTENTION = ["q_proj", "k_proj", "v_proj", "o_proj"]
