@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,6 +101,8 @@ def _check(sources: Sequence[str], chosen: Options) -> None:
         raise UsageError(
             f"--scale is given {len(chosen.scales)} times for {len(sources)} SRC", "Give one for each SRC."
         )
+    if not all(math.isfinite(scale) for scale in chosen.scales):
+        raise UsageError("--scale must be a number", "Give one like 0.5, or -1 to take the adapter away.")
     only_hub = [name for name in ("revision", "subfolder") if getattr(chosen, name) is not None]
     if only_hub and all(Path(src).exists() for src in sources):
         raise UsageError(f"--{only_hub[0]} is for a repository on the hub, and SRC is here already")

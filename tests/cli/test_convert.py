@@ -110,6 +110,9 @@ def test_layers_that_are_none(edgelora: Edgelora, layers: str) -> None:
 def test_options_that_do_not_fit_the_sources(edgelora: Edgelora, base: Path, source: Path) -> None:
     scales = edgelora("convert", source, "--base", base, "--scale", "1", "--scale", "2")
     assert (scales.code, "2 times for 1 SRC" in scales.err) == (2, True)
+    for scale in ("nan", "inf", "-inf"):
+        outcome = edgelora("convert", source, "--base", base, "--scale", scale)
+        assert (outcome.code, "--scale must be a number" in outcome.err) == (2, True)
     for option in ("--revision", "--subfolder"):
         outcome = edgelora("convert", source, "--base", base, option, "v1")
         assert (outcome.code, f"{option} is for a repository on the hub" in outcome.err) == (2, True)
