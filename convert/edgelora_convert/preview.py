@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 class Preview:
     """An adapter before its conversion. ``targets`` are short names of base tensors; ``n_bytes`` is on disk.
 
-    ``problems`` are the reasons against a conversion for this base that its values have no part in.
+    ``base_name`` is the model it says it was trained on. ``problems`` are the reasons against a conversion for this base that its values have no part in.
     """
 
     name: str
     rank: int = 0
     targets: tuple[str, ...] = ()
     n_bytes: int = 0
+    base_name: str = ""
     problems: tuple[str, ...] = ()
 
 
@@ -45,6 +46,7 @@ def preview(src: Path, base: Header) -> Preview:
         rank=max((update.rank for update in source.updates), default=0),
         targets=targets,
         n_bytes=sum(path.stat().st_size for path in source.files),
+        base_name=source.base_name,
         problems=tuple(problems.lines()),
     )
 

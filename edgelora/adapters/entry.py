@@ -15,6 +15,7 @@ class AdapterEntry:
 
     ``path`` is a GGUF file, or what is converted on the way; ``sha256`` is of the GGUF, None where there is none yet
     for this base. ``rank`` is the largest rank, ``n_bytes`` the size on disk, ``targets`` short names such as attn_q.
+    ``warning`` is a reason for doubt that does not keep it from being used.
     """
 
     name: str
@@ -26,6 +27,7 @@ class AdapterEntry:
     example_prompt: str | None = None
     chat_template: str | None = None
     problem: str | None = None
+    warning: str | None = None
 
     @property
     def usable(self) -> bool:

@@ -11,6 +11,7 @@ from edgelora.adapters.hashing import FileHashes
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import check_fit, require_fit
+from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
 from edgelora.types import AdapterFile, ReportProgress
 
@@ -80,6 +81,7 @@ class Inspector:
             n_bytes=seen.n_bytes,
             targets=seen.targets,
             problem=f"cannot be converted: {_summary(seen.problems)}" if seen.problems else None,
+            warning=self._doubt(seen.base_name),
         )
 
     def _gguf_entry(self, path: Path, file: Path) -> AdapterEntry:
@@ -95,11 +97,17 @@ class Inspector:
             example_prompt=facts.example_prompt,
             chat_template=facts.chat_template,
             problem=self._misfit(header),
+            warning=self._doubt(facts.base_name),
         )
 
     def _misfit(self, header: Header) -> str | None:
         problems = check_fit(header, self._base)
         return f"does not fit this base: {_summary(problems)}" if problems else None
+
+    def _doubt(self, trained_on: str) -> str | None:
+        """Whether its base is another model than this one, as far as names can tell."""
+        names = (self._base.get("general.name", ""), self._base.path.stem)
+        return base_name_warning(trained_on, filter(None, names)) if trained_on else None
 
 
 def _summary(problems: Sequence[str]) -> str:

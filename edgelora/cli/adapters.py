@@ -51,12 +51,13 @@ def _line(entry: AdapterEntry) -> str:
     if entry.problem:
         return f"{entry.name:20} cannot be used: {entry.problem}"
     size = f"{entry.n_bytes / 1e6:.1f} MB"
-    return f"{entry.name:20} rank {entry.rank:<4} {size:>10}  {', '.join(entry.targets)}"
+    doubt = f"\n{'':20} {entry.warning}" if entry.warning else ""
+    return f"{entry.name:20} rank {entry.rank:<4} {size:>10}  {', '.join(entry.targets)}{doubt}"
 
 
 def _print_json(entries: tuple[AdapterEntry, ...]) -> None:
     import json
 
-    fields = ("name", "sha256", "rank", "n_bytes", "targets", "problem")
+    fields = ("name", "sha256", "rank", "n_bytes", "targets", "problem", "warning")
     listed = [{field: getattr(entry, field) for field in fields} | {"path": str(entry.path)} for entry in entries]
     click.echo(json.dumps({"adapters": listed}, indent=2))

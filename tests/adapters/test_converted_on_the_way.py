@@ -202,3 +202,27 @@ def test_a_change_beside_the_weights_counts(adapters: AdapterLibrary, tmp_path: 
     _, (second,) = adapters.resolve(str(folder))
     assert first.sha256 != second.sha256
     assert adapters.add(folder).chat_template == "{{ messages }}"
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "warning"),
+    [
+        ("Qwen2.5-0.5B", "it was trained on Qwen2.5-0.5B, and this base is SmolLM-135M"),
+        ("HuggingFaceTB/SmolLM-135M", None),
+        ("C:\\Users\\me\\model", None),
+        ("", None),
+    ],
+)
+def test_another_base_by_name_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trained_on: str, warning: str | None
+) -> None:
+    """Before the conversion and after it; the shapes agree, so it can be used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base = write_base(tmp_path / "SmolLM-135M.gguf", SHAPE)
+    adapters = AdapterLibrary(base, folder=tmp_path / "adapters", demo=tmp_path / "demo")
+    peft_source(SHAPE, base_model_name_or_path=trained_on).save(tmp_path / "adapters" / "mine")
+    (before,) = adapters.entries
+    adapters.resolve("mine")
+    (after,) = adapters.entries
+    assert (before.usable, before.sha256, before.warning) == (True, None, warning)
+    assert (after.usable, after.sha256 is None, after.warning) == (True, False, warning)

@@ -44,6 +44,8 @@ def adapter_detail(entry: AdapterEntry, state: ChatState, draft: Draft) -> Conte
     if problem:
         return Content.assemble((problem, "$text-error"))
     lines = [_scale_bar(draft.scale_of(entry.name)), Content(f"on {', '.join(entry.targets)}")]
+    if entry.warning:
+        lines.append(Content.styled(entry.warning, "$text-warning"))
     status = state.status(entry)
     if status:
         lines.append(Content(f"changes the logits by {status.effect:.0%}"))
