@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from edgelora_convert.options import Options
 
 DTYPES = ("auto", "f16", "f32", "bf16", "q8_0")
+NAMELESS = ("adapter_model", "adapters", "adapter_config")
+"""Files that are called the same in every folder."""
+
 MOE_B_LAYOUTS = ("peft", "unsloth-legacy")
 
 
@@ -117,11 +121,13 @@ def _new_file(sources: Sequence[str], chosen: Options) -> Path:
 
 
 def _name(src: str, chosen: Options) -> str:
-    """What an adapter is called: as its repository, its file if that is all of it, or its folder."""
+    """What an adapter is called: as its repository, its file if that has a name of its own, or its folder."""
     from edgelora_convert.sources.hub.address import parse_address
 
     path = Path(src)
     if not path.exists() and (address := parse_address(src, chosen.revision, chosen.subfolder)):
         return address.name
-    whole = path.resolve()
-    return whole.stem if path.suffix == ".gguf" else whole.parent.name if path.is_file() else whole.name
+    whole = Path(os.path.abspath(path))
+    if not path.is_file():
+        return whole.name
+    return whole.parent.name if whole.stem in NAMELESS else whole.stem

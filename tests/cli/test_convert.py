@@ -62,8 +62,9 @@ def test_without_a_name_it_is_the_folders_and_nothing_is_replaced(
     assert again.code == 2
     assert "my-lora.gguf exists already" in again.err
     assert (tmp_path / "my-lora.gguf").stat() == before
-    weights = edgelora("convert", source / "adapter_model.safetensors", "--base", base)
-    assert "my-lora.gguf exists already" in weights.err
+    for same in (source / "adapter_model.safetensors", tmp_path / "my-lora.gguf", tmp_path / "elsewhere/../my-lora"):
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
+        assert "my-lora.gguf exists already" in edgelora("convert", same, "--base", base).err
 
 
 def test_a_refusal_lists_its_reasons_and_writes_nothing(
