@@ -1,11 +1,13 @@
-"""Adapters of single experts, as saved before Transformers 5 put all experts of a layer into one parameter.
+"""Adapters of experts in the forms that go beyond what PEFT writes today for an ordinary model.
 
-Nothing in the environment makes such folders any more, so they are written by hand, and the expected logits are those
-of the Transformers model with every change added to its weights.
+Older PEFT saved single experts (before Transformers 5 put all of a layer into one parameter), and took the axes of such
+a parameter otherwise. Nothing in the environment makes these folders any more, so they are written by hand, and the
+expected logits are those of the Transformers model with every change added to its weights.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +18,7 @@ from safetensors.numpy import save_file
 from support.exports import Pair, export, model_of
 from support.families import balanced_experts, experts
 from support.logits import native_rows, relative_error
-from support.peft_models import peft_rows
+from support.peft_models import adapted, peft_rows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +78,68 @@ def test_adapters_of_single_experts_answer_as_the_merged_model(tmp_path: Path, n
     some = {(0, 0), (2, 0), (1, 1), (2, 2), (3, 2)}  # not every expert, nor every weight of one
     everything = {(expert, part) for expert in range(pair.dims.experts) for part in range(3)}
     write_experts(tmp_path / "peft", pair, model, everything if covered == "all" else some)
+    expected = peft_rows(model, PROMPTS)
+    assert relative_error(plain, expected) > 1e-2
+    convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
+    assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < pair.tolerance
+
+
+def square(pair: Pair) -> Pair:
+    """The same with experts as wide as the model, so that no shape tells rows from columns."""
+    width = pair.dims.hidden
+    widths = {name: width for name in ("feed_forward_length", "expert_feed_forward_length") if name in pair.metadata}
+    dims = dataclasses.replace(pair.dims, ff=width, expert_ff=width, shared_ff=width)
+    config = pair.config | {"intermediate_size": width}
+    return dataclasses.replace(pair, config=config, metadata=pair.metadata | widths, dims=dims)
+
+
+@pytest.mark.parametrize("name", ["mixtral", "gpt-oss", "llama4"])
+def test_adapters_of_square_experts_answer_as_in_peft(tmp_path: Path, name: str) -> None:
+    pair = square(PAIRS[name])
+    model = model_of(pair)
+    base = export(tmp_path / "base.gguf", pair, model)
+    plain = peft_rows(model, PROMPTS)
+    config = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "target_parameters": list(pair.parameters)}
+    expected = peft_rows(adapted(model, tmp_path / "peft", **config), PROMPTS)
+    assert relative_error(plain, expected) > 1e-2
+    convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
+    assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < pair.tolerance
+
+
+def write_older_parameters(folder: Path, model: Any, path: str) -> None:
+    """As PEFT 0.18 saved them: [experts, x, y] taken for [experts, n_in, n_out], so A is over x and B over y."""
+    import torch
+
+    rng, rank, tensors = np.random.default_rng(8), 3, {}
+    for layer in range(2):
+        module = f"model.layers.{layer}.{path}"
+        for name, depth in (("gate_up_proj", ".base_layer"), ("down_proj", "")):
+            parameter = getattr(model.get_submodule(module), name)
+            count, x, y = parameter.shape
+            a = rng.standard_normal((count * rank, x), np.float32) * 0.3
+            b = rng.standard_normal((y, rank * count), np.float32) * 0.3
+            tensors |= {f"base_model.model.{module}{depth}.lora_A.weight": a}
+            tensors |= {f"base_model.model.{module}{depth}.lora_B.weight": b}
+            delta = np.einsum("yre,erx->exy", b.reshape(y, rank, count), a.reshape(count, rank, x))
+            with torch.no_grad():
+                parameter += torch.from_numpy(np.ascontiguousarray(delta * (6 / rank), np.float32))
+    config = {"peft_type": "LORA", "peft_version": "0.18.1", "r": rank, "lora_alpha": 6, "bias": "none"}
+    names = {"target_modules": [], "target_parameters": ["experts.gate_up_proj", "experts.down_proj"]}
+    folder.mkdir()
+    (folder / "adapter_config.json").write_text(json.dumps(config | names))
+    save_file(tensors, folder / "adapter_model.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [("mixtral", "mlp.experts"), ("gpt-oss", "mlp.experts"), ("granitemoe/packed", "block_sparse_moe.experts")],
+)
+def test_parameters_saved_by_an_older_peft_answer_as_the_merged_model(tmp_path: Path, name: str, path: str) -> None:
+    pair = PAIRS[name]
+    model = model_of(pair)
+    base = export(tmp_path / "base.gguf", pair, model)
+    plain = peft_rows(model, PROMPTS)
+    write_older_parameters(tmp_path / "peft", model, path)
     expected = peft_rows(model, PROMPTS)
     assert relative_error(plain, expected) > 1e-2
     convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
