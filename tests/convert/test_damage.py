@@ -1,18 +1,22 @@
-"""Damaged sources of any kind end in one error and leave nothing behind; what converts nevertheless is sound."""
+"""Damaged sources end in exit code 1 and one message, and change nothing; what converts nevertheless is sound."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
-from edgelora_convert.convert import convert
+from edgelora_convert.peft.readers import READERS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.peft_folders import Shape, peft_source, write_base
+from support.peft_folders import PeftSource, Shape, peft_source, write_base
 
-from edgelora.errors import ConversionError
+from edgelora.cli.boundary import guarded
+from edgelora.cli.root import root as root_command
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
 from edgelora.gguf.values import check_values
@@ -43,6 +47,16 @@ fields = st.sampled_from(
         "modules_to_save",
         "target_modules",
         "fan_in_fan_out",
+        "target_parameters",
+        "trainable_token_indices",
+        "layer_replication",
+        "alora_invocation_tokens",
+        "use_qalora",
+        "qalora_group_size",
+        "use_bdlora",
+        "lora_bias",
+        "lora_parameters",
+        "peft_version",
     ]
 )
 
@@ -56,20 +70,32 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def converted_or_refused(root: Path) -> None:
-    """Convert the folder ``p``: the result fits its base and is finite, or there is none."""
+BEFORE = b"what was there before"
+
+
+def converted_or_refused(root: Path, *options: str) -> None:
+    """Convert the folder ``p`` from the command line, over a file: it is replaced by what fits, or stays."""
     out = root / "out"
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir()
+    target = out / "adapter.gguf"
+    target.write_bytes(BEFORE)
     base = root / "base.gguf"
-    try:
-        convert(root / "p", base, out / "adapter.gguf")
-    except ConversionError:
-        assert not list(out.iterdir())
-    else:
-        adapter = read_header(out / "adapter.gguf")
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+        code = guarded(root_command, ["convert", str(root / "p"), "--base", str(base), "-o", str(target), *options])
+    assert list(out.iterdir()) == [target]
+    if code == 0:
+        adapter = read_header(target)
         assert check_fit(adapter, read_header(base)) == []
         assert check_values(adapter) == []
+        return
+    assert (code, printed.getvalue(), target.read_bytes()) == (1, "", BEFORE)
+    message = said.getvalue()
+    assert message.startswith("edgelora: cannot convert ")
+    assert "Traceback" not in message
+    assert message.count("edgelora: ") == 1
+    assert len(message) < 10_000
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -103,4 +129,22 @@ def test_names(folder: Path, position: int, name: str) -> None:
     values = source.tensors.pop(list(source.tensors)[position])
     source.tensors[name.encode("utf-8", "replace").decode()] = values
     source.save(folder / "p")
+    converted_or_refused(folder)
+
+
+parameters = st.sampled_from(sorted({name for reader in READERS.values() for name in reader.parameters}))
+shapes = st.lists(st.integers(0, 40), max_size=3).map(tuple)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    kind=st.sampled_from(sorted(READERS)),
+    tensors=st.dictionaries(parameters, shapes, min_size=1, max_size=5),
+    changes=st.dictionaries(fields, json_values, max_size=2),
+)
+def test_types(folder: Path, kind: str, tensors: dict[str, tuple[int, ...]], changes: dict[str, Any]) -> None:
+    """Every type of PEFT, with parameters that are its own or not, of any shape."""
+    module = "base_model.model.model.layers.0.self_attn.q_proj"
+    made = {f"{module}.{name}": np.ones(shape, np.float32) for name, shape in tensors.items()}
+    PeftSource(SHAPE, {**SOURCE.config, **changes, "peft_type": kind}, made).save(folder / "p")
     converted_or_refused(folder)
