@@ -7,39 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgelora_convert.sources.config_file import ConfigFileError, read_object
+from edgelora_convert.sources.other_files import what_its_name_says, where_else, why_not_one
 from edgelora_convert.storage.signatures import GGUF, begins_with, what_else
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from edgelora_convert.problems import Problems
 
 CONFIG = "adapter_config.json"
 _MLX_FIELDS = frozenset({"lora_parameters", "fine_tune_type", "lora_layers"})
-_SHARDS = "its weights are split into shards; save the adapter again as a single adapter_model.safetensors"
-_WHOLE_MODEL = "it holds a whole model, not an adapter"
-
-_OTHER_WEIGHTS = (
-    ("adapter_model.safetensors.index.json", _SHARDS),
-    ("adapter_model.bin.index.json", _SHARDS),
-    ("adapter_model-*-of-*", _SHARDS),
-    ("adapter_model.pt", "its weights are adapter_model.pt; save the adapter again as adapter_model.safetensors"),
-    ("adapters.npz", "its weights are in the older MLX form adapters.npz; save them again as adapters.safetensors"),
-    ("ggml-adapter-model.bin", "it is in the old ggla format; convert the original adapter instead"),
-    ("model.safetensors*", _WHOLE_MODEL),
-    ("model-*-of-*", _WHOLE_MODEL),
-    ("pytorch_model*.bin*", _WHOLE_MODEL),
-    ("consolidated*", _WHOLE_MODEL),
-    ("*.zip", "it is an archive (.zip); unpack it first, and give the folder with the adapter"),
-)
-"""File names that explain why there are no weights that can be used, the most telling first."""
-
-_CHECKPOINTS = (
-    ("*_adapters.safetensors", "it holds only checkpoints (*_adapters.safetensors); give one of them instead"),
-)
 _NOT_IT = re.compile(r"model[.-].*|consolidated.*|optimizer.*|.*-of-\d+\.safetensors|\d+_adapters\.safetensors")
-_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -91,7 +69,7 @@ def find_source(src: Path, problems: Problems) -> Found:
 
 
 def _in_folder(folder: Path, problems: Problems) -> Found:
-    elsewhere = "" if (folder / CONFIG).is_file() else _elsewhere(folder)
+    elsewhere = "" if (folder / CONFIG).is_file() else where_else(folder, CONFIG)
     if elsewhere:
         problems.stop("config", f"there is no adapter in it; {elsewhere}")
     kind = _kind(folder / CONFIG, "in it", problems)
@@ -101,7 +79,7 @@ def _in_folder(folder: Path, problems: Problems) -> Found:
 def _in_file(path: Path, problems: Problems) -> Found:
     if begins_with(path, GGUF):
         return GgufFile(path)
-    other = what_else(path) or next((reason for pattern, reason in _OTHER_WEIGHTS if path.match(pattern)), "")
+    other = what_else(path) or what_its_name_says(path)
     if other:
         problems.stop("weights", f"{path.name} cannot be used: {other}")
     folder = path.parent
@@ -129,15 +107,8 @@ def _weights(folder: Path, kind: type[PeftFolder | MlxFolder], problems: Problem
     others = [path for path in folder.glob("*.safetensors") if path.is_file() and not _NOT_IT.fullmatch(path.name)]
     candidates = usual[:1] or others
     if len(candidates) != 1:
-        problems.stop("weights", _why_not_one(folder, kind, candidates))
+        problems.stop("weights", why_not_one(folder, candidates, _WEIGHTS[kind][0]))
     return candidates[0]
-
-
-def _why_not_one(folder: Path, kind: type[PeftFolder | MlxFolder], candidates: list[Path]) -> str:
-    if candidates:
-        return f"several files in it could be its weights; give one of them: {_listed(candidates)}"
-    reasons = (reason for pattern, reason in (*_OTHER_WEIGHTS, *_CHECKPOINTS) if any(folder.glob(pattern)))
-    return next(reasons, f"there is no {_WEIGHTS[kind][0]} in it")
 
 
 def _complete(found: PeftFolder | MlxFolder, problems: Problems) -> Found:
@@ -147,21 +118,3 @@ def _complete(found: PeftFolder | MlxFolder, problems: Problems) -> Found:
         problems.refuse("weights", f"{found.weights.name} cannot be used: {other}")
     problems.raise_if_any()
     return found
-
-
-def _elsewhere(folder: Path) -> str:
-    """Where there are adapters, for somebody who gave a folder too far up."""
-    adapters = [path.parent for path in folder.glob(f"*/{CONFIG}")]
-    if adapters:
-        return f"its subfolders hold some, give one of them: {_listed(adapters)}"
-    files = list(folder.glob("*.gguf"))
-    return f"it holds GGUF files, give one of them: {_listed(files)}" if files else ""
-
-
-def _listed(paths: Iterable[Path]) -> str:
-    """Names in their natural order, checkpoint-500 before checkpoint-1000."""
-    names = sorted(
-        (path.name for path in paths), key=lambda name: [(len(part), part) for part in re.split(r"(\d+)", name)]
-    )
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

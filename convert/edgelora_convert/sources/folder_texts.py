@@ -6,12 +6,12 @@ person may expect it to be there.
 
 from __future__ import annotations
 
-import json
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgelora_convert.sources.config_file import ConfigFileError, read_object
+from edgelora_convert.sources.end_tokens import end_tokens
+from edgelora_convert.sources.model_card import example_prompt, system_prompt
 from edgelora_convert.storage.signatures import LFS_POINTER
 
 if TYPE_CHECKING:
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from edgelora_convert.problems import Problems
 
 MAX_TEXT_BYTES = 1024 * 1024
-MAX_END_TOKENS = 16
-MAX_TOKEN_LENGTH = 256
 _JSON_FILES = (
     "tokenizer_config.json",
     "chat_template.json",
@@ -34,11 +32,6 @@ _JSON_FILES = (
 _CARD, _TEMPLATE = "README.md", "chat_template.jinja"
 TEXT_FILES = (_CARD, _TEMPLATE, *_JSON_FILES)
 """All that is looked at."""
-
-_FRONT_MATTER = re.compile(r"\A---\r?\n(.*?)^---\s*$", re.DOTALL | re.MULTILINE)
-_EXAMPLE = re.compile(r"^(?:example_prompt|\s*-\s*text):[ \t]*(\S.*?)\s*$", re.MULTILINE)
-_SYSTEM = re.compile(r"^system_prompt:[ \t]*(\S.*?)\s*$", re.MULTILINE)
-_BLOCK_SCALAR = re.compile(r"[|>][+-]?\d?")
 
 
 @dataclass(frozen=True)
@@ -54,12 +47,12 @@ class FolderTexts:
 def texts_of(folder: Path, warnings: Problems) -> FolderTexts:
     """The texts in a folder, as Transformers, ms-swift and people save them beside an adapter."""
     files = {name: _object(folder / name, warnings) for name in _JSON_FILES}
-    front_matter = _front_matter(_text(folder / _CARD, warnings) or "")
+    card = _text(folder / _CARD, warnings) or ""
     return FolderTexts(
         chat_template=_chat_template(_text(folder / _TEMPLATE, warnings), files),
-        example_prompt=_scalar(_EXAMPLE, front_matter),
-        eos_tokens=tuple(dict.fromkeys(_end_tokens(files)))[:MAX_END_TOKENS],
-        system_prompt=_scalar(_SYSTEM, front_matter) or _swift_system(files["args.json"]),
+        example_prompt=example_prompt(card),
+        eos_tokens=end_tokens(files),
+        system_prompt=system_prompt(card) or _swift_system(files["args.json"]),
     )
 
 
@@ -80,61 +73,11 @@ def _templates(saved: object) -> Iterator[str]:
             yield template
 
 
-def _end_tokens(files: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    """The tokenizer's end token, then those that generation_config.json names by their numbers."""
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        yield from _token(files[name].get("eos_token"))
-    ids = files["generation_config.json"].get("eos_token_id")
-    numbered = dict(_numbered(files))
-    for token_id in ids if isinstance(ids, list) else (ids,):
-        if type(token_id) is int and token_id in numbered:
-            yield numbered[token_id]
-
-
-def _numbered(files: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[int, str]]:
-    """Numbers of special tokens: {"7": {"content": "<x>"}} in tokenizer_config.json, {"<x>": 7} in the other file."""
-    decoder = files["tokenizer_config.json"].get("added_tokens_decoder")
-    for number, entry in decoder.items() if isinstance(decoder, dict) else ():
-        if number.isdecimal() and len(number) < 10:
-            yield from ((int(number), token) for token in _token(entry))
-    for token, token_id in files["added_tokens.json"].items():
-        if type(token_id) is int:
-            yield from ((token_id, usable) for usable in _token(token))
-
-
-def _token(saved: object) -> Iterator[str]:
-    """A token as text, or as an object with its text as content."""
-    text = saved.get("content") if isinstance(saved, dict) else saved
-    if isinstance(text, str) and 0 < len(text) <= MAX_TOKEN_LENGTH:
-        yield text
-
-
 def _swift_system(arguments: Mapping[str, Any]) -> str | None:
     """The system prompt in args.json of ms-swift, which its own inference takes from there (base_args.py)."""
     system = arguments.get("system")
     is_swift = "model_type" in arguments and "template" in arguments
     return system if is_swift and isinstance(system, str) and 0 < len(system) <= MAX_TEXT_BYTES else None
-
-
-def _front_matter(readme: str) -> str:
-    found = _FRONT_MATTER.match(readme)
-    return found[1] if found else ""
-
-
-def _scalar(pattern: re.Pattern[str], front_matter: str) -> str | None:
-    """A YAML scalar on one line: double-quoted is JSON in all that matters here."""
-    found = pattern.search(front_matter)
-    if found is None or _BLOCK_SCALAR.fullmatch(found[1]):
-        return None
-    scalar = found[1]
-    if scalar.startswith('"'):
-        try:
-            return str(json.loads(scalar))
-        except ValueError:
-            return scalar.strip('"')
-    if len(scalar) > 1 and scalar.startswith("'") and scalar.endswith("'"):
-        return scalar[1:-1].replace("''", "'")
-    return scalar
 
 
 def _object(path: Path, warnings: Problems) -> Mapping[str, Any]:

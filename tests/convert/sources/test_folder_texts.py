@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,3 +134,14 @@ def test_pointers_of_git_lfs(tmp_path: Path, name: str) -> None:
 def test_damage(tmp_path: Path, content: str) -> None:
     for name in ("tokenizer_config.json", "special_tokens_map.json", "args.json"):
         assert texts(tmp_path, {name: content})[0] == FolderTexts()
+
+
+@pytest.mark.parametrize(
+    "line", ["", " ", "a" + " " * 500_000 + "b", "- text: a" + " " * 500_000 + "b", "example_prompt:"]
+)
+def test_long_cards_cost_nothing(tmp_path: Path, line: str) -> None:
+    """Expressions that try every split of a long run of spaces would take hours."""
+    card = f"---\n{line}\n" + "\n" * 400_000 + "---\n"
+    started = time.monotonic()
+    texts(tmp_path, {"README.md": card})
+    assert time.monotonic() - started < 5
