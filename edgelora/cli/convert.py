@@ -54,7 +54,7 @@ def _names(_ctx: click.Context, _param: click.Parameter, value: str | None) -> f
 @click.option("--layers", callback=_layers, metavar="LIST", help="Only these layers, such as 0-11,20.")
 @click.option("--modules", callback=_names, metavar="LIST", help="Only these tensors, such as attn_q,attn_v.")
 @click.option("--revision", metavar="R", help="Branch, tag or commit of a SRC on the hub.  [default: main]")
-@click.option("--subfolder", metavar="D", help="Folder of a SRC on the hub that holds the adapter.")
+@click.option("--subfolder", metavar="D", help="Where in a SRC on the hub the adapter is: a folder or a file.")
 @click.option(
     "--moe-b-layout",
     type=click.Choice(MOE_B_LAYOUTS),

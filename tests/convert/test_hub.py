@@ -420,6 +420,12 @@ def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
         (["adapters.safetensors", "0000100_adapters.safetensors"], "", "adapters.safetensors"),
         (["x.gguf", WEIGHTS], "", WEIGHTS),
         (["a/x.gguf", "a/y.gguf"], "a/y.gguf", "a/y.gguf"),
+        (["adapter_config.json", "mine.safetensors", "model.safetensors"], "", "mine.safetensors"),
+        (
+            ["a/adapter_config.json", "a/000100_adapters.safetensors"],
+            "a/000100_adapters.safetensors",
+            "a/000100_adapters.safetensors",
+        ),
         (["adapter_config.json", "adapter_model-00001-of-00002.safetensors"], "", None),
     ],
 )
@@ -439,6 +445,8 @@ def test_which_weights_are_taken(files: list[str], folder: str, weights: str | N
         (["model.safetensors", "config.json"], "", "whole model (model.safetensors)"),
         (["x-f16.gguf", "x-q8_0.gguf"], "", "several GGUF files"),
         (["notes.txt"], "", "only notes.txt"),
+        (["notes.txt"], "notes.txt", "notes.txt does not hold"),
+        (["a/adapter_config.json", "a/x.safetensors", "a/y.safetensors"], "a", "several files.*a/x.safetensors, a/y"),
         (["notes.txt"], "b", "no folder b"),
         ([], "", "it is empty"),
     ],
@@ -446,6 +454,15 @@ def test_which_weights_are_taken(files: list[str], folder: str, weights: str | N
 def test_what_there_is_instead(files: list[str], folder: str, words: str) -> None:
     with pytest.raises(NothingToConvert, match=words.replace("(", r"\(").replace(")", r"\)")):
         select(files, folder)
+
+
+def test_a_file_that_is_not_alone_brings_what_is_beside_it(hub: Hub) -> None:
+    files = {"a/adapter_config.json": b"{}", "a/100_adapters.safetensors": b"100", "a/200_adapters.safetensors": b"200"}
+    hub.repos["someone/a-lora"].files = files
+    found = fetch(HubAddress("someone/a-lora", "main", "a/100_adapters.safetensors"))
+    assert found.path.read_bytes() == b"100"
+    assert {path.name for path in found.path.parent.iterdir()} == {"adapter_config.json", "100_adapters.safetensors"}
+    assert found.name == "a-lora-100_adapters"
 
 
 def test_weights_come_last() -> None:
@@ -464,6 +481,8 @@ def test_weights_come_last() -> None:
         ("https://huggingface.co/org/repo/tree/v1/sub/two?x=1", HubAddress("org/repo", "v1", "sub/two")),
         ("https://hf.co/org/repo/tree/refs%2Fpr%2F1/", HubAddress("org/repo", "refs/pr/1")),
         ("https://huggingface.co/org/repo/blob/main/a/x.gguf", HubAddress("org/repo", "main", "a/x.gguf")),
+        ("https://huggingface.co/org/repo/blob/main/x.safetensors", HubAddress("org/repo", "main", "x.safetensors")),
+        ("https://huggingface.co/org/repo/blob/main/a/adapter_model.bin", HubAddress("org/repo", "main", "a")),
         ("https://huggingface.co/org/repo/blob/main/a/adapter_config.json", HubAddress("org/repo", "main", "a")),
         *((text, None) for text in ("repo", "./org/repo", "org/repo/", "a/b/c", "~/x", "org/x.gguf", "org/a--b")),
         *((text, None) for text in ("org/..", "org/-a", "örg/repo", "", "/", "org/a.git", "https://example.org/a/b")),

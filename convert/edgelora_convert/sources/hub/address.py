@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from edgelora.errors import UsageError
+from edgelora_convert.sources.hub.selection import WEIGHTS, WEIGHTS_ENDINGS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,7 +24,7 @@ _FILE_ENDINGS = (".gguf", ".safetensors", ".bin", ".json", ".npz", ".pt", ".zip"
 
 @dataclass(frozen=True)
 class HubAddress:
-    """A place in a repository: ``subfolder`` is empty for its top, and may also be the path of one GGUF file."""
+    """A place in a repository: ``subfolder`` is empty for its top, and may also be the path of one file."""
 
     repo: str
     revision: str = DEFAULT_REVISION
@@ -36,7 +37,8 @@ class HubAddress:
     @property
     def name(self) -> str:
         """What an adapter from there is called: the repository's name, and the subfolder's if there is one."""
-        inside = self.subfolder.rpartition("/")[2].removesuffix(".gguf")
+        last = self.subfolder.rpartition("/")[2]
+        inside = last.rpartition(".")[0] if last.endswith(WEIGHTS_ENDINGS) else last
         return "-".join(filter(None, (self.repo.partition("/")[2], inside)))
 
 
@@ -68,8 +70,8 @@ def _after_repo(parts: Sequence[str]) -> tuple[str, str]:
     """Revision and path in a link: `tree/REVISION/PATH`."""
     if len(parts) < 2 or parts[0] not in _VIEWS:
         return DEFAULT_REVISION, ""
-    folder = parts[2:] if parts[0] == "tree" or parts[-1].endswith(".gguf") else parts[2:-1]
-    return parts[1], "/".join(folder)
+    is_place = parts[0] == "tree" or (parts[-1].endswith(WEIGHTS_ENDINGS) and parts[-1] not in WEIGHTS)
+    return parts[1], "/".join(parts[2:] if is_place else parts[2:-1])
 
 
 def _checked_revision(revision: str) -> str:

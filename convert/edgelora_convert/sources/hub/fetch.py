@@ -29,7 +29,7 @@ _ADAPTER_MARK = b"general.type" + b"\x08\0\0\0" + b"\x07\0\0\0\0\0\0\0" + b"adap
 
 @dataclass(frozen=True)
 class Fetched:
-    """An adapter from the hub, on disk: ``path`` is a folder, or a GGUF file.
+    """An adapter from the hub, on disk: ``path`` is a folder or a file.
 
     ``name`` is what to call it, ``commit`` what exactly it is. ``note`` says where it is not the newest for sure.
     """
@@ -93,7 +93,7 @@ def _from_cache(cache: RepoCache, address: HubAddress, reason: str, hint: str) -
 
 
 def _found(cache: RepoCache, address: HubAddress, commit: str, selection: Selection, note: str = "") -> Fetched:
-    place = selection.weights if selection.is_gguf else address.subfolder
+    place = selection.weights if selection.is_file else address.subfolder
     return Fetched(cache.snapshot(commit) / (place or ""), address.name, address, commit, note)
 
 

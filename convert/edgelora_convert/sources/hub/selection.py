@@ -13,9 +13,11 @@ CONFIG = "adapter_config.json"
 WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin", "adapters.safetensors")
 """Of several, the first one is taken."""
 
+WEIGHTS_ENDINGS = (".safetensors", ".bin", ".gguf")
 COMPANIONS = (
     CONFIG,
     "adapter_model.safetensors.index.json",
+    "adapter_model.bin.index.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "added_tokens.json",
@@ -26,6 +28,7 @@ COMPANIONS = (
 """Small files that say what an adapter is, and what it was trained with."""
 
 _WHOLE_MODEL = ("model*.safetensors", "pytorch_model*.bin", "consolidated*", "*.gguf", "model.safetensors.index.json")
+_NO_ADAPTER = (*_WHOLE_MODEL, "*-of-*", "optimizer*", "[0-9]*_adapters.safetensors")
 _LISTED = 8
 
 
@@ -40,14 +43,18 @@ class NothingToConvert(Exception):  # noqa: N818, an answer rather than an error
 
 @dataclass(frozen=True)
 class Selection:
-    """Paths in the repository. ``weights`` is None where only the reader of the folder can say what is missing."""
+    """Paths in the repository. ``weights`` is None where only the reader of the folder can say what is missing.
+
+    ``is_file``: the weights are what was meant, not the folder they are in.
+    """
 
     weights: str | None
     companions: tuple[str, ...] = ()
+    is_file: bool = False
 
     @property
     def is_gguf(self) -> bool:
-        """Is it one GGUF file rather than a folder?"""
+        """Is it a GGUF file?"""
         return (self.weights or "").endswith(".gguf")
 
     @property
@@ -56,19 +63,51 @@ class Selection:
         return (*self.companions, *filter(None, [self.weights]))
 
 
-def select(paths: Collection[str], folder: str) -> Selection:
-    """What to take from ``folder`` of a repository that holds ``paths``. Raises NothingToConvert."""
-    if folder.endswith(".gguf") and folder in paths:
-        return Selection(folder)
-    inside = {path.rpartition("/")[2] for path in paths if path.rpartition("/")[0] == folder}
-    at = f"{folder}/" if folder else ""
+def select(paths: Collection[str], place: str) -> Selection:
+    """What to take from ``place``, a folder or a file of a repository that holds ``paths``. Raises NothingToConvert."""
+    if place in paths:
+        return _file(paths, place)
+    inside = _names_in(paths, place)
+    at = f"{place}/" if place else ""
     if _is_adapter(inside):
-        weights = next((at + name for name in WEIGHTS if name in inside), None)
-        return Selection(weights, tuple(at + name for name in COMPANIONS if name in inside))
+        return Selection(_weights(inside, at), _companions(inside, at))
     adapters = adapter_folders(paths)
     if adapters and not any(name.endswith(".gguf") for name in inside):
-        raise NothingToConvert(f"there is no adapter {_where(folder)}, but in {_listed(adapters)}", _choose(adapters))
-    return Selection(at + _only_gguf(inside, at, folder))
+        raise NothingToConvert(f"there is no adapter {_where(place)}, but in {_listed(adapters)}", _choose(adapters))
+    return Selection(at + _only_gguf(inside, at, place), is_file=True)
+
+
+def _file(paths: Collection[str], path: str) -> Selection:
+    """One file, and what is beside it if it needs that."""
+    if not path.endswith(WEIGHTS_ENDINGS):
+        raise NothingToConvert(f"{path} does not hold an adapter's weights")
+    folder, slash, _ = path.rpartition("/")
+    companions = () if path.endswith(".gguf") else _companions(_names_in(paths, folder), folder + slash)
+    return Selection(path, companions, is_file=True)
+
+
+def _names_in(paths: Iterable[str], folder: str) -> set[str]:
+    split = (path.rpartition("/") for path in paths)
+    return {name for parent, _, name in split if parent == folder}
+
+
+def _companions(names: Collection[str], at: str) -> tuple[str, ...]:
+    return tuple(at + name for name in COMPANIONS if name in names)
+
+
+def _weights(names: Collection[str], at: str) -> str | None:
+    """The weights in an adapter's folder: by their usual name, or the only other file that could be them."""
+    others = [name for name in names if name.endswith(".safetensors") and not _is_like(name, _NO_ADAPTER)]
+    usual = [name for name in WEIGHTS if name in names]
+    candidates = usual[:1] or sorted(others)
+    if len(candidates) > 1:
+        several = [at + name for name in candidates]
+        raise NothingToConvert(f"several files could be its weights: {_listed(several)}", _choose(several))
+    return at + candidates[0] if candidates else None
+
+
+def _is_like(name: str, patterns: Iterable[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def adapter_folders(paths: Iterable[str]) -> list[str]:
@@ -100,7 +139,7 @@ def _only_gguf(inside: Collection[str], at: str, folder: str) -> str:
 
 def _what(names: Collection[str]) -> str:
     """What a folder without an adapter holds."""
-    model = sorted(name for name in names if any(fnmatchcase(name, pattern) for pattern in _WHOLE_MODEL))
+    model = sorted(name for name in names if _is_like(name, _WHOLE_MODEL))
     if model:
         return f"it holds a whole model ({_listed(model)})"
     return f"neither {CONFIG} nor weights of a known name, only {_listed(sorted(names))}" if names else "it is empty"
