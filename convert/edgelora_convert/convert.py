@@ -12,8 +12,9 @@ from edgelora.gguf.fit import require_fit
 from edgelora.gguf.hashes import file_sha256, fingerprint
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
-from edgelora_convert import metadata
+from edgelora_convert.agreement import check_agreement
 from edgelora_convert.ignored import warn_of_ignored
+from edgelora_convert.metadata import BASE_FINGERPRINT, SOURCE_SHA256, metadata_of
 from edgelora_convert.norms import base_norms
 from edgelora_convert.options import EVERYTHING, Options
 from edgelora_convert.plan import Plan, make_plan
@@ -50,6 +51,7 @@ def convert(
     problems, warnings = Problems(shown), Problems(shown)
     _check_out(out, base, problems)
     plan = make_plan(paths, base, options, problems, warnings, progress)
+    check_agreement(plan, problems, warnings)
     warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)
     transformed = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
@@ -57,8 +59,7 @@ def convert(
     content = AdapterContent(
         arch=plan.base.arch,
         alpha=transformed.alpha,
-        texts=metadata.texts(plan, fingerprint(base)),
-        numbers=metadata.numbers(plan),
+        metadata=metadata_of(plan, fingerprint(base)),
         tensors=transformed.tensors,
     )
     return _report(
@@ -109,6 +110,8 @@ def _report(
         base=str(plan.base.path),
         out=str(written.path),
         name=facts.name,
+        base_name=plan.base.name,
+        trained_on=tuple(source.base_name for source in plan.sources),
         arch=facts.arch,
         alpha=facts.alpha,
         n_layers=plan.base.n_layers,
@@ -119,7 +122,7 @@ def _report(
         exact_norms=options.exact_norms,
         file_size=written.file_size,
         sha256=file_sha256(written.path),
-        source_sha256=content.texts[metadata.SOURCE_SHA256],
-        base_fingerprint=content.texts[metadata.BASE_FINGERPRINT],
+        source_sha256=str(content.metadata[SOURCE_SHA256]),
+        base_fingerprint=str(content.metadata[BASE_FINGERPRINT]),
         warnings=tuple(warnings.lines()),
     )

@@ -1,45 +1,95 @@
-"""Metadata of a converted adapter: what it is, and where it came from."""
+"""Metadata of a converted adapter: what it is, where it came from, and what it was trained with."""
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from edgelora_convert import CONVERTER_VERSION
+from edgelora_convert.agreement import same_template
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from edgelora_convert.plan import Plan
+    from edgelora_convert.source import Source
+    from edgelora_convert.write import MetadataValue
+
+_Value = TypeVar("_Value")
 
 SOURCE_SHA256 = "edgelora.source_sha256"
 BASE_FINGERPRINT = "edgelora.base_fingerprint"
+_HUB = "https://huggingface.co"
 _HUB_ID = re.compile(r"\w[\w.-]*/\w[\w.-]*")
+_LONGEST_NAME = 500
 
 
-def texts(plan: Plan, fingerprint: str) -> dict[str, str]:
-    """String metadata, in the order of writing."""
-    first = plan.sources[0]
-    found = {"general.name": "+".join(source.name for source in plan.sources), **_base_model(first.base_name)}
-    template = first.texts.chat_template
-    if template and template.strip() != (plan.base.chat_template or "").strip():
-        found["tokenizer.chat_template"] = template
-    if first.texts.example_prompt:
-        found["edgelora.example_prompt"] = first.texts.example_prompt
-    hashes = "+".join(source.sha256() for source in plan.sources)
-    return {**found, SOURCE_SHA256: hashes, BASE_FINGERPRINT: fingerprint}
+def metadata_of(plan: Plan, fingerprint: str) -> dict[str, MetadataValue]:
+    """All metadata beside type, architecture and alpha, in the order of writing; nothing empty among it."""
+    found: dict[str, MetadataValue | None] = {
+        "general.name": "+".join(source.name for source in plan.sources),
+        **_base_model(_common(source.base_name for source in plan.sources) or ""),
+        **_origin(plan.sources),
+        "adapter.alora.invocation_tokens": plan.sources[0].invocation_tokens,
+        **_texts(plan),
+        SOURCE_SHA256: "+".join(source.sha256() for source in plan.sources),
+        BASE_FINGERPRINT: fingerprint,
+        "edgelora.converter": CONVERTER_VERSION,
+    }
+    return {key: _storable(value) for key, value in found.items() if value}
 
 
-def numbers(plan: Plan) -> dict[str, int]:
-    """Whole-number metadata."""
-    count = {"general.base_model.count": 1} if plan.sources[0].base_name else {}
-    return {**count, "edgelora.converter": CONVERTER_VERSION}
+def _texts(plan: Plan) -> dict[str, MetadataValue | None]:
+    """What chats need; of several adapters only what they have in common, and all their end tokens."""
+    texts = [source.texts for source in plan.sources]
+    template = _common(text.chat_template for text in texts)
+    if template and plan.base.chat_template and same_template(template, plan.base.chat_template):
+        template = None
+    return {
+        "tokenizer.chat_template": template,
+        "edgelora.eos_tokens": tuple(dict.fromkeys(token for text in texts for token in text.eos_tokens)),
+        "edgelora.system_prompt": _common(text.system_prompt for text in texts),
+        "edgelora.example_prompt": texts[0].example_prompt,
+    }
 
 
-def _base_model(trained_on: str) -> dict[str, str]:
-    """What adapter_config.json calls the base: a hub id, or a local path with either kind of separator."""
-    if not trained_on:
+def _base_model(trained_on: str) -> dict[str, MetadataValue | None]:
+    """What an adapter calls its base: a hub id, or a local path with either kind of separator."""
+    name = re.split(r"[/\\]", trained_on.rstrip("/\\"))[-1]
+    if not name or len(trained_on) > _LONGEST_NAME:
         return {}
-    found = {"general.base_model.0.name": re.split(r"[/\\]", trained_on.rstrip("/\\"))[-1]}
+    found: dict[str, MetadataValue | None] = {"general.base_model.count": 1, "general.base_model.0.name": name}
     if _HUB_ID.fullmatch(trained_on):
         found["general.base_model.0.organization"] = trained_on.split("/")[0]
-        found["general.base_model.0.repo_url"] = f"https://huggingface.co/{trained_on}"
+        found["general.base_model.0.repo_url"] = f"{_HUB}/{trained_on}"
     return found
+
+
+def _origin(sources: tuple[Source, ...]) -> dict[str, MetadataValue | None]:
+    """The repository that it was downloaded from, and which state of it."""
+    if len(sources) > 1 or not sources[0].repository:
+        return {}
+    return {
+        "general.source.repo_url": f"{_HUB}/{sources[0].repository}",
+        "edgelora.source_commit": sources[0].commit,
+    }
+
+
+def _common(values: Iterable[_Value]) -> _Value | None:
+    """The one value that all have."""
+    found = set(values)
+    return found.pop() if len(found) == 1 else None
+
+
+def _storable(value: MetadataValue) -> MetadataValue:
+    """The value with all text as UTF-8 can hold it: names of files and JSON may have halves of characters."""
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str):
+        return _utf8(value)
+    texts = tuple(_utf8(item) for item in value if isinstance(item, str))
+    return texts or value
+
+
+def _utf8(text: str) -> str:
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -59,13 +59,16 @@ class TargetReport:
 class ConversionReport:
     """A finished conversion. ``types`` counts tensors by ggml type; ``sha256`` is the identity of the new adapter.
 
-    The norms of the base's tensors are estimates unless ``exact_norms``.
+    ``base_name`` is what the base calls itself, ``trained_on`` what each source says it was trained on, or empty. The
+    norms of the base's tensors are estimates unless ``exact_norms``.
     """
 
     source: str
     base: str
     out: str
     name: str
+    base_name: str
+    trained_on: tuple[str, ...]
     arch: str
     alpha: float
     n_layers: int

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from gguf.gguf_writer import GGUFWriter
+
     from edgelora_convert.encode import Factor
+
+
+MetadataValue = str | int | tuple[str, ...] | tuple[int, ...]
+"""Written as strings and UINT32, alone or in arrays, which must not be empty."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +26,7 @@ class AdapterContent:
 
     arch: str
     alpha: float
-    texts: Mapping[str, str]
-    numbers: Mapping[str, int]
+    metadata: Mapping[str, MetadataValue]
     tensors: Mapping[str, Factor]
 
 
@@ -48,10 +53,8 @@ def write_adapter(path: Path, content: AdapterContent) -> None:
         writer.add_string("general.type", "adapter")
         writer.add_string("adapter.type", "lora")
         writer.add_float32("adapter.lora.alpha", content.alpha)
-        for key, text in content.texts.items():
-            writer.add_string(key, text)
-        for key, number in content.numbers.items():
-            writer.add_uint32(key, number)
+        for key, value in content.metadata.items():
+            _add(writer, key, value)
         for name, factor in content.tensors.items():
             writer.add_tensor(name, factor.data, raw_dtype=GGMLQuantizationType[factor.type_name])
         writer.write_header_to_file()
@@ -59,3 +62,13 @@ def write_adapter(path: Path, content: AdapterContent) -> None:
         writer.write_tensors_to_file()
     finally:
         writer.close()
+
+
+def _add(writer: GGUFWriter, key: str, value: MetadataValue) -> None:
+    from gguf.constants import GGUFValueType
+
+    kinds = {str: GGUFValueType.STRING, int: GGUFValueType.UINT32}
+    if isinstance(value, tuple):
+        writer.add_key_value(key, value, GGUFValueType.ARRAY, kinds[type(value[0])])
+    else:
+        writer.add_key_value(key, value, kinds[type(value)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgelora.errors import AdapterError, GGUFError
-from edgelora.gguf.ggml_types import FILE_TYPES
+from edgelora.gguf.ggml_types import FILE_TYPES, ValueType
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 
 if TYPE_CHECKING:
@@ -106,6 +106,8 @@ class AdapterFacts:
     file_size: int
     chat_template: str | None = field(repr=False)
     example_prompt: str | None
+    eos_tokens: tuple[str, ...]  # texts of the tokens that end its answers, beside the base's own
+    system_prompt: str | None
     is_alora: bool
     tensors: Mapping[str, TensorInfo] = field(repr=False)
 
@@ -137,6 +139,8 @@ class AdapterFacts:
             file_size=header.file_size,
             chat_template=header.get("tokenizer.chat_template", "") or None,
             example_prompt=header.get("edgelora.example_prompt", "") or None,
+            eos_tokens=_texts(header, "edgelora.eos_tokens"),
+            system_prompt=header.get("edgelora.system_prompt", "") or None,
             is_alora="adapter.alora.invocation_tokens" in header.metadata,
             tensors=header.tensors,
         )
@@ -176,6 +180,13 @@ def _names(header: Header) -> tuple[str, ...]:
 def _text(header: Header, key: str) -> str:
     value = header.metadata.get(key)
     return value if isinstance(value, str) else ""
+
+
+def _texts(header: Header, key: str) -> tuple[str, ...]:
+    value = header.metadata.get(key)
+    if isinstance(value, MetadataArray) and value.element_type is ValueType.STRING:
+        return tuple(value)
+    return ()
 
 
 def _size(header: Header, key: str) -> int:

@@ -35,6 +35,13 @@ class MetadataArray(Sequence[Any]):
             return tuple(_strings(self.raw, self.size))
         return struct.unpack(f"<{self.size}{SCALAR_FORMATS[self.element_type]}", self.raw)
 
+    def text_at(self, index: int) -> str:
+        """One element of an array of strings, without decoding the others."""
+        length, pos = struct.Struct("<Q").unpack_from, 0
+        for _ in range(index):
+            pos += 8 + length(self.raw, pos)[0]
+        return self.raw[pos + 8 : pos + 8 + length(self.raw, pos)[0]].decode("utf-8", "replace")
+
     def __len__(self) -> int:
         return self.size
 

@@ -74,8 +74,7 @@ def write_adapters(folder: Path, base: Path, count: int, rank: int, targets: Ite
         content = AdapterContent(
             arch=facts.arch,
             alpha=float(rank),
-            texts={"general.name": path.stem},
-            numbers={},
+            metadata={"general.name": path.stem},
             tensors={name: factor for pair in adapted.items() for name, factor in _pair(*pair, rank, rng)},
         )
         with replacing(path) as temporary:
