@@ -117,7 +117,7 @@ def adapter_folders(paths: Iterable[str]) -> list[str]:
         folder, _, name = path.rpartition("/")
         found.setdefault(folder, set()).add(name)
     adapters = (folder for folder, names in found.items() if folder and _is_adapter(names))
-    return sorted(adapters, key=lambda folder: ("checkpoint-" in folder, folder))
+    return sorted(adapters, key=lambda folder: ("checkpoint-" in folder, len(folder), folder))
 
 
 def _is_adapter(names: Collection[str]) -> bool:
