@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from edgelora.errors import AdapterError, ConversionError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import require_fit
-from edgelora.gguf.hashes import file_sha256, fingerprint
+from edgelora.gguf.hashes import file_sha256, fingerprint_of
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.agreement import check_agreement
@@ -59,14 +59,14 @@ def convert(
     content = AdapterContent(
         arch=plan.base.arch,
         alpha=transformed.alpha,
-        metadata=metadata_of(plan, fingerprint(base)),
+        metadata=metadata_of(plan, fingerprint_of(plan.header)),
         tensors=transformed.tensors,
     )
     return _report(
         shown,
         plan,
         content,
-        _write(out, base, content, shown),
+        _write(out, plan.header, content, shown),
         target_reports(plan.base.arch, plan.targets, transformed.norms, measured),
         warnings,
         options,
@@ -82,12 +82,12 @@ def _check_out(out: Path, base: Path, problems: Problems) -> None:
         problems.refuse("out", "the output would replace the base")
 
 
-def _write(out: Path, base: Path, content: AdapterContent, source: str) -> Header:
+def _write(out: Path, base: Header, content: AdapterContent, source: str) -> Header:
     """Write the file and read it back with the eyes of the engine before it gets its name."""
     try:
         with replacing(out) as temporary:
             write_adapter(temporary, content)
-            require_fit(read_header(temporary), read_header(base))
+            require_fit(read_header(temporary), base)
         return read_header(out)
     except OSError as error:
         raise ConversionError(source, [f"{out} cannot be written ({error.strerror or error})"]) from None

@@ -32,12 +32,16 @@ def file_sha256(path: str | PathLike[str]) -> str:
 
 
 def fingerprint(path: str | PathLike[str]) -> str:
+    """Fingerprint of the base model at ``path``. Raises GGUFError where the file is no readable GGUF."""
+    return fingerprint_of(read_header(path))
+
+
+def fingerprint_of(header: Header) -> str:
     """Fingerprint of a base model, in hexadecimal.
 
     SHA-256 over file size, tensor infos, metadata without free text (names, descriptions, chat templates), and the
-    first and last 64 KiB of every tensor. Raises GGUFError where the file is no readable GGUF.
+    first and last 64 KiB of every tensor.
     """
-    header = read_header(path)
     digest = hashlib.sha256(f"{header.file_size}\n".encode())
     for line in _described(header):
         digest.update(line)
