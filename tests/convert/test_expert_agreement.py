@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from edgelora_convert.convert import convert
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from support.exports import Pair, export, model_of
 from support.families import balanced_experts, experts
 from support.logits import native_rows, relative_error
@@ -144,3 +144,25 @@ def test_parameters_saved_by_an_older_peft_answer_as_the_merged_model(tmp_path: 
     assert relative_error(plain, expected) > 1e-2
     convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
     assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < pair.tolerance
+
+
+def test_granite_moe_under_its_former_names_answers_as_in_peft(tmp_path: Path) -> None:
+    pair = PAIRS["granitemoe/packed"]
+    model = model_of(pair)
+    base = export(tmp_path / "base.gguf", pair, model)
+    config = {"r": 4, "lora_alpha": 8, "target_modules": ["q_proj"], "target_parameters": list(pair.parameters)}
+    expected = peft_rows(adapted(model, tmp_path / "peft", **config), PROMPTS)
+    rename(tmp_path / "peft", {"experts.base_layer": "input_linear", "moe.experts": "moe.output_linear"})
+    convert(tmp_path / "peft", base, tmp_path / "adapter.gguf", "f32")
+    assert relative_error(native_rows(base, PROMPTS, tmp_path / "adapter.gguf"), expected) < pair.tolerance
+
+
+def rename(folder: Path, names: dict[str, str]) -> None:
+    """Modules with one parameter each, as Transformers 4 had them, instead of one module with two."""
+    file, config = folder / "adapter_model.safetensors", folder / "adapter_config.json"
+    tensors = load_file(file)
+    for now, then in names.items():
+        tensors = {name.replace(now, then): values for name, values in tensors.items()}
+    save_file(tensors, file)
+    fields = json.loads(config.read_text()) | {"target_parameters": ["input_linear.weight", "output_linear.weight"]}
+    config.write_text(json.dumps(fields))

@@ -96,6 +96,7 @@ PAIRS = (
         # llama.cpp does not look at adapters of the other projections of this attention
         modules=("o_proj",),
         parameters=(*BOTH, "gate.weight"),
+        tolerance=1e-4,
     ),
     Pair(
         "dots1/packed",

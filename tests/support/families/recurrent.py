@@ -119,6 +119,7 @@ PAIRS = (
         LINEAR_OTHERS,
         changes=QWEN35_CHANGES,
         dims=LINEAR,
+        tolerance=1e-4,
     ),
     Pair(
         "qwen35moe",
@@ -137,6 +138,7 @@ PAIRS = (
         LINEAR_OTHERS,
         changes=QWEN35_CHANGES,
         dims=LINEAR,
+        tolerance=1e-4,
         parameters=BOTH,
     ),
     LFM2,
