@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Preview:
     """An adapter before its conversion. ``targets`` are short names of base tensors; ``n_bytes`` is on disk.
 
-    ``base_name`` is the model it says it was trained on. ``problems`` are the reasons against a conversion for this base that its values have no part in.
+    ``base_name`` is the model it says it was trained on. ``problems`` are the reasons against a conversion for this
+    base that its values have no part in.
     """
 
     name: str
@@ -39,13 +40,16 @@ def preview(src: Path, base: Header) -> Preview:
     try:
         source = read_source(src, problems, Problems(str(src)))
         targets = _targets(source, base, problems)
+        n_bytes = sum(path.stat().st_size for path in source.files)
     except ConversionError as error:
         return Preview(src.stem, problems=error.problems)
+    except OSError as error:  # gone while it was looked at
+        return Preview(src.stem, problems=(f"it cannot be read ({error.strerror or error})",))
     return Preview(
         name=source.name,
         rank=max((update.rank for update in source.updates), default=0),
         targets=targets,
-        n_bytes=sum(path.stat().st_size for path in source.files),
+        n_bytes=n_bytes,
         base_name=source.base_name,
         problems=tuple(problems.lines()),
     )

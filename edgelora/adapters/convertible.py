@@ -16,7 +16,10 @@ _USUAL_STEMS = frozenset({"adapter_model", "adapters"})
 
 def is_adapter_folder(path: Path) -> bool:
     """Whether ``path`` is a folder that holds an adapter, or a part of one."""
-    return any((path / name).is_file() for name in _SIGNS)
+    try:
+        return any((path / name).is_file() for name in _SIGNS)
+    except OSError:  # what nobody may look into is shown, with that as its problem
+        return path.is_dir()
 
 
 def is_converted_on_the_way(path: Path) -> bool:
