@@ -23,7 +23,8 @@ def print_report(report: ConversionReport) -> None:
     unwrapped = None if sys.stderr.isatty() else 10_000  # a log keeps its lines whole
     console = Console(stderr=True, highlight=False, markup=False, width=unwrapped)
     console.print(_printable(report.name), style="bold")
-    console.print(f"{report.n_params:,} parameters that change {report.n_pairs} tensors of {report.arch}\n")
+    console.print(_printable(_bases(report)))
+    console.print(f"{report.n_params:,} parameters that change {report.n_pairs} tensors\n")
     console.print(_table(report))
     estimate = "" if report.exact_norms else " (estimated from some rows)"
     console.print(f"\nchange: size of scale·B·A beside the weight{estimate}", style="dim")
@@ -32,6 +33,13 @@ def print_report(report: ConversionReport) -> None:
     console.print(f"{size} ({types} tensors)")
     console.print(f"sha256 {report.sha256}", style="dim")
     _print_warnings(console, report.warnings)
+
+
+def _bases(report: ConversionReport) -> str:
+    """What it is for, and what it was trained on if it says so."""
+    given = f"for {report.base_name} ({report.arch})" if report.base_name else f"for {report.arch}"
+    trained_on = ", ".join(dict.fromkeys(filter(None, report.trained_on)))
+    return f"{given}, trained on {trained_on}" if trained_on else given
 
 
 def _table(report: ConversionReport) -> Table:

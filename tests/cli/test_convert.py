@@ -3,13 +3,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
+from edgelora_convert.convert import convert
 from edgelora_convert.encode import DType
 from edgelora_convert.options import MoeBLayout
-from edgelora_convert.report import ConversionReport, Spread, TargetReport
+from edgelora_convert.report import ConversionReport, Spread
 from huggingface_hub import close_session, constants
 from hypothesis import given
 from hypothesis import strategies as st
@@ -147,40 +149,17 @@ def test_help_imports_nothing_heavy() -> None:
 # --- the table for people
 
 
-def row(layers: tuple[int, ...] = (0,), **fields: object) -> TargetReport:
-    values: dict[str, object] = {
-        "target": "attn_q",
-        "layers": layers,
-        "ranks": (8,),
-        "scales": (2.0,),
-        "ignored": False,
-        "relative_change": None,
-        "changes": (),
-    }
-    return TargetReport(**(values | fields))  # type: ignore[arg-type]
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> ConversionReport:
+    """What a conversion of two layers reports, with one row in its table."""
+    folder = tmp_path_factory.mktemp("report")
+    source = peft_source(SHAPE).save(folder / "a-lora")
+    made = convert(source, write_base(folder / "base.gguf", SHAPE), folder / "out.gguf")
+    return replace(made, targets=made.targets[:1])
 
 
-def report_of(layers: tuple[int, ...], n_layers: int, **fields: object) -> ConversionReport:
-    values: dict[str, object] = {
-        "source": "src",
-        "base": "base.gguf",
-        "out": "out.gguf",
-        "name": "a-lora",
-        "arch": "llama",
-        "alpha": 16.0,
-        "n_layers": n_layers,
-        "n_pairs": 1,
-        "n_params": 1,
-        "types": {"F16": 2},
-        "targets": (row(layers),),
-        "exact_norms": False,
-        "file_size": 1,
-        "sha256": "0" * 64,
-        "source_sha256": "",
-        "base_fingerprint": "",
-        "warnings": (),
-    }
-    return ConversionReport(**(values | fields))  # type: ignore[arg-type]
+def with_row(report: ConversionReport, **fields: Any) -> ConversionReport:
+    return replace(report, targets=(replace(report.targets[0], target="attn_q", **fields),))
 
 
 def shown(report: ConversionReport, capsys: pytest.CaptureFixture[str]) -> str:
@@ -197,15 +176,26 @@ def shown(report: ConversionReport, capsys: pytest.CaptureFixture[str]) -> str:
         ((0, 2, 4, 6, 8), "5 of 28: 0, 2, 4, ..."),
     ],
 )
-def test_where_it_was_adapted(layers: tuple[int, ...], words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert f"attn_q  {words} " in shown(report_of(layers, 28), capsys)
+def test_where_it_was_adapted(
+    report: ConversionReport, layers: tuple[int, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"attn_q  {words} " in shown(replace(with_row(report, layers=layers), n_layers=28), capsys)
 
 
-def test_many_values_are_a_range(capsys: pytest.CaptureFixture[str]) -> None:
-    many = row(ranks=(4, 8, 16, 32), scales=(1.0, 2**0.5))
-    text = shown(report_of((), 2, targets=(many,)), capsys)
+def test_many_values_are_a_range(report: ConversionReport, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(with_row(report, ranks=(4, 8, 16, 32), scales=(1.0, 2**0.5)), capsys)
     assert "4 to 32" in text
     assert "1, 1.414" in text
+
+
+@pytest.mark.parametrize(
+    ("trained_on", "words"),
+    [(("", ""), "for tiny (llama)\n"), (("org/A", "org/A", "org/B"), "for tiny (llama), trained on org/A, org/B\n")],
+)
+def test_what_it_is_for(
+    report: ConversionReport, trained_on: tuple[str, ...], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert words in shown(replace(report, trained_on=trained_on), capsys)
 
 
 @pytest.mark.parametrize(
@@ -217,20 +207,23 @@ def test_many_values_are_a_range(capsys: pytest.CaptureFixture[str]) -> None:
         (None, " ?"),
     ],
 )
-def test_how_large_the_change_is(relative: Spread | None, words: str, capsys: pytest.CaptureFixture[str]) -> None:
-    report = report_of((), 2, targets=(row(relative_change=relative),))
-    assert f"{words}\n" in shown(report, capsys)
+def test_how_large_the_change_is(
+    report: ConversionReport, relative: Spread | None, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert f"{words}\n" in shown(with_row(report, relative_change=relative), capsys)
 
 
-def test_what_has_no_effect_shows_no_change(capsys: pytest.CaptureFixture[str]) -> None:
-    ignored = row(relative_change=Spread(0.5, 0.5, 0.5), ignored=True)
-    text = shown(report_of((), 2, targets=(ignored,)), capsys)
+def test_what_has_no_effect_shows_no_change(report: ConversionReport, capsys: pytest.CaptureFixture[str]) -> None:
+    text = shown(with_row(report, relative_change=Spread(0.5, 0.5, 0.5), ignored=True), capsys)
     assert " ignored\n" in text
     assert "50 %" not in text
 
 
-def test_warnings_are_whole_lines_and_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    text = shown(report_of((0,), 1, name="a\x1b[31m", warnings=("w" * 300, "[bold]\x1b]0;x")), capsys)
+def test_warnings_are_whole_lines_and_cannot_steer_the_terminal(
+    report: ConversionReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = replace(report, name="a\x1b[31m", warnings=("w" * 300, "[bold]\x1b]0;x"), trained_on=("\x1b",))
+    text = shown(hostile, capsys)
     assert f"warning: {'w' * 300}" in text
     assert "warning: [bold]?]0;x" in text
     assert "\x1b" not in text
