@@ -31,13 +31,21 @@ _OTHERS = (
     (re.compile(r".+\.lora_[ab]_(scales|biases)"), "its factors are quantized; save the adapter as it was trained"),
 )
 _EMBEDDINGS = frozenset(
-    {"embed_tokens", "embeddings", "embedding", "wte", "word_embeddings", "tok_embeddings", "token_embeddings"}
+    (
+        *("embed_in", "embed_tokens", "embedding", "embeddings"),
+        *("tok_embeddings", "token_embeddings", "word_embeddings", "wte"),
+    )
 )
 """What the models in mlx_lm/models call their table of token embeddings."""
 
-_SWITCH = re.compile(r"\.switch_mlp(?=\.)")
-_MIXTRAL_EXPERT = re.compile(r"(?<=\.block_sparse_moe\.experts\.)(gate|down|up)_proj$")
-_MIXTRAL_NAMES = {"gate": "w1", "down": "w2", "up": "w3"}  # mlx_lm/models/mixtral.py, sanitize
+_NAMES = (
+    (re.compile(r"\.switch_mlp(?=\.)"), ".experts"),
+    (re.compile(r"(?<=\.block_sparse_moe\.experts\.)gate_proj$"), "w1"),  # mlx_lm/models/mixtral.py
+    (re.compile(r"(?<=\.block_sparse_moe\.experts\.)down_proj$"), "w2"),
+    (re.compile(r"(?<=\.block_sparse_moe\.experts\.)up_proj$"), "w3"),
+    (re.compile(r"^model\.h(?=\.\d+\.(?:attention|mlp\.dense_\w+)\b)"), "gpt_neox.layers"),  # mlx_lm/models/gpt_neox.py
+)
+"""Where the ``sanitize`` functions of mlx-lm rename modules, back to what Transformers calls them."""
 
 
 def read_mlx(found: MlxFolder, problems: Problems, warnings: Problems) -> Source:
@@ -70,7 +78,13 @@ def _updates(tensors: Mapping[str, StoredTensor], scale: float, problems: Proble
         if missing:
             problems.add(module, f"its lora_{missing[0]} is missing")
         else:
-            yield from _updates_of(module, pair["a"], pair["b"], scale, problems)
+            yield from _updates_of(_in_transformers(module), pair["a"], pair["b"], scale, problems)
+
+
+def _in_transformers(module: str) -> str:
+    for pattern, name in _NAMES:
+        module = pattern.sub(name, module)
+    return module
 
 
 def _refuse_other(name: str, problems: Problems) -> None:
@@ -102,10 +116,8 @@ def _shapes_of_experts(a: StoredTensor, b: StoredTensor) -> tuple[tuple[int, ...
 
 
 def _experts(module: str, a: StoredTensor, b: StoredTensor, scale: float) -> Iterator[Update]:
-    """One update for each expert, under the name that Transformers gives the stack."""
+    """One update for each expert of a stack."""
     rank, stacked = b.shape[2], len(a.shape) == 3
-    module = _SWITCH.sub(".experts", module)
-    module = _MIXTRAL_EXPERT.sub(lambda name: _MIXTRAL_NAMES[name[1]], module)
     for expert in range(b.shape[0]):
         of_expert = a.row(expert) if stacked else a.rows(expert * rank, rank)
         yield Update(module, of_expert, b.row(expert), scale, expert=expert)

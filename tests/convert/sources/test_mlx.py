@@ -58,6 +58,21 @@ def test_a_layer(tmp_path: Path) -> None:
     assert (source.base_name, source.naming, warnings) == ("org/tiny-4bit", "transformers", [])
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        ("model.h.0.attention.dense", "gpt_neox.layers.0.attention.dense"),
+        ("model.h.0.mlp.dense_h_to_4h", "gpt_neox.layers.0.mlp.dense_h_to_4h"),
+        ("model.h.0.attn.c_attn", "model.h.0.attn.c_attn"),
+        ("model.layers.0.mlp.gate_proj", "model.layers.0.mlp.gate_proj"),
+    ],
+)
+def test_names_of_transformers(tmp_path: Path, module: str, name: str) -> None:
+    """GPT-NeoX is what mlx-lm calls by other names; GPT-2 has blocks of that name itself."""
+    (update,) = read(save(tmp_path, pair(module, values(5, 3), values(3, 7))))[0].updates
+    assert update.module == name
+
+
 def test_an_embedding(tmp_path: Path) -> None:
     a, b = values(11, 3), values(3, 4)
     (update,) = read(save(tmp_path, pair("model.embed_tokens", a, b)))[0].updates
