@@ -50,7 +50,7 @@ def read_pickle(program: bytes, meaning: Meaning) -> object:
     """The value a pickle describes: dictionaries with text as keys, tuples, lists, and what ``meaning`` made.
 
     Raises RefusedPickleError for anything else. Time and memory grow with the length of ``program`` only: values are
-    never copied, compared or hashed.
+    never copied or compared, and nothing but text is hashed.
     """
     machine = _Machine(meaning)
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from edgelora_convert.problems import Problems
+from edgelora_convert.storage.archive import MAX_DIRECTORY_BYTES
 from edgelora_convert.storage.pickle_machine import MAX_OPERATIONS
 from edgelora_convert.storage.tensor_file import open_tensors
 from hypothesis import HealthCheck, given, settings
@@ -195,6 +197,16 @@ def test_compressed_members(tmp_path: Path) -> None:
 
 def test_a_huge_pickle_is_not_read(tmp_path: Path) -> None:
     assert "too much" in refusal(tf.write_archive(tmp_path / "x.bin", b"\0" * (33 << 20), {}))
+
+
+def test_a_huge_table_of_contents_is_not_read(tmp_path: Path) -> None:
+    size = MAX_DIRECTORY_BYTES + 1
+    with (tmp_path / "x.bin").open("wb") as file:
+        file.write(b"PK\x03\x04")
+        file.truncate(size)
+        file.seek(size)
+        file.write(struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 1, 1, size, 0, 0))
+    assert "table of contents is too large" in refusal(tmp_path / "x.bin")
 
 
 def test_big_endian(tmp_path: Path) -> None:
