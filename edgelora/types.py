@@ -84,6 +84,7 @@ class SamplingParams:
     repeat_penalty: float = 1.0  # 1: off; over the last 64 tokens
     seed: int | None = None
     stop: tuple[str, ...] = ()
+    stop_tokens: tuple[int, ...] = ()  # end an answer beside those that the base knows as its ends
 
     def __post_init__(self) -> None:
         limits = (

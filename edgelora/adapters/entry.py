@@ -26,6 +26,8 @@ class AdapterEntry:
     targets: tuple[str, ...] = ()
     example_prompt: str | None = None
     chat_template: str | None = None
+    eos_tokens: tuple[str, ...] = ()
+    system_prompt: str | None = None
     problem: str | None = None
     warning: str | None = None
 

@@ -9,7 +9,7 @@ from edgelora.adapters.convertible import is_adapter_folder, is_converted_on_the
 from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.hashing import FileHashes
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError
-from edgelora.gguf.facts import AdapterFacts
+from edgelora.gguf.facts import AdapterFacts, names_of
 from edgelora.gguf.fit import check_fit, require_fit
 from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
@@ -96,6 +96,8 @@ class Inspector:
             targets=facts.targets,
             example_prompt=facts.example_prompt,
             chat_template=facts.chat_template,
+            eos_tokens=facts.eos_tokens,
+            system_prompt=facts.system_prompt,
             problem=self._misfit(header),
             warning=self._doubt(facts.base_name),
         )
@@ -106,8 +108,7 @@ class Inspector:
 
     def _doubt(self, trained_on: str) -> str | None:
         """Whether its base is another model than this one, as far as names can tell."""
-        names = (self._base.get("general.name", ""), self._base.path.stem)
-        return base_name_warning(trained_on, filter(None, names)) if trained_on else None
+        return base_name_warning(trained_on, names_of(self._base))
 
 
 def _summary(problems: Sequence[str]) -> str:

@@ -13,11 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedSelection:
-    """``files`` are those of the selection's members; ``templates`` the chat templates that they carry."""
+    """``files`` are those of the selection's members.
+
+    ``templates`` and ``system_prompts`` are what they carry of these, ``end_tokens`` texts of the tokens that end the
+    answers of any of them.
+    """
 
     selection: Selection = BASE
     files: tuple[AdapterFile, ...] = ()
     templates: tuple[str, ...] = ()
+    end_tokens: tuple[str, ...] = ()
+    system_prompts: tuple[str, ...] = ()
 
 
 def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_progress) -> ResolvedSelection:
@@ -26,6 +32,11 @@ def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_
     May convert a PEFT folder, so it can take seconds.
     """
     selection, files = library.resolve(text, report)
-    entries = (library.by_hash(file.sha256) for file in files)
-    templates = tuple(entry.chat_template for entry in entries if entry and entry.chat_template)
-    return ResolvedSelection(selection, files, templates)
+    entries = [entry for file in files if (entry := library.by_hash(file.sha256))]
+    return ResolvedSelection(
+        selection,
+        files,
+        templates=tuple(entry.chat_template for entry in entries if entry.chat_template),
+        end_tokens=tuple(dict.fromkeys(token for entry in entries for token in entry.eos_tokens)),
+        system_prompts=tuple(entry.system_prompt for entry in entries if entry.system_prompt),
+    )

@@ -14,9 +14,8 @@ from edgelora.errors import EdgeloraError
 from edgelora.types import Failed, Finished, Request, RequestEvent, SamplingParams, Token
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Iterator
+    from collections.abc import AsyncGenerator, Iterator, Sequence
 
-    from edgelora.chat.choice import TemplateChoice
     from edgelora.chat.resolved import ResolvedSelection
     from edgelora.engine.client import EngineClient
 
@@ -52,8 +51,9 @@ class ChatSession:
     def __init__(
         self, engine: EngineClient, *, sampling: SamplingParams, template: str | None = None, system: str = ""
     ) -> None:
-        """``template`` is a built-in's name or a file, which then wins over what adapter and base carry."""
+        """``template`` is a built-in's name or a file; it wins over what adapter and base carry, as ``system`` does."""
         self.conversation = Conversation(system)
+        self._system = system
         self._sampling = sampling
         self._template = template
         self._request, self._stopping = "", False
@@ -67,7 +67,7 @@ class ChatSession:
 
     def start_over(self) -> None:
         """Begin a new conversation under the same system prompt."""
-        self.conversation = Conversation(self.conversation.system)
+        self.conversation = Conversation(self._system)
 
     async def ask(self, prompt: str, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
         """Answer ``prompt`` under a selection. Nothing is raised: the last event is Finished or Failed.
@@ -102,19 +102,19 @@ class ChatSession:
                 yield loading
             choice = choose_template(self._template, resolved.templates, self.engine.base)
             before = self.conversation.left_out
-            fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(
-                self.conversation, prompt
-            )
+            spoken = replace(self.conversation, system=self._system or _common(resolved.system_prompts))
+            fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(spoken, prompt)
+            end_tokens = await self._end_tokens(resolved)
         except EdgeloraError as error:
             yield Failed(self._request, error)
             return
         self.conversation = fitted.conversation
-        for said in self._remarks(choice, before):
+        for said in self._remarks(choice.notice, before):
             yield said
         if not fitted.tokens:
             return
         sampling = self._sampling if prompt is not None else replace(self._sampling, max_tokens=0)
-        sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop))
+        sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop), stop_tokens=end_tokens)
         request = Request(self._request, fitted.tokens, resolved.selection, sampling)
         async with aclosing(self._generate(request)) as events:
             async for event in events:
@@ -127,10 +127,19 @@ class ChatSession:
                 await self.engine.load(file)
                 self._loaded.add(file.sha256)
 
-    def _remarks(self, choice: TemplateChoice, left_out_before: int) -> Iterator[SessionEvent]:
-        if choice.notice and choice.notice not in self._said:
-            self._said.add(choice.notice)
-            yield Notice(choice.notice)
+    async def _end_tokens(self, resolved: ResolvedSelection) -> tuple[int, ...]:
+        """Tokens that the selected adapters end their answers with. What is no single token here cannot be meant."""
+        found = [await self.engine.tokenize(text) for text in resolved.end_tokens]
+        return tuple(tokens[0] for tokens in found if len(tokens) == 1)
+
+    def _remarks(self, notice: str, left_out_before: int) -> Iterator[SessionEvent]:
+        notices = [notice]
+        if self.conversation.system != self._system:
+            notices.append("The adapter's own system prompt is used; --system gives another one.")
+        for text in notices:
+            if text and text not in self._said:
+                self._said.add(text)
+                yield Notice(text)
         total = self.conversation.left_out
         if total > left_out_before:
             yield LeftOut(total - left_out_before, total)
@@ -146,3 +155,8 @@ class ChatSession:
         finally:
             if not ended:  # whoever listened went away
                 await self.engine.cancel(request.id)
+
+
+def _common(texts: Sequence[str]) -> str:
+    """The text that all agree on; nothing where they do not."""
+    return texts[0] if len(set(texts)) == 1 else ""

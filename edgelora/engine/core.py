@@ -326,7 +326,7 @@ class EngineCore:
     def _take(self, sequence: Sequence, token: int) -> None:
         """The sequence's next token is chosen."""
         sequence.note_token(token)
-        if self._model.ends_generation(token):
+        if self._model.ends_generation(token) or token in sequence.request.sampling.stop_tokens:
             self._end(sequence, "stop")
             return
         self._say(sequence, sequence.text.feed(self._model.piece(token)))

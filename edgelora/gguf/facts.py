@@ -63,7 +63,7 @@ class BaseFacts:
             path=header.path,
             arch=arch,
             name=header.get("general.name", "") or header.path.stem,
-            names=_names(header),
+            names=names_of(header),
             quantization=_quantization(header),
             n_layers=n_layers,
             n_embd=n_embd,
@@ -146,6 +146,16 @@ class AdapterFacts:
         )
 
 
+def names_of(header: Header) -> tuple[str, ...]:
+    """What a model is called, best first. Its ``general.base_model`` is not it, but what it was made of."""
+    parts = [_text(header, f"general.{key}") for key in ("basename", "size_label", "finetune", "version")]
+    keys = ("general.source.huggingface.repository", "general.source.repo_url", "general.repo_url")
+    addresses = [_text(header, key) for key in keys]
+    return tuple(
+        filter(None, [_text(header, "general.name"), " ".join(filter(None, parts)), *addresses, header.path.stem])
+    )
+
+
 def short_target(tensor: str) -> str:
     """``blk.0.attn_q.weight`` is ``attn_q``; names outside blocks only lose ``.weight``."""
     return re.sub(r"^blk\.\d+\.", "", tensor).removesuffix(".weight")
@@ -165,16 +175,6 @@ def _model_arch(header: Header) -> str:
     if not arch:
         raise GGUFError(f"{header.path}: general.architecture is missing, so this is no model llama.cpp can load")
     return arch
-
-
-def _names(header: Header) -> tuple[str, ...]:
-    """What a model is called, best first. Its ``general.base_model`` is not it, but what it was made of."""
-    parts = [_text(header, f"general.{key}") for key in ("basename", "size_label", "finetune", "version")]
-    keys = ("general.source.huggingface.repository", "general.source.repo_url", "general.repo_url")
-    addresses = [_text(header, key) for key in keys]
-    return tuple(
-        filter(None, [_text(header, "general.name"), " ".join(filter(None, parts)), *addresses, header.path.stem])
-    )
 
 
 def _text(header: Header, key: str) -> str:

@@ -199,9 +199,12 @@ def test_a_change_beside_the_weights_counts(adapters: AdapterLibrary, tmp_path: 
     folder = peft_source(SHAPE).save(tmp_path / "mine")
     _, (first,) = adapters.resolve(str(folder))
     (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "special_tokens_map.json").write_text('{"eos_token": "<done>"}')
+    (folder / "README.md").write_text("---\nsystem_prompt: Be brief.\n---\n")
     _, (second,) = adapters.resolve(str(folder))
     assert first.sha256 != second.sha256
-    assert adapters.add(folder).chat_template == "{{ messages }}"
+    entry = adapters.add(folder)
+    assert (entry.chat_template, entry.eos_tokens, entry.system_prompt) == ("{{ messages }}", ("<done>",), "Be brief.")
 
 
 @pytest.mark.parametrize(

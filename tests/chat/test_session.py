@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -46,6 +47,43 @@ async def test_an_answer_becomes_a_turn_and_the_next_prompt_begins_with_it() -> 
     assert not any(isinstance(event, Loading) for event in again)
     first, second = (request.tokens for request in engine.requests)
     assert second[: len(first)] == first
+
+
+async def test_an_adapters_own_end_token_ends_its_answers() -> None:
+    engine = FakeEngine()
+    session = session_on(engine)
+    (end,) = await engine.tokenize("<|done|>")
+    await collect(session.ask("One.", replace(UNDER_LEGAL, end_tokens=("<|done|>", "two words"))))
+    await collect(session.ask("Two.", ON_BASE))
+    assert [request.sampling.stop_tokens for request in engine.requests] == [(end,), ()]
+
+
+async def test_an_adapters_own_system_prompt_is_used_while_it_is_selected() -> None:
+    engine = FakeEngine()
+    session = session_on(engine)
+    resolved = replace(UNDER_LEGAL, system_prompts=("You are a lawyer.",))
+    template = ChatTemplate(CHATML, "test")
+    events = await collect(session.ask("One.", resolved))
+    expected = await prompt_tokens(engine, Conversation("You are a lawyer.").messages("One."), template)
+    assert engine.requests[-1].tokens == expected
+    again = await collect(session.ask("Two.", resolved))
+    said = [event.text for event in events + again if isinstance(event, Notice)]
+    assert said == ["The adapter's own system prompt is used; --system gives another one."]
+    session.start_over()
+    await collect(session.ask("One.", ON_BASE))
+    assert engine.requests[-1].tokens == await prompt_tokens(engine, Conversation().messages("One."), template)
+
+
+@pytest.mark.parametrize(
+    ("system", "carried", "used"),
+    [("Mine.", ("Its own.",), "Mine."), ("", ("One.", "Another."), ""), ("", ("Same.", "Same."), "Same.")],
+)
+async def test_which_system_prompt_is_used(system: str, carried: tuple[str, ...], used: str) -> None:
+    engine = FakeEngine()
+    session = session_on(engine, system=system)
+    await collect(session.ask("One.", replace(UNDER_LEGAL, system_prompts=carried)))
+    template = ChatTemplate(CHATML, "test")
+    assert engine.requests[-1].tokens == await prompt_tokens(engine, Conversation(used).messages("One."), template)
 
 
 async def test_rereading_computes_what_the_next_question_reuses() -> None:

@@ -144,6 +144,18 @@ def test_a_stop_string_ends_the_answer(f32_base: Path) -> None:
     assert text == whole[: whole.index(stop)]
 
 
+def test_a_stop_token_ends_the_answer_and_is_not_part_of_it(f32_base: Path) -> None:
+    with opened(exact_config(f32_base)) as core:
+        produced = the_tokens(core, SamplingParams(max_tokens=30, temperature=0))
+        stop = next(token for index, token in enumerate(produced) if index > 5 and token not in produced[:index])
+        sampling = SamplingParams(max_tokens=30, temperature=0, stop_tokens=(stop,))
+        core.submit(Request("y", tuple(PROMPT), BASE, sampling))
+        events = drain(core)
+        before = b"".join(map(core._model.piece, produced[: produced.index(stop)]))
+    assert events[-1].reason == "stop"  # type: ignore[union-attr]
+    assert "".join(getattr(event, "text", "") for event in events).encode() == before
+
+
 @pytest.mark.parametrize(
     ("request_", "error", "message"),
     [
