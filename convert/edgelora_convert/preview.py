@@ -31,6 +31,7 @@ class Preview:
     targets: tuple[str, ...] = ()
     n_bytes: int = 0
     base_name: str = ""
+    example_prompt: str | None = None
     problems: tuple[str, ...] = ()
 
 
@@ -51,6 +52,7 @@ def preview(src: Path, base: Header) -> Preview:
         targets=targets,
         n_bytes=n_bytes,
         base_name=source.base_name,
+        example_prompt=source.texts.example_prompt,
         problems=tuple(problems.lines()),
     )
 

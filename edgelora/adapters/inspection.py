@@ -80,6 +80,7 @@ class Inspector:
             rank=seen.rank,
             n_bytes=seen.n_bytes,
             targets=seen.targets,
+            example_prompt=seen.example_prompt,
             problem=f"cannot be converted: {_summary(seen.problems)}" if seen.problems else None,
             warning=self._doubt(seen.base_name),
         )

@@ -199,6 +199,8 @@ def test_a_change_beside_the_weights_counts(adapters: AdapterLibrary, tmp_path: 
     folder = peft_source(SHAPE).save(tmp_path / "mine")
     _, (first,) = adapters.resolve(str(folder))
     (folder / "chat_template.jinja").write_text("{{ messages }}")
+    (folder / "README.md").write_text("---\nexample_prompt: Say hello\n---\n")
+    assert adapters.add(folder).example_prompt == "Say hello"
     (folder / "special_tokens_map.json").write_text('{"eos_token": "<done>"}')
     (folder / "README.md").write_text("---\nsystem_prompt: Be brief.\n---\n")
     _, (second,) = adapters.resolve(str(folder))

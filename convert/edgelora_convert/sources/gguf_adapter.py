@@ -19,6 +19,7 @@ from edgelora.gguf.fit import EMBEDDING, USABLE_TYPES
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 from edgelora.gguf.reader import read_header
 from edgelora_convert.source import Source
+from edgelora_convert.sources.end_tokens import MAX_END_TOKENS
 from edgelora_convert.sources.folder_texts import FolderTexts
 from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.update import Computed, Kind, Update
@@ -147,7 +148,9 @@ def _texts(header: Header) -> FolderTexts:
     return FolderTexts(
         chat_template=header.get("tokenizer.chat_template", "") or None,
         example_prompt=header.get("edgelora.example_prompt", "") or None,
-        eos_tokens=tuple(text for text in _array(header, "edgelora.eos_tokens") if isinstance(text, str)),
+        eos_tokens=tuple(text for text in _array(header, "edgelora.eos_tokens") if isinstance(text, str))[
+            :MAX_END_TOKENS
+        ],
         system_prompt=header.get("edgelora.system_prompt", "") or None,
     )
 
