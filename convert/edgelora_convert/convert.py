@@ -50,6 +50,7 @@ def convert(
     shown = " + ".join(map(str, paths))
     problems, warnings = Problems(shown), Problems(shown)
     _check_out(out, base, problems)
+    problems.raise_if_any()
     plan = make_plan(paths, base, options, problems, warnings, progress)
     check_agreement(plan, problems, warnings)
     warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)

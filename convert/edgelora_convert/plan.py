@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from edgelora.gguf.facts import BaseFacts, short_target
+from edgelora.gguf.facts import BaseFacts, layer_of, short_target
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.assemble import Target, targets_of
@@ -61,6 +61,7 @@ def make_plan(
         for piece in _pieces(_completed(source, resolver), scale, resolver, problems, warnings)
     ]
     kept = [piece for piece in pieces if options.keeps(piece.tensor.name)]
+    _check_choice(options, pieces, problems)
     if not kept and not problems:
         problems.refuse("no effect", _why_nothing(pieces))
     return Plan(sources, header, base, targets_of(kept))
@@ -88,8 +89,21 @@ def _pieces(
             yield piece
 
 
+def _check_choice(options: Options, pieces: list[Piece], problems: Problems) -> None:
+    """Modules and layers that were asked for and are not there."""
+    modules, layers = _modules(pieces), {layer_of(piece.tensor.name) for piece in pieces}
+    for module in sorted((options.modules or set()) - modules):
+        problems.refuse(f"module {module}", f"it does not change {module}; it changes {', '.join(sorted(modules))}")
+    missing = sorted((options.layers or set()) - layers)
+    if missing:
+        problems.refuse("layers", f"it does not change layer {', '.join(map(str, missing))}")
+
+
+def _modules(pieces: list[Piece]) -> set[str]:
+    return {short_target(piece.tensor.name) for piece in pieces}
+
+
 def _why_nothing(pieces: list[Piece]) -> str:
     if not pieces:
         return "every scale is 0, so the adapter would do nothing"
-    there = sorted({short_target(piece.tensor.name) for piece in pieces})
-    return f"the chosen layers and modules leave nothing of it; it changes {', '.join(there)}"
+    return "the chosen layers have none of the chosen modules"

@@ -90,11 +90,22 @@ def test_parts(base: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(kept["blk.1.attn_v.weight"], changes(first)["blk.1.attn_v.weight"])
 
 
-@pytest.mark.parametrize("options", [Options(layers=frozenset({5})), Options(modules=frozenset({"ffn_up"}))])
-def test_nothing_left_is_refused(base: Path, tmp_path: Path, options: Options) -> None:
-    folder = peft_source(SHAPE, ATTENTION).save(tmp_path / "peft")
-    with pytest.raises(ConversionError, match="leave nothing of it; it changes attn_q, attn_v"):
-        convert(folder, base, tmp_path / "out.gguf", options=options)
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (Options(layers=frozenset({0, 5})), "does not change layer 5"),
+        (Options(modules=frozenset({"attn_q", "ffn_up"})), "does not change ffn_up; it changes attn_q, attn_v"),
+        (Options(layers=frozenset({0}), modules=frozenset({"ffn_gate"})), "have none of the chosen modules"),
+    ],
+)
+def test_what_is_not_there_cannot_be_chosen(base: Path, tmp_path: Path, options: Options, reason: str) -> None:
+    source = peft_source(SHAPE, ATTENTION)
+    source.add("model.layers.1.mlp.gate_proj", 8, np.random.default_rng(4))
+    if "ffn_up" in reason:
+        source = peft_source(SHAPE, ATTENTION)
+    with pytest.raises(ConversionError, match=reason):
+        convert(source.save(tmp_path / "peft"), base, tmp_path / "out.gguf", options=options)
+    assert not (tmp_path / "out.gguf").exists()
 
 
 def test_an_adapter_for_another_architecture_is_refused(base: Path, tmp_path: Path) -> None:

@@ -66,11 +66,15 @@ class BlockStorage:
 
     def _fused_attention(self, short: str) -> Slot | None:
         info = self.whole(_FUSED_ATTENTION)
-        sizes = self._dims.qkv_sizes
-        if short not in _ATTENTION or info is None or len(info.shape) != 2 or info.shape[1] != sum(sizes):
+        if short not in _ATTENTION or info is None or len(info.shape) != 2:
             return None
-        which = _ATTENTION.index(short)
-        return Slot(info, sum(sizes[:which]), sizes[which])
+        n_q, n_k, n_v = self._dims.qkv_sizes
+        if info.shape[1] == 2 * n_q + n_k + n_v:
+            n_q *= 2  # each query head has a gate beside it (Qwen3-Next and later)
+        if info.shape[1] != n_q + n_k + n_v:
+            return None
+        first, n_rows = {"attn_q": (0, n_q), "attn_k": (n_q, n_k), "attn_v": (n_q + n_k, n_v)}[short]
+        return Slot(info, first, n_rows)
 
     def _fused_gate_up(self, short: str) -> Slot | None:
         """Gate comes first, then up."""
