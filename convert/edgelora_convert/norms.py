@@ -24,33 +24,42 @@ if TYPE_CHECKING:
 SAMPLED_ROWS = 64
 """Rows of a tensor that an estimate reads."""
 
-_CHUNK_VALUES = 1 << 20
+_CHUNK_VALUES = 1 << 17
 """Values that are decoded, or turned into float64, at once."""
 
 
 def product_norm(a: Values, b: Values) -> float:
-    """‖B·A‖ of A [..., rank, n_in] and B [..., n_out, rank], over all matrices of a stack, in float64.
-
-    ‖B·A‖² = Σ (BᵀB)∘(AAᵀ), so nothing larger than rank x rank is formed.
-    """
+    """‖B·A‖ of A [..., rank, n_in] and B [..., n_out, rank], over all matrices of a stack, in float64."""
     pairs = zip(_matrices(a), _matrices(b), strict=True)
-    squared = sum(float(np.vdot(_gram(one_b), _gram(one_a.T))) for one_a, one_b in pairs)
-    return math.sqrt(max(squared, 0.0))
+    return math.sqrt(max(0.0, sum(_product_squares(one_a, one_b) for one_a, one_b in pairs)))
 
 
 def _matrices(values: Values) -> Values:
     return values.reshape(-1, *values.shape[-2:])
 
 
+def _product_squares(a: Values, b: Values) -> float:
+    """‖B·A‖², which is Σ (BᵀB)∘(AAᵀ): nothing larger than rank x rank is formed, and nothing larger than a factor."""
+    (rank, n_in), n_out = a.shape, len(b)
+    if rank <= min(n_in, n_out):
+        return float(np.vdot(_gram(b), _gram(a.T)))
+    tall, wide = (b, a) if n_in <= n_out else (a.T, b.T)
+    wide64 = wide.astype(np.float64)
+    return sum(float(np.square(chunk @ wide64).sum()) for chunk in _chunks(tall))
+
+
 def _gram(tall: Values) -> NDArray[np.float64]:
     """XᵀX of X [n, rank]."""
-    rank = tall.shape[1]
-    step = max(1, _CHUNK_VALUES // rank)
-    total = np.zeros((rank, rank))
-    for start in range(0, len(tall), step):
-        chunk = tall[start : start + step].astype(np.float64)
+    total = np.zeros((tall.shape[1],) * 2)
+    for chunk in _chunks(tall):
         total += chunk.T @ chunk
     return total
+
+
+def _chunks(tall: Values) -> Iterator[NDArray[np.float64]]:
+    """Some rows after the other, as float64."""
+    step = max(1, _CHUNK_VALUES // tall.shape[1])
+    return (tall[start : start + step].astype(np.float64) for start in range(0, len(tall), step))
 
 
 def base_norms(
@@ -73,10 +82,15 @@ def base_norm(header: Header, info: TensorInfo, exact: bool) -> float | None:
     n_rows = info.n_elements // info.shape[0]
     rows = range(n_rows) if exact or n_rows <= SAMPLED_ROWS else _evenly_spread(n_rows)
     try:
-        squared = sum(float(np.square(values, dtype=np.float64).sum()) for values in _decoded(header, info, rows))
+        squared = sum(_squares(values) for values in _decoded(header, info, rows))
     except GGUFError:
         return None
     return math.sqrt(squared * n_rows / len(rows)) if math.isfinite(squared) else None
+
+
+def _squares(values: Values) -> float:
+    """The sum of squares; float32 is enough within a row, and saves the time of making float64 of everything."""
+    return float(np.einsum("ij,ij->i", values, values).sum(dtype=np.float64))
 
 
 def _evenly_spread(n_rows: int) -> Sequence[int]:
