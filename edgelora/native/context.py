@@ -48,6 +48,7 @@ class Context:
     """``cells`` tokens of KV shared by up to ``sequences`` sequences, decoded ``batch`` tokens at a time.
 
     KV is unified and a batch is one ubatch, so that rows of an activation are the tokens of the batch, in order.
+    ``outputs`` is how many tokens of a batch may ask for logits; by default one for each sequence.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Context:
         flash_attention: FlashAttention = "auto",
         offload: bool = False,
         callback: object | None = None,
+        outputs: int | None = None,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = cells, sequences
-        params.n_outputs_max = sequences
+        params.n_outputs_max = outputs or sequences
+        params.n_outputs_max_per_seq = 0 if outputs else 1  # 0: as many as all together
         params.n_batch = params.n_ubatch = batch
         params.n_threads = params.n_threads_batch = threads
         params.type_k = params.type_v = _KV_TYPES[kv_dtype]

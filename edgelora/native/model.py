@@ -16,14 +16,24 @@ from edgelora.native import backend
 class Model:
     """The weights of one GGUF, memory-mapped, and its vocabulary. Close it after every context on it.
 
-    Raises EngineError where llama.cpp refuses the file; what it said is in the message.
+    ``repack`` False keeps llama.cpp from copying quantized weights into a layout that some processors compute with
+    faster; then all weights stay in the mapped file. Raises EngineError where llama.cpp refuses the file; what it
+    said is in the message.
     """
 
-    def __init__(self, path: Path, *, gpu_layers: int = 0, report: Callable[[float], object] = lambda share: None):
+    def __init__(
+        self,
+        path: Path,
+        *,
+        gpu_layers: int = 0,
+        repack: bool = True,
+        report: Callable[[float], object] = lambda share: None,
+    ) -> None:
         backend.start()
         self.path = path
         params = llama_cpp.llama_model_default_params()
         params.n_gpu_layers = gpu_layers
+        params.use_extra_bufts = repack
         progress = type(params.progress_callback)(_progress(report))
         params.progress_callback = progress
         backend.forget_log()
@@ -36,6 +46,7 @@ class Model:
         self.vocab = llama_cpp.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
         self.n_params = int(llama_cpp.llama_model_n_params(self.pointer))
+        self.has_vocabulary = llama_cpp.llama_vocab_type(self.vocab) != llama_cpp.LLAMA_VOCAB_TYPE_NONE
         self.has_memory_of_its_own = bool(
             llama_cpp.llama_model_is_recurrent(self.pointer) or llama_cpp.llama_model_is_hybrid(self.pointer)
         )
