@@ -32,8 +32,14 @@ INNER = ".base_layer"
 NESTED = (("gate_up_proj", "down_proj"),)
 """Parameters of one module from the inside out (peft/utils/transformers_weight_conversion.py)."""
 
+EXPERTS = "experts"
+"""The module that holds them, in every model of Transformers 5."""
+
 _SWAPS_SINCE = (0, 19)
 """Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
+
+_INPUTS_FIRST = {"gpt-oss": True, "llama4": False}
+"""Architectures whose parameters are [experts, n_in, n_out], and whether the module tells PEFT so (is_transposed)."""
 
 LEGACY_HINT = (
     "it adapts the experts' parameters (target_parameters), read as PEFT writes them; if Unsloth made it before "
@@ -57,6 +63,8 @@ class TargetParameters:
         """The path of the parameter that a module's factors belong to, empty where they are of the module itself."""
         owner = module.removesuffix(INNER)
         named = {name.rpartition(".")[2] for name in self._names if _names_parameter_of(owner, name)}
+        if not owner.endswith(EXPERTS):
+            named -= {name for name in self._names if "." not in name}  # PEFT's own short names of experts' parameters
         if not named and owner == module:
             return ""
         stored = {owner, owner + INNER} & self._modules.keys()
@@ -97,20 +105,16 @@ class TargetParameters:
         )
 
     def _expert(self, update: Update) -> Pending:
-        """A and B may have changed places, which the base's shape tells, except where it is square."""
+        """A and B may have changed places, which the base's shape tells, or its architecture where that is square."""
         n_out, n_in = update.b.shape[0], update.a.shape[1]
 
         def complete(weight: Weight) -> Update:
-            if weight.shape != (n_in, n_out):
-                return update
-            if n_in != n_out:
-                return _swapped(update)
-            if self._swaps:
-                return update
-            raise UnusableError(
-                "it was saved by a PEFT before 0.19, which may have taken inputs for outputs, and both are equally "
-                "many; train it with a newer PEFT"
-            )
+            if n_in == n_out:
+                told = _INPUTS_FIRST.get(weight.arch)
+                is_swapped = not self._swaps if told is None else self._swaps and not told
+            else:
+                is_swapped = weight.shape == (n_in, n_out)
+            return _swapped(update) if is_swapped else update
 
         return Pending(update.module, complete, expert=update.expert)
 

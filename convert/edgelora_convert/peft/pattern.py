@@ -29,34 +29,71 @@ MAX_STATES = 5000
 """Repetitions such as ``(a{99}){99}`` become that many states, so their number is limited."""
 
 _ANYWHERE = ""
+_NEW_STEP = 20
+"""What finding a new set of states costs for each of them, beside one for a step that is remembered."""
 
 
-class Pattern:
-    """A compiled expression. Raises PatternError where it cannot be matched safely."""
+class Effort:
+    """How much matching may still cost, in steps."""
 
-    def __init__(self, text: str) -> None:
-        if len(text) > MAX_LENGTH:
-            raise PatternError(f"is longer than {MAX_LENGTH} characters")
+    def __init__(self, steps: int) -> None:
+        self._left = steps
+
+    def spend(self, steps: int) -> None:
+        """Raises PatternError where nothing is left."""
+        self._left -= steps
+        if self._left < 0:
+            raise PatternError("takes too long")
+
+
+class PathPatterns:
+    """Expressions that a path matches from one of its dots, or from its start, to its end; all are tried at once.
+
+    All must be added before the first path is matched.
+    """
+
+    def __init__(self, effort: Effort) -> None:
+        self._effort = effort
         self._moves: list[list[tuple[Callable[[str], object], int]]] = []
         self._free: list[list[tuple[str, int]]] = []  # steps without a character, with the anchor they depend on
-        self._next: dict[tuple[frozenset[int], str], frozenset[int]] = {}
-        self._end = self._add(parse(text), self._new())
-        self._at_start = self._reached([0], (START,))
+        self._next: dict[tuple[frozenset[int], str | tuple[str, ...]], frozenset[int]] = {}
+        self._same: dict[frozenset[int], frozenset[int]] = {}  # one object for equal sets, which are compared faster so
+        self._orders: dict[int, int] = {}  # of the expressions, by the state after them
+        self._limit = MAX_STATES
+        self._start = self._add(parse(r"(.*\.)?"), self._new())
 
-    def matches(self, text: str) -> bool:
-        """Whether the whole of ``text`` matches."""
-        if not text:
-            return self._end in self._reached([0], (START, END))
-        states = self._at_start
-        for char in text:
-            key = states, char
-            if key not in self._next:
-                self._next[key] = self._reached(end for at in states for fits, end in self._moves[at] if fits(char))
-            states = self._next[key]
-        return self._end in self._reached(states, (END,))
+    def add(self, text: str, order: int) -> None:
+        """Add an expression. Raises PatternError where it cannot be matched."""
+        if len(text) > MAX_LENGTH:
+            raise PatternError(f"is longer than {MAX_LENGTH} characters")
+        self._limit = len(self._moves) + MAX_STATES
+        self._orders[self._add(parse(text), self._from(self._start))] = order
+
+    def first(self, path: str) -> int | None:
+        """The lowest order of those that match. Raises PatternError where that takes too long."""
+        if not self._orders:
+            return None
+        self._effort.spend(1 + len(path))
+        states = self._after(frozenset({0}), (START,) if path else (START, END))
+        for char in path:
+            states = self._after(states, char)
+        states = self._after(states, (END,))
+        return min((self._orders[end] for end in states & self._orders.keys()), default=None)
+
+    def _after(self, states: frozenset[int], what: str | tuple[str, ...]) -> frozenset[int]:
+        """The states after a character, or where these anchors hold; found once and remembered."""
+        key = states, what
+        if key not in self._next:
+            self._effort.spend(_NEW_STEP * (1 + len(states)))
+            if isinstance(what, str):
+                found = self._reached(end for at in states for fits, end in self._moves[at] if fits(what))
+            else:
+                found = self._reached(states, what)
+            self._next[key] = self._same.setdefault(found, found)
+        return self._next[key]
 
     def _new(self) -> int:
-        if len(self._moves) >= MAX_STATES:
+        if len(self._moves) >= self._limit:
             raise PatternError("has too many repetitions")
         self._moves.append([])
         self._free.append([])

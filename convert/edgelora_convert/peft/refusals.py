@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.names import unwrapped
+from edgelora_convert.peft.names import parse_name, unwrapped
 
 if TYPE_CHECKING:
     from edgelora_convert.peft.fields import Fields
@@ -26,7 +26,6 @@ FIELDS: dict[str, str] = {
     "kasa_config": f"it is a KaSA adapter (kasa_config), which also changes the base weights; {MERGE}",
     "monteclora_config": f"it is a MonteCLoRA adapter (monteclora_config), which samples its weights; {MERGE}",
     "bias": f"biases were trained beside it (bias), {_NO_ROOM}; {MERGE}",
-    "modules_to_save": f"whole modules were trained or saved beside it (modules_to_save), {_NO_ROOM}; {MERGE}",
     "kohya": "its tensors have the names of the Kohya or LyCORIS scripts; convert it to PEFT's format first",
 }
 """Reasons by cause: mostly fields that must be empty."""
@@ -55,7 +54,7 @@ def refuse_fields(fields: Fields) -> None:
     if fields.get("bias") not in (None, "none", False):
         fields.refuse("bias", FIELDS["bias"])
     if modules := fields.names("modules_to_save"):
-        fields.refuse("modules_to_save", f"{FIELDS['modules_to_save']}: {_listed(modules)}")
+        fields.refuse("modules_to_save", _whole_modules(f"modules_to_save: {_listed(modules)}"))
     init = fields.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(RESIDUAL_INITS):
         fields.refuse(
@@ -76,12 +75,16 @@ def refuse_tensors(names: list[str], peft_type: str, problems: Problems) -> None
             continue
         elif name.endswith(".base_layer.bias"):
             problems.refuse("bias", FIELDS["bias"])
-        elif name.endswith((".weight", ".bias")):
+        elif name.endswith((".weight", ".bias")) and parse_name(name) is None:
             modules.append(unwrapped(name))
         else:
             problems.add(unwrapped(name), f"this tensor is no part of a {peft_type} adapter")
     if modules:
-        problems.refuse("modules_to_save", f"{FIELDS['modules_to_save']}: the file holds {_listed(modules)}")
+        problems.refuse("modules_to_save", _whole_modules(f"the file holds {_listed(modules)}"))
+
+
+def _whole_modules(which: str) -> str:
+    return f"whole modules were trained or saved beside it ({which}), {_NO_ROOM}; {MERGE}"
 
 
 def _listed(names: list[str] | tuple[str, ...]) -> str:

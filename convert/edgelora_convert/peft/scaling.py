@@ -3,67 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.expression import PatternError, parse
-from edgelora_convert.peft.pattern import Pattern
+from edgelora_convert.peft.by_pattern import ByPattern
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from edgelora_convert.peft.fields import Fields
-
-_Value = TypeVar("_Value", int, float)
-
-MAX_PATTERNS = 5000
-"""More than one for every module of the largest models; the rest of a hostile file is not matched."""
-
-_PLAIN = re.compile(r"[^\\^$*+?{}\[\]|()]*")
-
-
-@dataclass(frozen=True)
-class ByPattern(Generic[_Value]):
-    """Values for modules whose path ends with a pattern; the first one that matches counts."""
-
-    entries: tuple[tuple[Callable[[str], bool], _Value], ...]
-    default: _Value
-
-    def __getitem__(self, path: str) -> _Value:
-        return next((value for matches, value in self.entries if matches(path)), self.default)
-
-    @classmethod
-    def of(cls, values: Mapping[str, _Value], default: _Value, name: str, fields: Fields) -> ByPattern[_Value]:
-        """Compile the keys of the field ``name``; wrong ones are noted and left out."""
-        if len(values) > MAX_PATTERNS:
-            fields.refuse(name, f"{name} has {len(values)} entries; at most {MAX_PATTERNS} can be matched")
-            return cls((), default)
-        entries = []
-        for key, value in values.items():
-            try:
-                entries.append((_matcher(key), value))
-            except PatternError as error:
-                fields.refuse(f"{name} {key}", f"{name} has the invalid expression {key[:80]!r} (it {error})")
-        return cls(tuple(entries), default)
-
-
-def _matcher(key: str) -> Callable[[str], bool]:
-    """PEFT asks whether ``(.*\\.)?(key)$`` matches the path from its start (peft/utils/other.py, get_pattern_key).
-
-    Most keys are plain names, in which only a dot stands for any character; those need no automaton.
-    """
-    if _PLAIN.fullmatch(key):
-        return lambda path: _ends_with(path, key)
-    parse(key)  # first alone, so that what is wrong is told in its own words
-    return Pattern(rf"(.*\.)?({key})").matches
-
-
-def _ends_with(path: str, key: str) -> bool:
-    start = len(path) - len(key)
-    if start < 0 or (start > 0 and path[start - 1] != "."):
-        return False
-    return all(sign in (".", char) for sign, char in zip(key, path[start:], strict=True))
 
 
 @dataclass(frozen=True)
@@ -82,7 +28,7 @@ class Scaling:
     def of(cls, fields: Fields, alpha: str) -> Scaling:
         """From the fields r, ``alpha``, use_rslora, rank_pattern and alpha_pattern."""
         return cls(
-            ByPattern.of(fields.counts_by_pattern("rank_pattern"), fields.count("r"), "rank_pattern", fields),
-            ByPattern.of(fields.numbers_by_pattern("alpha_pattern"), fields.number(alpha), "alpha_pattern", fields),
+            ByPattern(fields.counts_by_pattern("rank_pattern"), fields.count("r"), "rank_pattern", fields),
+            ByPattern(fields.numbers_by_pattern("alpha_pattern"), fields.number(alpha), "alpha_pattern", fields),
             stabilised=bool(fields.get("use_rslora")),
         )

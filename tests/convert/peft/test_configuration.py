@@ -41,7 +41,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "KaSA": ({"kasa_config": {"beta": 1}}, "KaSA"),
     "MonteCLoRA": ({"monteclora_config": {}, "use_dora": True}, "DoRA"),
     "biases": ({"bias": "all"}, "biases"),
-    "modules": ({"modules_to_save": ["lm_head", "norm"]}, "modules_to_save), which a GGUF adapter cannot hold"),
+    "modules": (
+        {"modules_to_save": ["lm_head", "norm"]},
+        "(modules_to_save: lm_head, norm), which",
+    ),
     "their names": ({"modules_to_save": [f"m{n}" for n in range(9)]}, "m0, m1, m2, m3, m4 and 4 more"),
     "PiSSA": ({"init_lora_weights": "pissa_niter_4"}, "pissa_niter_4"),
     "OLoRA": ({"init_lora_weights": "OLoRA"}, "also changed the base"),
@@ -118,6 +121,11 @@ def test_all_reasons_come_at_once(tmp_path: Path) -> None:
     fields = {"use_dora": True, "bias": "all", "modules_to_save": ["lm_head"], "r": 0, "lora_alpha": "x"}
     tensors = {**pair(), f"{Q}.lora_diag": vector(), "lm_head.weight": vector(), f"{Q}x.lora_A.weight": vector()}
     assert len(problems_of(tmp_path, tensors, **{**LORA, **fields})) == 7
+
+
+def test_parameters_of_another_type_are_no_modules(tmp_path: Path) -> None:
+    (problem, *_) = problems_of(tmp_path, pair(), peft_type="MISS")
+    assert "q_proj.lora_A.weight (layer 0): this tensor is no part of a MISS adapter" in problem
 
 
 def test_an_empty_file(tmp_path: Path) -> None:

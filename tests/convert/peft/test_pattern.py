@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import re
 import time
 
 import pytest
+from edgelora_convert.peft import by_pattern
+from edgelora_convert.peft.by_pattern import ByPattern
 from edgelora_convert.peft.expression import PatternError
 from edgelora_convert.peft.fields import Fields
-from edgelora_convert.peft.pattern import Pattern
-from edgelora_convert.peft.scaling import ByPattern
+from edgelora_convert.peft.pattern import Effort, PathPatterns
 from edgelora_convert.problems import Problems
+from edgelora_convert.update import UnusableError
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,9 +31,17 @@ EXPRESSIONS = st.recursive(
 )
 
 
-@given(EXPRESSIONS, st.text("ab.1", max_size=8))
-def test_it_matches_what_re_matches(expression: str, text: str) -> None:
-    assert Pattern(expression).matches(text) == bool(re.match(rf"(?:{expression})$", text))
+def first_of(expressions: list[str], text: str) -> int | None:
+    patterns = PathPatterns(Effort(10**9))
+    for order, expression in enumerate(expressions):
+        patterns.add(expression, order)
+    return patterns.first(text)
+
+
+@given(st.lists(EXPRESSIONS, min_size=1, max_size=3), st.text("ab.1", max_size=8))
+def test_it_matches_what_re_matches(expressions: list[str], text: str) -> None:
+    matching = (order for order, key in enumerate(expressions) if re.match(rf"(.*\.)?({key})$", text))
+    assert first_of(expressions, text) == next(matching, None)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +49,7 @@ def test_it_matches_what_re_matches(expression: str, text: str) -> None:
 )
 def test_its_time_grows_with_the_length_only(expression: str) -> None:
     start = time.process_time()
-    assert not Pattern(expression).matches("a" * 2000)
+    assert first_of([expression], "a" * 2000) is None
     assert time.process_time() - start < 5  # re would take longer than the universe
 
 
@@ -51,7 +62,7 @@ def test_its_time_grows_with_the_length_only(expression: str) -> None:
 )  # fmt: skip
 def test_others_are_refused(expression: str) -> None:
     with pytest.raises(PatternError):
-        Pattern(expression)
+        first_of([expression], "a")
 
 
 PATHS = st.from_regex(r"(?:[ab]{1,3}\.){0,3}[ab]{1,3}", fullmatch=True)
@@ -60,7 +71,7 @@ PATHS = st.from_regex(r"(?:[ab]{1,3}\.){0,3}[ab]{1,3}", fullmatch=True)
 @given(st.dictionaries(st.text("ab.", min_size=1, max_size=6) | EXPRESSIONS, st.integers(1, 9), max_size=4), PATHS)
 def test_the_first_key_that_matches_the_end_counts(values: dict[str, int], path: str) -> None:
     problems = Problems("source")
-    found = ByPattern.of(values, 0, "rank_pattern", Fields({}, problems))
+    found = ByPattern(values, 0, "rank_pattern", Fields({}, problems))
     expected = next((value for key, value in values.items() if re.match(rf"(.*\.)?({key})$", path)), 0)
     assert (found[path], problems.lines()) == (expected, [])
 
@@ -68,11 +79,32 @@ def test_the_first_key_that_matches_the_end_counts(values: dict[str, int], path:
 def test_wrong_keys_are_named() -> None:
     problems = Problems("source")
     values = {"(": 1, "q_proj": 2, "(?!x)": 3}
-    found = ByPattern.of(values, 9, "alpha_pattern", Fields({}, problems))
+    found = ByPattern(values, 9, "alpha_pattern", Fields({}, problems))
     assert (found["a.q_proj"], found["a.v_proj"]) == (2, 9)
     first, second = problems.lines()
     assert "alpha_pattern has the invalid expression '(' (it lacks a closing" in first
     assert "alpha_pattern has the invalid expression '(?!x)' (it cannot be understood from '(?!x)' on" in second
-    many = {f"m{number}": 1 for number in range(5001)}
-    ByPattern.of(many, 1, "rank_pattern", Fields({}, problems))
-    assert "rank_pattern has 5001 entries; at most 5000" in problems.lines()[-1]
+
+
+@given(st.dictionaries(st.from_regex(r"\^?([ab.]|\\\.){0,5}\$?", fullmatch=True), st.integers(1, 9), max_size=5), PATHS)
+def test_plain_keys_mean_what_they_mean_to_re(values: dict[str, int], path: str) -> None:
+    problems = Problems("source")
+    expected = next((value for key, value in values.items() if re.match(rf"(.*\.)?({key})$", path)), 0)
+    assert (ByPattern(values, 0, "rank_pattern", Fields({}, problems))[path], problems.lines()) == (expected, [])
+
+
+def test_keys_for_every_expert_are_fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_pattern, "MAX_EFFORT", 10**6)
+    paths = [f"model.layers.{layer}.mlp.experts.{expert}.up_proj" for layer in range(48) for expert in range(64)]
+    for escape in (str, re.escape, "^{}$".format):
+        ranks = ByPattern({escape(path): 1 for path in paths}, 0, "rank_pattern", Fields({}, Problems("source")))
+        assert all(ranks[path] for path in paths)
+
+
+def test_what_takes_too_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(by_pattern, "MAX_EFFORT", 10**6)
+    hard = {rf"(1|2){{{low},99}}.*x": 1 for low in range(90)}
+    ranks = ByPattern(hard, 0, "rank_pattern", Fields({}, Problems("source")))
+    chosen = random.Random(0)
+    with pytest.raises(UnusableError, match="takes too long"):
+        assert not any(ranks["".join(chosen.choices("12.", k=200))] for _ in range(10**6))
