@@ -1,30 +1,17 @@
-"""An engine in a process of its own, so that a native crash is an event and not the end of the program.
-
-The process is spawned, not forked. Its standard streams go to a log before anything native is loaded, so nothing that
-llama.cpp prints reaches the screen; the end of that log explains a crash.
-"""
+"""An engine in a process of its own: the client's end of the pipe, and the engine's."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import multiprocessing
-import os
-import signal
-import sys
-import tempfile
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
-from multiprocessing.context import SpawnProcess
 from multiprocessing.reduction import ForkingPickler
-from pathlib import Path
 
+from edgelora.engine.isolated import IsolatedProcess
 from edgelora.engine.messages import Close, Command, Message
 from edgelora.engine.remote import RemoteEngine
-from edgelora.errors import EngineDiedError
 from edgelora.types import EngineConfig, ReportProgress
 
 CLOSE_TIMEOUT = 5.0
@@ -42,14 +29,8 @@ class _ProcessLink:
 
     def __init__(self, config: EngineConfig, engine: RemoteEngine) -> None:
         self._engine, self._loop = engine, asyncio.get_running_loop()
-        self._log = tempfile.NamedTemporaryFile(prefix="edgelora-engine-", suffix=".log")  # noqa: SIM115
-        context = multiprocessing.get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(
-            target=_run, args=(config, theirs, self._log.name), name="edgelora-engine", daemon=True
-        )
-        _start(self._process)
-        theirs.close()
+        self._isolated = IsolatedProcess("engine", _serve, config)
+        self._connection, self._process = self._isolated.connection, self._isolated.process
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="edgelora-commands")
         self._reader = threading.Thread(target=self._read, name="edgelora-events", daemon=True)
         self._reader.start()
@@ -71,79 +52,27 @@ class _ProcessLink:
         except Exception:  # the end of the pipe, or bytes that are no message
             if self._process.is_alive():
                 self._process.join(CLOSE_TIMEOUT)
-            self._post(self._engine.on_lost, self._why_it_died())
+            self._post(self._engine.on_lost, self._isolated.why_it_ended())
 
     def _post(self, method: object, argument: object) -> None:
         with contextlib.suppress(RuntimeError):  # the event loop has ended before us
             self._loop.call_soon_threadsafe(method, argument)  # type: ignore[arg-type]
 
-    def _why_it_died(self) -> EngineDiedError:
-        code = self._process.exitcode or 0
-        names = {-number: number.name for number in signal.Signals}
-        how = names.get(code, f"exit code {code}")
-        said = _last_words(Path(self._log.name))
-        return EngineDiedError(f"the engine process ended unexpectedly ({how}){f': {said}' if said else ''}")
-
     def _join(self) -> None:
         self._process.join(CLOSE_TIMEOUT)
-        if self._process.is_alive():
-            self._process.kill()
+        self._isolated.kill()
         self._reader.join()
         self._writer.shutdown()
-        self._connection.close()
-        self._log.close()
-
-
-def _start(process: SpawnProcess) -> None:
-    """Start it so that neither a full-screen program nor a Ctrl-C at this moment can harm it."""
-    with contextlib.redirect_stderr(sys.__stderr__):  # a full-screen program's own has no descriptor to pass on
-        if os.name == "posix":
-            resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it is done
-        with _interrupts_blocked():
-            process.start()
-
-
-@contextlib.contextmanager
-def _interrupts_blocked() -> Iterator[None]:
-    """A process started in here inherits a blocked Ctrl-C, until it has decided to ignore it."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _last_words(log: Path) -> str:
-    """The line of the log that explains a crash: a failed assertion if there is one, else the last."""
-    try:
-        lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
-    except OSError:
-        return ""
-    asserted = [line for line in lines if "GGML_ASSERT" in line or "GGML_ABORT" in line]
-    return (asserted or lines or [""])[-1][:300]
+        self._isolated.close()
 
 
 # --- in the new process
 
 
-def _run(config: EngineConfig, connection: Connection, log: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which will say what to do
-    _redirect_streams(log)
-    os.environ["GGML_NO_BACKTRACE"] = "1"  # it would attach a debugger to a crashing process
+def _serve(connection: Connection, config: EngineConfig) -> None:
     from edgelora.engine.service import serve
 
     serve(config, _PipeMailbox(connection))
-
-
-def _redirect_streams(log: str) -> None:
-    out = os.open(log, os.O_WRONLY | os.O_APPEND)
-    null = os.open(os.devnull, os.O_RDONLY)
-    for source, target in ((null, 0), (out, 1), (out, 2)):
-        os.dup2(source, target)
-    sys.stdout = sys.stderr = os.fdopen(out, "w", buffering=1)
 
 
 class _PipeMailbox:
