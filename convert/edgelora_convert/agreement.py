@@ -11,7 +11,7 @@ from edgelora.gguf.header import MetadataArray
 from edgelora.gguf.model_names import base_name_warning
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from edgelora.gguf.header import Header
     from edgelora_convert.plan import Plan
@@ -25,16 +25,26 @@ _LARGEST_TOKEN = 2**32 - 1
 def check_agreement(plan: Plan, problems: Problems, warnings: Problems) -> None:
     """A mismatch is a warning; activated LoRAs that cannot be joined are a problem."""
     for source in plan.sources:
-        of_another_base = base_name_warning(source.base_name, plan.base.names)
-        if of_another_base:
-            warnings.refuse(f"base of {source.name}", of_another_base)
-        template = source.texts.chat_template
-        if template and plan.base.chat_template and not same_template(template, plan.base.chat_template):
-            warnings.refuse("template", "its chat template is not the base's; chats with it use its own")
-        _compare_end_tokens(source, plan.header, warnings)
+        of_this = f"{source.name}: " if len(plan.sources) > 1 else ""
+        for text in _doubts(source, plan):
+            warnings.refuse(of_this + text, of_this + text)
     if len({source.texts.chat_template for source in plan.sources}) > 1:
         warnings.refuse("templates", "the joined adapters have different chat templates, so none is kept")
     _check_activation(plan.sources, problems)
+
+
+def _doubts(source: Source, plan: Plan) -> Iterator[str]:
+    of_another_base = base_name_warning(source.base_name, plan.base.names)
+    if of_another_base:
+        yield of_another_base
+    template = source.texts.chat_template
+    if template and plan.base.chat_template and not same_template(template, plan.base.chat_template):
+        yield "its chat template is not the base's; chats with it use its own"
+    # the tokenizer's own end token comes first; others, from generation settings, may only be the base's too
+    own = source.texts.eos_tokens[:1]
+    ends = end_tokens(plan.header) if own else ()
+    if ends and own[0] not in ends:
+        yield f"it was trained to end its answers with {own[0]}, the base ends with {' or '.join(ends)}"
 
 
 def same_template(one: str, other: str) -> bool:
@@ -44,16 +54,6 @@ def same_template(one: str, other: str) -> bool:
 
 def _lines(text: str) -> list[str]:
     return [line.rstrip() for line in text.strip().splitlines()]
-
-
-def _compare_end_tokens(source: Source, base: Header, warnings: Problems) -> None:
-    """The tokenizer's own end token comes first; others, from generation settings, may only be the base's too."""
-    own = source.texts.eos_tokens[:1]
-    ends = end_tokens(base) if own else ()
-    if ends and own[0] not in ends:
-        warnings.refuse(
-            "end token", f"it was trained to end its answers with {own[0]}, the base ends with {' or '.join(ends)}"
-        )
 
 
 def end_tokens(base: Header) -> tuple[str, ...]:

@@ -77,8 +77,10 @@ def base_norms(
 def base_norm(header: Header, info: TensorInfo, exact: bool) -> float | None:
     """‖W‖ of a tensor of the base, of a stack over all its matrices; from 64 evenly spread rows unless ``exact``.
 
-    None where its values cannot be decoded here, or are not finite.
+    None where its values cannot be decoded here, are not finite, or are scaled by another tensor (BitNet, NVFP4).
     """
+    if info.name.removesuffix(".weight") + ".scale" in header.tensors:
+        return None
     n_rows = info.n_elements // info.shape[0]
     rows = range(n_rows) if exact or n_rows <= SAMPLED_ROWS else _evenly_spread(n_rows)
     try:

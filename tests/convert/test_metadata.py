@@ -177,7 +177,10 @@ def test_joined_adapters_that_do_not_agree(plan: Plan) -> None:
         plan, one, replace(one, invocation_tokens=(), texts=FolderTexts(chat_template="{{ x }}"))
     )
     assert problems == ["activated LoRAs can only be joined with those of the same invocation tokens"]
-    assert "the joined adapters have different chat templates, so none is kept" in warnings
+    assert warnings == [
+        "skill: its chat template is not the base's; chats with it use its own",
+        "the joined adapters have different chat templates, so none is kept",
+    ]
     assert remarks(plan, one, one) == ([], [])
 
 

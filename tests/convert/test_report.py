@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import tracemalloc
+from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +15,7 @@ from edgelora_convert import norms
 from edgelora_convert.convert import convert
 from edgelora_convert.norms import base_norm, product_norm
 from edgelora_convert.options import Options
+from edgelora_convert.report import Change, ConversionReport, Spread, TargetReport
 from gguf import GGMLQuantizationType, GGUFWriter
 from gguf.quants import dequantize, quantize
 from hypothesis import given
@@ -23,8 +27,6 @@ from edgelora.gguf.ggml_types import GGML_TYPES
 from edgelora.gguf.reader import read_header
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgelora.gguf.header import Header
 
 QWEN = Shape(arch="qwen2")
@@ -158,6 +160,19 @@ def test_every_adapted_tensor_is_measured(base: Path, tmp_path: Path) -> None:
         assert spread is not None
         assert (spread.least, spread.median, spread.most) == (min(ratios), np.mean(ratios), max(ratios))
     assert report.exact_norms
+
+
+def test_a_weight_that_another_tensor_scales_has_no_norm_here(tmp_path: Path) -> None:
+    ones = np.ones((4, 32), np.float32)
+    header = tensors_file(tmp_path / "x.gguf", **{"a.weight": (ones, "F32"), "a.scale": (ones[0, :1], "F32")})
+    assert base_norm(header, header.tensors["a.weight"], exact=True) is None
+
+
+def test_every_field_is_documented() -> None:
+    documented = (Path(__file__).parents[2] / "docs" / "convert.md").read_text("utf-8")
+    for kind in (ConversionReport, TargetReport, Change, Spread):
+        for field in fields(kind):
+            assert re.search(rf"`[\w\[\].]*\b{field.name}`", documented), field.name
 
 
 def test_the_report_is_plain_json(base: Path, tmp_path: Path) -> None:
