@@ -30,6 +30,9 @@ _FAMILIES = frozenset(
 )
 """A name without any of these words says nothing."""
 
+_NUMBERED_FROM_2 = frozenset(("smollm",))
+"""Families with the same shapes in every generation, of which the first has no number and no other leaves it out."""
+
 _LINEAGES = frozenset(
     (
         *("abliterated", "audio", "coder", "code", "dolphin", "embedding", "guard", "hermes", "math", "omni"),
@@ -138,11 +141,12 @@ def _parsed(text: str) -> _Name | None:
     words = frozenset(found["word"]) - _NOISE
     if not words & _FAMILIES:
         return None
+    numbers = found["number"] or (["1"] if words & _NUMBERED_FROM_2 else [])
     roles = {_ROLES[word] for word in words if word in _ROLES}
     return _Name(
         words=words - _ROLES.keys(),
         sizes=frozenset(found["size"]),
-        numbers=frozenset(map(float, found["number"])),
+        numbers=frozenset(map(float, numbers)),
         contexts=frozenset(found["context"]),
         role="instruct" if "instruct" in roles else "".join(roles),
     )

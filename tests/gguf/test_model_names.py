@@ -36,6 +36,7 @@ SAME = [
     ("unsloth/gpt-oss-20b-BF16", "Gpt Oss 20b"),
     ("TinyLlama/TinyLlama-1.1B-Chat-v1.0", "tinyllama-1.1b-chat-v1.0.Q8_0"),
     ("HuggingFaceTB/SmolLM2-135M-Instruct", "SmolLM2 135M Instruct"),
+    ("HuggingFaceTB/SmolLM-135M-Instruct", "SmolLM 135M Instruct"),
     ("EleutherAI/pythia-70m-deduped", "Pythia 70m Deduped"),
     ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "DeepSeek R1 Distill Qwen 1.5B"),
     ("Qwen/Qwen3-30B-A3B", "Qwen3 30B A3B"),
@@ -65,6 +66,7 @@ DIFFERENT = [
     ("microsoft/Phi-3-small-8k-instruct", "Phi 3 Medium 8k Instruct"),
     ("deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", "Qwen2.5 1.5B"),
     ("HuggingFaceTB/SmolLM2-135M", "SmolLM2 135M Instruct"),
+    ("HuggingFaceTB/SmolLM-135M-Instruct", "SmolLM2 135M Instruct"),
     ("distilbert/distilgpt2", "Gpt2"),
 ]
 
@@ -86,7 +88,6 @@ NOTHING = [
     ("lmsys/vicuna-7b-v1.5", "LLaMA v2"),
     ("microsoft/Phi-3-mini-4k-instruct", "Phi3"),
     ("huggyllama/llama-7b", "Llama 2 7b"),  # the first of a family has no number, and many names leave theirs out
-    ("HuggingFaceTB/SmolLM-135M-Instruct", "SmolLM2 135M Instruct"),
     ("google/gemma-2-2b-jpn-it", "Gemma 2 2b It"),
     ("unsloth/tinyllama", "TinyLlama 1.1B Chat v1.0"),
     ("meta-llama/Llama-3.2-1B", "Llama 3.2"),
