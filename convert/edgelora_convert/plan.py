@@ -61,7 +61,7 @@ def make_plan(
         for piece in _pieces(_completed(source, resolver), scale, resolver, problems, warnings)
     ]
     kept = [piece for piece in pieces if options.keeps(piece.tensor.name)]
-    _check_choice(options, pieces, problems)
+    _check_choice(options, pieces, problems, warnings)
     if not kept and not problems:
         problems.refuse("no effect", _why_nothing(pieces))
     return Plan(sources, header, base, targets_of(kept))
@@ -89,14 +89,14 @@ def _pieces(
             yield piece
 
 
-def _check_choice(options: Options, pieces: list[Piece], problems: Problems) -> None:
+def _check_choice(options: Options, pieces: list[Piece], problems: Problems, warnings: Problems) -> None:
     """Modules and layers that were asked for and are not there."""
     modules, layers = _modules(pieces), {layer_of(piece.tensor.name) for piece in pieces}
     for module in sorted((options.modules or set()) - modules):
         problems.refuse(f"module {module}", f"it does not change {module}; it changes {', '.join(sorted(modules))}")
     missing = sorted((options.layers or set()) - layers)
     if missing:
-        problems.refuse("layers", f"it does not change layer {', '.join(map(str, missing))}")
+        warnings.refuse("layers", f"it does not change {len(missing)} of the chosen layers, from {missing[0]} on")
 
 
 def _modules(pieces: list[Piece]) -> set[str]:
@@ -106,4 +106,4 @@ def _modules(pieces: list[Piece]) -> set[str]:
 def _why_nothing(pieces: list[Piece]) -> str:
     if not pieces:
         return "every scale is 0, so the adapter would do nothing"
-    return "the chosen layers have none of the chosen modules"
+    return "nothing of it is in what was chosen"

@@ -73,6 +73,10 @@ class Weight(Protocol):
     """What the base has for a module, in the row and column order of the framework that trained it."""
 
     @property
+    def arch(self) -> str:
+        """The architecture of the base, as GGUF names it."""
+
+    @property
     def shape(self) -> tuple[int, int]:
         """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
 

@@ -30,6 +30,7 @@ class BaseWeight:
     """A weight of the base that is held in memory."""
 
     values: np.ndarray
+    arch: str = "qwen3moe"
 
     @property
     def shape(self) -> tuple[int, int]:

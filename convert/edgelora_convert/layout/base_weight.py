@@ -28,6 +28,11 @@ class BaseWeight:
         self._kind = kind
 
     @property
+    def arch(self) -> str:
+        """The architecture of the base."""
+        return self._header.get("general.architecture", "")
+
+    @property
     def shape(self) -> tuple[int, int]:
         """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
         return sum(slot.n_rows for slot in self._slots), self._slots[0].tensor.shape[0]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from edgelora_convert.update import Kind, UnusableError
+from edgelora_convert.update import Kind
 from support.changes import BaseWeight, Reading, change, folder_of, read, relative
 
 if TYPE_CHECKING:
@@ -94,17 +94,25 @@ def test_inputs_that_were_taken_for_outputs(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("version", "certain"), [("0.21.0", True), ("0.19.0.dev0", True), ("0.18.1", False), ("", False)]
+    ("arch", "version", "turned"),
+    [
+        ("qwen3moe", "0.21.0", False),
+        ("qwen3moe", "0.19.0.dev0", False),
+        ("qwen3moe", "0.18.1", True),
+        ("qwen3moe", "", True),
+        ("gpt-oss", "0.21.0", False),
+        ("gpt-oss", "0.18.1", False),
+        ("llama4", "0.21.0", True),
+        ("llama4", "0.18.1", False),
+    ],
 )
-def test_square_experts_need_a_peft_that_is_known(tmp_path: Path, version: str, certain: bool) -> None:
+def test_square_experts_are_known_by_their_architecture(tmp_path: Path, arch: str, version: str, turned: bool) -> None:
     tensors = stored(EXPERTS, FF, FF)
     reading = reading_of(tmp_path, tensors, ["experts.down_proj"], peft_version=version)
-    if certain:
-        found = reading.changes(bases(down_proj=(FF, FF)))
-        assert relative(found[f"{EXPERTS}.down_proj", 1], expected(tensors, EXPERTS, 1)) < 1e-6
-    else:
-        with pytest.raises(UnusableError, match=r"before 0\.19"):
-            reading.source.pending[0].complete(BaseWeight(np.zeros((FF, FF))))
+    update = reading.source.pending[1].complete(BaseWeight(np.zeros((FF, FF)), arch))
+    change = update.scale * (update.b.load() @ update.a.load())
+    right = expected(tensors, EXPERTS, 1)
+    assert relative(change, right.T if turned else right) < 1e-6
 
 
 def test_factors_without_a_parameter(tmp_path: Path) -> None:
