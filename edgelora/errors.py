@@ -8,6 +8,8 @@ EdgeloraError
 │   ├── UnknownAdapterError     no adapter of that name
 │   └── AdapterMismatchError    an adapter made for another base
 ├── ConversionError         a source that cannot be converted, with every reason
+├── MergeError              a merge that is not possible, or that failed
+├── QuantizationError       values that a tensor type cannot hold, or a type that nothing converts
 ├── TemplateError           a chat template that cannot be rendered
 └── EngineError             the engine could not do what was asked
     ├── ContextOverflowError    more tokens than the context holds
@@ -72,6 +74,14 @@ class ConversionError(EdgeloraError):
 
     def __reduce__(self) -> tuple[type[ConversionError], tuple[str, tuple[str, ...], str]]:
         return type(self), (self.source, self.problems, self.hint)
+
+
+class MergeError(EdgeloraError):
+    pass
+
+
+class QuantizationError(EdgeloraError):
+    pass
 
 
 class TemplateError(EdgeloraError):
