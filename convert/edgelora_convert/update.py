@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -32,8 +33,9 @@ class Computed:
     compute: Callable[[], NDArray[np.float32]]
 
     def load(self) -> NDArray[np.float32]:
-        """The values."""
-        return self.compute()
+        """The values. What is too large becomes infinite, without a warning."""
+        with np.errstate(all="ignore"):
+            return self.compute()
 
 
 class UnusableError(ValueError):

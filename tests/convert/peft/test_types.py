@@ -236,3 +236,10 @@ def test_token_rows_the_base_lacks(tmp_path: Path) -> None:
 def test_invocation_tokens_are_kept(tmp_path: Path) -> None:
     named = {f"{Q}.lora_A.weight": rand(4, IN), f"{Q}.lora_B.weight": rand(OUT, 4)}
     assert read(folder_of(tmp_path, named, **LORA, alora_invocation_tokens=[5, 6])).source.invocation_tokens == (5, 6)
+
+
+def test_what_is_too_large_becomes_infinite_without_a_warning(tmp_path: Path) -> None:
+    huge = np.full((2, 2), 3e38, np.float32)
+    tensors = {f"{Q}.hada_w{number}_{side}": huge for number in (1, 2) for side in "ab"}
+    (update,) = read(folder_of(tmp_path, tensors, **LOHA)).source.updates
+    assert np.isinf(update.a.load()).any() or np.isinf(update.b.load()).any()
