@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from itertools import islice
+from typing import TYPE_CHECKING, NoReturn
 
 from edgelora.errors import ConversionError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 MAX_LINE = 400
+MAX_LINES = 40
 _LAYER = re.compile(r"(?<=\.)[0-9]{1,6}(?=\.)")
 
 
@@ -29,16 +34,19 @@ class Problems:
     def add(self, module: str, text: str) -> None:
         """A problem of one module (or tensor), such as ``model.layers.3.self_attn.q_proj``."""
         layer = _LAYER.search(module)
-        key = (_LAYER.sub("*", module, count=1), _LAYER.sub("*", text))
+        key = (_LAYER.sub("*", module), _LAYER.sub("*", text))
         self._placed.setdefault(key, []).append(int(layer.group()) if layer else None)
 
     def lines(self) -> list[str]:
-        """Every problem, one line each."""
-        placed = [
-            f"{module}{_in_layers([layer for layer in layers if layer is not None])}: {text}"
-            for (module, text), layers in self._placed.items()
-        ]
-        return [_printable(line) for line in (*self._whole.values(), *placed)]
+        """Every problem, one line each; of very many the first ones."""
+        shown = list(islice(self._all(), MAX_LINES))
+        more = len(self._whole) + len(self._placed) - len(shown)
+        return [_printable(line) for line in shown] + ([f"and {more} more like these"] if more else [])
+
+    def _all(self) -> Iterator[str]:
+        yield from self._whole.values()
+        for (module, text), layers in self._placed.items():
+            yield f"{module}{_in_layers([layer for layer in layers if layer is not None])}: {text}"
 
     def stop(self, cause: str, text: str) -> NoReturn:
         """Add a problem after which nothing more can be found out, and raise."""

@@ -259,3 +259,20 @@ def test_outputs(base: Path, tmp_path: Path) -> None:
         with pytest.raises(ConversionError, match=reason):
             convert(folder, base, out)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["p"]
+
+
+def test_very_many_problems_are_cut_short(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    source.tensors |= {f"odd{chr(97 + i // 26)}{chr(97 + i % 26)}": zeros(1) for i in range(200)}
+    found = problems_of(source.save(tmp_path / "p"), base)
+    assert len(found) == 41
+    assert found[-1] == "and 160 more like these"
+
+
+def test_experts_are_not_listed_one_by_one(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    for expert in range(64):
+        for layer in range(2):
+            source.add(f"model.layers.{layer}.mlp.experts.{expert}.w9", 4, np.random.default_rng(0), 8, 8)
+    (problem,) = problems_of(source.save(tmp_path / "p"), base)
+    assert problem.startswith("model.layers.*.mlp.experts.*.w9 (layers 0-1): unknown in llama models")
