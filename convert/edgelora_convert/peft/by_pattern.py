@@ -54,8 +54,8 @@ class ByPattern(Generic[_Value]):
         for order, key in enumerate(values):
             try:
                 self._add(order, key)
-            except PatternError as error:
-                fields.refuse(f"{name} {key}", f"{name} has the invalid expression {key[:80]!r} (it {error})")
+            except PatternError as error:  # the first is enough: a file may have any number of them
+                fields.refuse(f"{name} key", f"{name} has the invalid expression {key[:80]!r} (it {error})")
 
     def __getitem__(self, path: str) -> _Value:
         """Raises UnusableError where the patterns take too long."""

@@ -40,11 +40,11 @@ class Fields:
 
     def count(self, name: str) -> int:
         """A positive whole number, such as a rank."""
-        return self._count(self.get(name), name)
+        return self._count(self.get(name), name, name)
 
     def number(self, name: str) -> float:
         """A finite number, such as alpha."""
-        return self._number(self.get(name), name)
+        return self._number(self.get(name), name, name)
 
     def names(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
@@ -66,12 +66,12 @@ class Fields:
         return {module: self._tokens(tokens, name) for module, tokens in value.items()}
 
     def counts_by_pattern(self, name: str) -> dict[str, int]:
-        """Positive whole numbers by expressions."""
-        return {key: self._count(value, f"{name}[{key!r}]") for key, value in self._object(name).items()}
+        """Positive whole numbers by expressions; of several that are wrong, the first is noted."""
+        return {key: self._count(value, f"{name}[{key!r}]", name) for key, value in self._object(name).items()}
 
     def numbers_by_pattern(self, name: str) -> dict[str, float]:
-        """Numbers by expressions."""
-        return {key: self._number(value, f"{name}[{key!r}]") for key, value in self._object(name).items()}
+        """Numbers by expressions; of several that are wrong, the first is noted."""
+        return {key: self._number(value, f"{name}[{key!r}]", name) for key, value in self._object(name).items()}
 
     def inner(self, name: str) -> Fields:
         """A configuration inside this one."""
@@ -81,16 +81,16 @@ class Fields:
         """Note what is wrong with a field."""
         self._problems.refuse(cause, text)
 
-    def _count(self, value: object, name: str) -> int:
+    def _count(self, value: object, name: str, cause: str) -> int:
         if type(value) is int and 0 < value <= MAX_COUNT:
             return value
-        self._problems.refuse(name, f"{name} is {_short(value)}; it must be a positive whole number")
+        self._problems.refuse(cause, f"{name} is {_short(value)}; it must be a positive whole number")
         return 1
 
-    def _number(self, value: object, name: str) -> float:
+    def _number(self, value: object, name: str, cause: str) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_SETTING:
             return float(value)
-        self._problems.refuse(name, f"{name} is {str(value)[:40]!r}; it must be a number")
+        self._problems.refuse(cause, f"{name} is {str(value)[:40]!r}; it must be a number")
         return 1.0
 
     def _tokens(self, value: object, name: str) -> tuple[int, ...]:
