@@ -29,7 +29,7 @@ class ResolvedSelection:
 def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_progress) -> ResolvedSelection:
     """What ``text``, such as ``legal:0.7+medical:0.3``, means. Raises what AdapterLibrary.resolve raises.
 
-    May convert a PEFT folder, so it can take seconds.
+    May convert an adapter of another form, so it can take seconds.
     """
     selection, files = library.resolve(text, report)
     entries = [entry for file in files if (entry := library.by_hash(file.sha256))]

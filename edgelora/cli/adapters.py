@@ -19,7 +19,7 @@ def command() -> None:
 
 @command.command("path")
 def path() -> None:
-    """Print the folder to put GGUF adapters and PEFT folders into.
+    """Print the folder to put adapters into: GGUF files, and PEFT or MLX folders.
 
     EDGELORA_ADAPTERS chooses another one.
     """

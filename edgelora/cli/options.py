@@ -13,7 +13,7 @@ base = click.option("--base", metavar="GGUF", help="The base model, a GGUF file.
 adapter = click.option(
     "--adapter",
     metavar="SEL",
-    help="A name, a GGUF adapter, a PEFT folder, or a mixture such as legal:0.7+medical:0.3.  [default: base]",
+    help="A name, a GGUF adapter, a PEFT or MLX folder, or a mixture such as legal:0.7+medical:0.3.  [default: base]",
 )
 template = click.option("--template", metavar="NAME|FILE", help="Chat template instead of the one in adapter or base.")
 system = click.option("--system", metavar="TEXT|@FILE", help="System prompt.")
