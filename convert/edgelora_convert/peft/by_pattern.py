@@ -10,7 +10,7 @@ import re
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from edgelora_convert.peft.expression import PatternError
-from edgelora_convert.peft.pattern import Effort, PathPatterns
+from edgelora_convert.peft.pattern import MAX_LENGTH, Effort, PathPatterns
 from edgelora_convert.update import UnusableError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class ByPattern(Generic[_Value]):
     """Values by patterns, in their order, and the default where none matches."""
 
     def __init__(self, values: Mapping[str, _Value], default: _Value, name: str, fields: Fields) -> None:
-        """Compile the keys of the field ``name``; wrong ones are noted and left out."""
+        """Compile the keys of the field ``name``; the first that is wrong is noted."""
         self._values: dict[int, _Value] = dict(enumerate(values.values()))
         self._default: _Value = default
         self._plain: dict[_Form, dict[str, int]] = {}
@@ -54,8 +54,9 @@ class ByPattern(Generic[_Value]):
         for order, key in enumerate(values):
             try:
                 self._add(order, key)
-            except PatternError as error:  # the first is enough: a file may have any number of them
+            except PatternError as error:
                 fields.refuse(f"{name} key", f"{name} has the invalid expression {key[:80]!r} (it {error})")
+                break  # a file may have any number of them
 
     def __getitem__(self, path: str) -> _Value:
         """Raises UnusableError where the patterns take too long."""
@@ -66,7 +67,7 @@ class ByPattern(Generic[_Value]):
         return self._default if first is None else self._values[first]
 
     def _add(self, order: int, key: str) -> None:
-        plain = _PLAIN.fullmatch(key)
+        plain = _PLAIN.fullmatch(key) if len(key) <= MAX_LENGTH else None
         if plain is None:
             self._others.add(key, order)
             return

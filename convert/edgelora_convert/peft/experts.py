@@ -51,7 +51,10 @@ class TargetParameters:
     """The parameters that a configuration names, and the changes of each."""
 
     def __init__(self, adapter: Adapter, scaling: Scaling) -> None:
-        self._names = adapter.fields.names("target_parameters")
+        self._named: dict[str, set[str]] = {}
+        for name in adapter.fields.names("target_parameters"):
+            owner, _, parameter = name.rpartition(".")
+            self._named.setdefault(owner, set()).add(parameter)
         self._modules = adapter.modules
         self._scaling = scaling
         self._slowest_in_b = adapter.moe_b_layout == "unsloth-legacy"
@@ -62,9 +65,7 @@ class TargetParameters:
     def of(self, module: str) -> str:
         """The path of the parameter that a module's factors belong to, empty where they are of the module itself."""
         owner = module.removesuffix(INNER)
-        named = {name.rpartition(".")[2] for name in self._names if _names_parameter_of(owner, name)}
-        if not owner.endswith(EXPERTS):
-            named -= {name for name in self._names if "." not in name}  # PEFT's own short names of experts' parameters
+        named = self._named_of(owner)
         if not named and owner == module:
             return ""
         stored = {owner, owner + INNER} & self._modules.keys()
@@ -78,6 +79,15 @@ class TargetParameters:
         if order is None:
             raise UnusableError(f"which of its factors belong to {' and which to '.join(sorted(named))} is not known")
         return f"{owner}.{order[owner == module]}"
+
+    def _named_of(self, owner: str) -> set[str]:
+        """A name is a path's end (peft/tuners/tuners_utils.py, _inject_parameters).
+
+        Short names without a module are PEFT's own, for experts.
+        """
+        ends = (owner[at:] for at, sign in enumerate(f".{owner}") if sign == ".")
+        alone = self._named.get("", set()) if owner.endswith(EXPERTS) else set()
+        return alone.union(*(self._named.get(end, ()) for end in ends))
 
     def changes(self, parameter: str, parts: Parts) -> Iterable[Change]:
         """The change of an ordinary weight, or one for every expert."""
@@ -117,12 +127,6 @@ class TargetParameters:
             return _swapped(update) if is_swapped else update
 
         return Pending(update.module, complete, expert=update.expert)
-
-
-def _names_parameter_of(owner: str, name: str) -> bool:
-    """peft/tuners/tuners_utils.py, _inject_parameters: a name is a path's end."""
-    path = f"{owner}.{name.rpartition('.')[2]}"
-    return path == name or path.endswith(f".{name}")
 
 
 def _version(text: str) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgelora_convert.peft.names import MAX_NAME
 from edgelora_convert.sources.config_file import ConfigFileError, read_object
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ MAX_SETTING = 1e9
 MAX_COUNT = 10**6
 """No rank, group or block is larger."""
 MAX_TOKEN = 2**31 - 1
+MAX_NAMES = 1000
+"""Several for every layer of the deepest models; each is compared with every module."""
 
 
 class Fields:
@@ -49,8 +52,8 @@ class Fields:
     def names(self, name: str) -> tuple[str, ...]:
         """A list of texts."""
         value = self._list(name)
-        if not all(isinstance(entry, str) for entry in value):
-            self._problems.refuse(name, f"{name} must be a list of names")
+        if len(value) > MAX_NAMES or not all(isinstance(entry, str) and len(entry) <= MAX_NAME for entry in value):
+            self._problems.refuse(name, f"{name} must be a list of at most {MAX_NAMES} names")
             return ()
         return tuple(value)
 
@@ -63,6 +66,9 @@ class Fields:
         value = self.get(name)
         if not isinstance(value, dict):
             return {"": self.tokens(name)}
+        if len(value) > MAX_NAMES:
+            self._problems.refuse(name, f"{name} must be an object of at most {MAX_NAMES} names")
+            return {}
         return {module: self._tokens(tokens, name) for module, tokens in value.items()}
 
     def counts_by_pattern(self, name: str) -> dict[str, int]:

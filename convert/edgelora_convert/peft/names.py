@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+MAX_NAME = 1000
+"""No model has longer paths."""
+
 PARAMETERS = (
     "lora_A",
     "lora_B",
@@ -43,7 +46,9 @@ _PARAMETER = re.compile(
 _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"})
 """What torch.compile, FSDP, activation checkpointing and Lightning put anywhere into a path."""
 
-_PREFIX = re.compile(r"base_model\.model\.|base_model\.|model\.base_model\.model\.|module\.|transformer_module\.")
+_PREFIXES = re.compile(
+    r"(?:base_model\.model\.|base_model\.|model\.base_model\.model\.|module\.|transformer_module\.)*"
+)
 """What PEFT and data parallel training put before a path, also several times."""
 
 _EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "tokens_embed"})
@@ -59,16 +64,14 @@ class ParameterName(NamedTuple):
 
 def parse_name(name: str) -> ParameterName | None:
     """The module and parameter that a tensor belongs to, None where it is no parameter of a known type."""
-    match = _PARAMETER.fullmatch(name)
+    match = _PARAMETER.fullmatch(name) if len(name) <= MAX_NAME else None
     return ParameterName(unwrapped(match["module"]), match["parameter"]) if match else None
 
 
 def unwrapped(path: str) -> str:
     """A module path without what PEFT, torch.compile and distributed training put into it."""
     path = ".".join(part for part in path.split(".") if part not in _WRAPPERS)
-    while match := _PREFIX.match(path):
-        path = path[match.end() :]
-    return path
+    return _PREFIXES.sub("", path, count=1)
 
 
 def is_embedding(module: str) -> bool:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 MAX_LENGTH = 300
 MAX_STATES = 5000
-"""Repetitions such as ``(a{99}){99}`` become that many states, so their number is limited."""
+"""Repetitions such as ``(a{99}){99}`` become that many states, so their number in one expression is limited."""
+MAX_ALL_STATES = 300_000
 
 _ANYWHERE = ""
 _NEW_STEP = 20
@@ -66,7 +67,7 @@ class PathPatterns:
         """Add an expression. Raises PatternError where it cannot be matched."""
         if len(text) > MAX_LENGTH:
             raise PatternError(f"is longer than {MAX_LENGTH} characters")
-        self._limit = len(self._moves) + MAX_STATES
+        self._limit = min(len(self._moves) + MAX_STATES, MAX_ALL_STATES)
         self._orders[self._add(parse(text), self._from(self._start))] = order
 
     def first(self, path: str) -> int | None:
@@ -94,7 +95,7 @@ class PathPatterns:
 
     def _new(self) -> int:
         if len(self._moves) >= self._limit:
-            raise PatternError("has too many repetitions")
+            raise PatternError("has too many repetitions, or there are too many like it")
         self._moves.append([])
         self._free.append([])
         return len(self._moves) - 1

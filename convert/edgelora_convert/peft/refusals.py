@@ -55,6 +55,12 @@ def refuse_fields(fields: Fields) -> None:
         fields.refuse("bias", FIELDS["bias"])
     if modules := fields.names("modules_to_save"):
         fields.refuse("modules_to_save", _whole_modules(f"modules_to_save: {_listed(modules)}"))
+    if fields.get("invocation_string") and not fields.get("alora_invocation_tokens"):
+        fields.refuse(
+            "invocation_string",
+            "it is an activated LoRA of an older form (invocation_string); add the tokens after which it was active to "
+            "adapter_config.json as alora_invocation_tokens",
+        )
     init = fields.get("init_lora_weights")
     if isinstance(init, str) and init.lower().startswith(RESIDUAL_INITS):
         fields.refuse(

@@ -78,7 +78,7 @@ def test_the_first_key_that_matches_the_end_counts(values: dict[str, int], path:
 
 def test_wrong_keys_are_named() -> None:
     problems = Problems("source")
-    values = {"(": 1, "q_proj": 2, "(?!x)": 3}
+    values = {"q_proj": 2, "(": 1, "(?!x)": 3}
     found = ByPattern(values, 9, "alpha_pattern", Fields({}, problems))
     assert (found["a.q_proj"], found["a.v_proj"]) == (2, 9)
     (problem,) = problems.lines()
