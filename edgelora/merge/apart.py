@@ -1,0 +1,74 @@
+"""Run a native job in a process of its own and wait for it: a crash is one clear error, and Ctrl-C ends it at once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any, TypeVar
+
+from edgelora.engine.failures import as_error
+from edgelora.engine.isolated import IsolatedProcess
+from edgelora.errors import EdgeloraError
+from edgelora.types import Progress, ReportProgress
+
+_END_TIMEOUT = 5.0  # seconds for a process whose pipe has ended to end itself
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Failed:
+    error: EdgeloraError
+
+
+def run_apart(name: str, job: Callable[..., Result], *arguments: object, report: ReportProgress) -> Result:
+    """What ``job(*arguments, report)`` returns in a new process called ``name``.
+
+    ``job`` must be a function of a module; it, its arguments and its result are pickled. Raises the EdgeloraError that
+    the job raised, or EngineDiedError where the process ended unexpectedly. Whatever interrupts the waiting, a
+    KeyboardInterrupt or an error of ``report``, ends the process too.
+    """
+    apart = IsolatedProcess(name, _work, job, arguments)
+    try:
+        outcome = _wait(apart, report)
+    finally:
+        apart.kill()
+        apart.close()
+    if isinstance(outcome, _Failed):
+        raise outcome.error
+    result: Result = outcome.result
+    return result
+
+
+def _wait(apart: IsolatedProcess, report: ReportProgress) -> _Done | _Failed:
+    while True:
+        try:
+            message: Progress | _Done | _Failed = apart.connection.recv()
+        except (EOFError, OSError):
+            apart.process.join(_END_TIMEOUT)
+            return _Failed(apart.why_it_ended())
+        if not isinstance(message, Progress):
+            return message
+        report(message)
+
+
+# --- in the new process
+
+
+def _work(connection: Connection, job: Callable[..., object], arguments: tuple[object, ...]) -> None:
+    with contextlib.suppress(OSError):  # nobody waits any more
+        connection.send(_outcome(job, arguments, lambda progress: connection.send(progress)))
+
+
+def _outcome(job: Callable[..., object], arguments: tuple[object, ...], report: ReportProgress) -> _Done | _Failed:
+    try:
+        return _Done(job(*arguments, report))
+    except Exception as error:
+        return _Failed(as_error(error))
