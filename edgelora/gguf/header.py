@@ -91,7 +91,10 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """The header of one GGUF file. It holds no open file, and can be pickled."""
+    """The header of one GGUF file. It holds no open file, and can be pickled.
+
+    ``spans`` says at which bytes of the file each metadata entry starts and ends.
+    """
 
     path: Path
     version: int
@@ -99,6 +102,7 @@ class Header:
     alignment: int
     metadata: Mapping[str, MetadataValue] = field(repr=False)
     value_types: Mapping[str, ValueType] = field(repr=False)
+    spans: Mapping[str, tuple[int, int]] = field(repr=False)
     tensors: Mapping[str, TensorInfo] = field(repr=False)
 
     def get(self, key: str, default: _Scalar) -> _Scalar:

@@ -41,6 +41,21 @@ def read_header(path: str | PathLike[str]) -> Header:
 
     Raises GGUFError for anything that is not a complete, well-formed GGUF in one file.
     """
+    header = read_part(path)
+    parts = header.metadata.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise GGUFError(
+            f"{path}: it is one of {parts} parts of a split model",
+            "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
+        )
+    return header
+
+
+def read_part(path: str | PathLike[str]) -> Header:
+    """Read one GGUF file as it is, be it a whole model or one part of a split one.
+
+    Raises GGUFError for anything that is not a complete, well-formed GGUF.
+    """
     path = Path(path)
     try:
         with path.open("rb") as file:
@@ -61,8 +76,7 @@ def _parse(cursor: Cursor) -> Header:
     version = _version(cursor)
     n_tensors = cursor.count(_LEAST_TENSOR_BYTES, "tensors")
     n_values = cursor.count(_LEAST_VALUE_BYTES, "metadata values")
-    metadata, value_types = _metadata(cursor, n_values)
-    _refuse_split(cursor, metadata)
+    metadata, value_types, spans = _metadata(cursor, n_values)
     alignment = _alignment(cursor, metadata, value_types)
     tensors = _tensors(cursor, n_tensors, alignment)
     return Header(
@@ -72,6 +86,7 @@ def _parse(cursor: Cursor) -> Header:
         alignment=alignment,
         metadata=metadata,
         value_types=value_types,
+        spans=spans,
         tensors=tensors,
     )
 
@@ -92,16 +107,21 @@ def _version(cursor: Cursor) -> int:
     return version
 
 
-def _metadata(cursor: Cursor, count: int) -> tuple[dict[str, MetadataValue], dict[str, ValueType]]:
+def _metadata(
+    cursor: Cursor, count: int
+) -> tuple[dict[str, MetadataValue], dict[str, ValueType], dict[str, tuple[int, int]]]:
     metadata: dict[str, MetadataValue] = {}
     types: dict[str, ValueType] = {}
+    spans: dict[str, tuple[int, int]] = {}
     for _ in range(count):
+        start = cursor.pos
         key = _text(cursor, "a metadata key")
         if not key or key in metadata:
             raise cursor.fail(f"metadata key {key!r} occurs twice" if key else "a metadata key is empty")
         types[key] = _value_type(cursor, key)
         metadata[key] = _value(cursor, key, types[key])
-    return metadata, types
+        spans[key] = start, cursor.pos
+    return metadata, types, spans
 
 
 def _text(cursor: Cursor, what: str) -> str:
@@ -140,15 +160,6 @@ def _array(cursor: Cursor, key: str) -> MetadataArray:
     width = calcsize(f"<{SCALAR_FORMATS[kind]}")
     count = cursor.count(width, f"values in {key!r}")
     return MetadataArray(kind, count, cursor.take(count * width))
-
-
-def _refuse_split(cursor: Cursor, metadata: dict[str, MetadataValue]) -> None:
-    parts = metadata.get("split.count", 1)
-    if isinstance(parts, int) and parts > 1:
-        raise cursor.fail(
-            f"it is one of {parts} parts of a split model",
-            "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
-        )
 
 
 def _alignment(cursor: Cursor, metadata: dict[str, MetadataValue], types: dict[str, ValueType]) -> int:
