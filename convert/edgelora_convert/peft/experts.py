@@ -35,6 +35,9 @@ NESTED = (("gate_up_proj", "down_proj"),)
 EXPERTS = "experts"
 """The module that holds them, in every model of Transformers 5."""
 
+MAX_EXPERTS = 4096
+"""No model has more in a layer."""
+
 _SWAPS_SINCE = (0, 19)
 """Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
 
@@ -43,7 +46,7 @@ _INPUTS_FIRST = {"gpt-oss": True, "llama4": False}
 
 LEGACY_HINT = (
     "it adapts the experts' parameters (target_parameters), read as PEFT writes them; if Unsloth made it before "
-    "2026-09-17, its B is laid out differently (unsloth-legacy)"
+    "2026-09-17, its B is laid out differently (--moe-b-layout unsloth-legacy)"
 )
 
 
@@ -93,9 +96,9 @@ class TargetParameters:
         """The change of an ordinary weight, or one for every expert."""
         a, b = factors(parts, "lora_A", "lora_B")
         rank = self._scaling.ranks[parameter]
-        if a.shape[0] % rank:
+        if a.shape[0] % rank or a.shape[0] > MAX_EXPERTS * rank:
             raise UnusableError(
-                f"A has {a.shape[0]} rows, which is no multiple of the rank {rank} in the configuration"
+                f"A has {a.shape[0]} rows, which is no multiple of the rank {rank} in the configuration, or too many"
             )
         module = parameter.removesuffix(".weight")
         scale = self._scaling.scale_of(parameter, rank)

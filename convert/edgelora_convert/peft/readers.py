@@ -37,7 +37,7 @@ _PROMPTS = frozenset(
     }
 )
 _ROUTERS = frozenset({"XLORA", "POLY"})
-_CONVERTIBLE = frozenset(
+CONVERTIBLE = frozenset(
     {
         *("C3A", "DELORA", "FOURIERFT", "GRALORA", "HIRA", "PSOFT", "RANDLORA", "SHIRA", "TINYLORA", "UNILORA"),
         *("VBLORA", "WAVEFT"),
@@ -56,7 +56,7 @@ def why_not(peft_type: object) -> str:
         return (
             f"{start}: it mixes several adapters anew for every text, which no GGUF adapter can; convert those instead"
         )
-    if name in _CONVERTIBLE:
+    if name in CONVERTIBLE:
         return (
             f"{start}, which cannot be an adapter at run time; PEFT's save_as_lora makes a LoRA of it, more or less "
             "exactly as its rank is higher or lower"

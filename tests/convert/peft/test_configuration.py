@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from edgelora_convert.peft.readers import READERS, why_not
+from edgelora_convert.peft.readers import CONVERTIBLE, READERS, why_not
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.changes import folder_of, read
@@ -205,3 +205,21 @@ def test_every_type_of_peft_is_read_or_explained(tmp_path: Path) -> None:
             assert problem.startswith(f"its type is '{peft_type.value}'")
             assert problem.isprintable()
             assert len(problem) < 300
+
+
+@pytest.mark.train
+@pytest.mark.filterwarnings("default")
+def test_types_that_peft_makes_a_lora_of() -> None:
+    from importlib import import_module
+
+    from peft import PeftType
+
+    def is_convertible(name: str) -> bool:
+        layers = import_module(f"peft.tuners.{name.lower()}.layer")
+        return any(
+            "supports_lora_conversion" in vars(entry) for entry in vars(layers).values() if isinstance(entry, type)
+        )
+
+    with_layers = {"BOFT", "C3A", "DELORA", "FOURIERFT", "GLORA", "HIRA", "HRA", "IA3", "OFT", "OSF", "ROAD", "SHIRA"}
+    for name in {kind.value for kind in PeftType} & (with_layers | CONVERTIBLE):
+        assert is_convertible(name) == (name in CONVERTIBLE), name

@@ -71,6 +71,8 @@ def test_the_rank_of_one_expert_is_in_the_configuration(tmp_path: Path) -> None:
     assert relative(found[f"{EXPERTS}.down_proj", 2], expected(tensors, EXPERTS, 2, 6 / 4)) < 1e-6
     (problem,) = reading_of(tmp_path, tensors, ["experts.down_proj"], r=5).problems
     assert "A has 12 rows, which is no multiple of the rank 5 in the configuration" in problem
+    (problem,) = reading_of(tmp_path, stored(EXPERTS, 1, 1, 1, 5000), ["experts.down_proj"], r=1).problems
+    assert "A has 5000 rows" in problem
 
 
 def test_unsloth_laid_b_out_otherwise(tmp_path: Path) -> None:
