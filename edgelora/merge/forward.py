@@ -1,7 +1,7 @@
 """Reading text with a model: every token's logits, a few tokens at a time, without a copy of the weights.
 
-All that is compared is computed alike: KV in F32, no flash attention, on the processor, weights as they lie in the
-file. The caches and the arrangement that make chatting faster would only add their own rounding.
+All that is compared is computed alike: on the processor, KV in F32, no flash attention, weights as they lie in the
+file. What makes chatting faster would only add its own rounding.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from edgelora.errors import EngineError
 from edgelora.native.batch import Batch
 from edgelora.native.context import Context, NativeAdapter
 from edgelora.native.model import Model
-from edgelora.types import Progress, ReportProgress
+from edgelora.types import KVType, Progress, ReportProgress
 
 SEQUENCE = 256
 """Tokens of a sequence: each begins without a past."""
@@ -71,6 +71,7 @@ class Forward:
         *,
         threads: int | None = None,
         adapters: Sequence[tuple[NativeAdapter, float]] = (),
+        kv_dtype: KVType = "f32",
         callback: object | None = None,
     ) -> None:
         self._context = Context(
@@ -79,7 +80,7 @@ class Forward:
             sequences=1,
             batch=chunk,
             threads=threads or _threads(model),
-            kv_dtype="f32",
+            kv_dtype=kv_dtype,
             flash_attention="off",
             callback=callback,
             outputs=chunk,
@@ -114,13 +115,6 @@ class Forward:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def chunks(sequences: Sequence[Sequence[int]], size: int) -> Iterator[tuple[Sequence[int], int]]:
-    """Each sequence in pieces of at most ``size`` tokens, with the position of each piece."""
-    for sequence in sequences:
-        for start in range(0, len(sequence), size):
-            yield sequence[start : start + size], start
 
 
 def _threads(model: Model) -> int:
