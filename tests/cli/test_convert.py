@@ -12,10 +12,10 @@ from edgelora_convert.convert import convert
 from edgelora_convert.encode import DType
 from edgelora_convert.options import MoeBLayout
 from edgelora_convert.report import ConversionReport, Spread
-from huggingface_hub import close_session, constants
+from huggingface_hub import close_session
 from hypothesis import given
 from hypothesis import strategies as st
-from support.hub_server import COMMIT, Hub, Repo, serving
+from support.hub_server import COMMIT, Hub, Repo, serving, use_hub
 from support.peft_folders import Shape, peft_source, write_base
 
 from edgelora.cli.conversion import print_report
@@ -126,9 +126,8 @@ def test_a_repository_on_the_hub(
 ) -> None:
     files = {f"best/{path.name}": path.read_bytes() for path in source.iterdir()}
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     with serving(Hub({"someone/theirs": Repo(files, {"v1": COMMIT})})) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        use_hub(hub.url, tmp_path / "home", monkeypatch)
         outcome = edgelora(
             "convert", "someone/theirs", "--base", base, "--revision", "v1", "--subfolder", "best", "--json"
         )

@@ -10,19 +10,27 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from edgelora_convert.sources.hub import download as downloading
+from edgelora_convert.sources.hub import fetch as fetching
 from edgelora_convert.sources.hub.address import HubAddress, parse_address
-from edgelora_convert.sources.hub.client import HubClient, HubFile, NotAHub, read_listing
 from edgelora_convert.sources.hub.fetch import fetch
-from edgelora_convert.sources.hub.selection import NothingToConvert, Selection, select
-from huggingface_hub import HfApi, close_session, constants, scan_cache_dir, try_to_load_from_cache
+from edgelora_convert.sources.hub.selection import select
+from huggingface_hub import (
+    close_session,
+    constants,
+    hf_hub_download,
+    scan_cache_dir,
+    snapshot_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils._xet_progress_reporting import XetDownloadProgressReporter
 from hypothesis import given
 from hypothesis import strategies as st
-from support.hub_server import COMMIT, Hub, Repo, serving
+from support.hub_server import COMMIT, Hub, Repo, serving, use_endpoint, use_hub
 
 from edgelora.errors import ConversionError, UsageError
 
@@ -48,13 +56,10 @@ ADAPTER = {
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
-    monkeypatch.setattr(downloading, "PAUSE_S", 0.0)
-    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 50_000)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the library's attempts
     with serving(Hub({"someone/a-lora": Repo(dict(ADAPTER))})) as hub:
-        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        use_hub(hub.url, tmp_path, monkeypatch)
         yield hub
     close_session()
 
@@ -71,7 +76,7 @@ def only_at(name: str, answer: Callable[[Handler, Request], None]) -> Callable[[
     """Trouble for requests of that file."""
 
     def trouble(handler: Handler, request: Request) -> bool:
-        if not request.path.endswith(name):
+        if request.method != "GET" or not request.path.endswith(name):
             return False
         answer(handler, request)
         return True
@@ -96,13 +101,16 @@ def test_what_a_conversion_needs_and_nothing_else(hub: Hub) -> None:
     assert done == sorted(done)
     assert done[-1] == seen[-1].total == sum(len(ADAPTER[name]) for name in names)
     assert {progress.unit for progress in seen} == {"bytes"}
+    assert len(set(done)) > 3, "the weights come in several steps"
 
 
 def test_a_second_time_asks_only_what_there_is(hub: Hub) -> None:
     first = fetch(ADDRESS)
     hub.requests.clear()
-    assert fetch(ADDRESS) == first
-    assert [request.path for request in hub.requests] == ["/api/models/someone/a-lora/revision/main"]
+    seen: list[Progress] = []
+    assert fetch(ADDRESS, seen.append) == first
+    assert seen[-1].done == seen[-1].total
+    assert {request.path for request in hub.requests} == {"/api/models/someone/a-lora/revision/main"}
 
 
 def test_the_cache_is_the_one_of_huggingface_hub(hub: Hub) -> None:
@@ -110,6 +118,7 @@ def test_the_cache_is_the_one_of_huggingface_hub(hub: Hub) -> None:
     there = try_to_load_from_cache("someone/a-lora", WEIGHTS, constants.HF_HUB_CACHE)
     assert there == str(folder / WEIGHTS)
     [repo] = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    assert {ref for revision in repo.revisions for ref in revision.refs} == {"main"}
     assert {file.file_name for revision in repo.revisions for file in revision.files} == {
         p.name for p in folder.iterdir()
     }
@@ -144,7 +153,7 @@ def test_the_token_opens_what_is_private_and_stays_with_the_hub(
     else:
         (tmp_path / "token").write_text("hf_secret\n")
     with serving(Hub({"someone/a-lora": Repo(dict(ADAPTER))})) as cdn:
-        hub.cdn = cdn.url
+        hub.cdn = cdn.url.replace("127.0.0.1", "localhost")  # another host
         assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
     assert [request.token for request in cdn.requests] == [None]
 
@@ -166,14 +175,27 @@ def packed(text: str) -> bytes:
     return struct.pack("<Q", len(text)) + text.encode()
 
 
-def test_the_listing_is_what_the_library_reads(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
-    theirs = HfApi(endpoint=hub.url).model_info("someone/a-lora", revision="main", files_metadata=True)
-    ours = HubClient().list_files(ADDRESS)
-    assert ours.commit == theirs.sha
-    for sibling in theirs.siblings or ():
-        digest = sibling.lfs.sha256 if sibling.lfs else sibling.blob_id
-        assert ours.files[sibling.rfilename] == HubFile(sibling.rfilename, sibling.size or 0, digest or "")
+def test_a_weights_file_by_its_path(hub: Hub) -> None:
+    hub.repos["someone/a-lora"].files["last.safetensors"] = b"weights"
+    found = fetch(HubAddress("someone/a-lora", subfolder="last.safetensors"))
+    assert (found.name, found.path.read_bytes()) == ("a-lora-last", b"weights")
+    assert (found.path.parent / "adapter_config.json").exists()
+
+
+def test_bytes_that_xet_counts_twice_are_reported_once() -> None:
+    seen: list[int] = []
+    report = SimpleNamespace(
+        total_bytes=10,
+        total_bytes_completed=10,
+        total_bytes_completion_rate=1.0,
+        total_transfer_bytes_completed=7,
+        total_transfer_bytes_completion_rate=1.0,
+    )
+    with XetDownloadProgressReporter(
+        reconstruction_desc="x", total=10, log_level=0, tqdm_class=fetching._bar(seen.append)
+    ) as bars:
+        bars.update_progress(report)
+    assert seen == [10]
 
 
 # --- interruptions
@@ -184,20 +206,29 @@ def test_what_has_come_is_not_asked_for_again_when_the_connection_drops(hub: Hub
     hub.trouble = only_at(WEIGHTS, lambda handler, request: cut_after(next(pieces, 300_000))(handler, request))
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
     assert hub.sent(WEIGHTS) == len(ADAPTER[WEIGHTS])
+    ranges = [request.range for request in hub.requests if request.method == "GET" and request.path.endswith(WEIGHTS)]
+    assert ranges == [None, "bytes=100000-", "bytes=150000-", "bytes=150000-"]
 
 
-def test_an_interrupted_download_continues_the_next_time(hub: Hub) -> None:
+def test_an_interrupted_run_leaves_only_whole_files_and_the_next_one_asks_for_the_rest(
+    hub: Hub, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def interrupt(progress: Progress) -> None:
         if progress.done > 100_000:
             raise KeyboardInterrupt
 
-    hub.trouble = only_at(WEIGHTS, cut_after(150_000))
     with pytest.raises(KeyboardInterrupt):
         fetch(ADDRESS, interrupt)
-    hub.trouble = None
+    files = {path.name for path in Path(constants.HF_HUB_CACHE).rglob("*") if path.is_file()}
+    assert not [name for name in files if "incomplete" in name]
+    assert WEIGHTS not in files
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert "no complete copy" in refusal().problems[0]
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     hub.requests.clear()
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
-    assert 0 < hub.sent(WEIGHTS) < len(ADAPTER[WEIGHTS]) - 100_000
+    asked = {request.path.rpartition("/")[2] for request in hub.requests if "/resolve/" in request.path}
+    assert asked == {WEIGHTS}
 
 
 def test_a_server_that_cannot_continue_sends_it_again(hub: Hub) -> None:
@@ -213,7 +244,12 @@ def test_a_server_that_cannot_continue_sends_it_again(hub: Hub) -> None:
 def test_a_connection_that_brings_nothing_is_given_up(hub: Hub) -> None:
     hub.trouble = only_at(WEIGHTS, cut_after(0))
     assert "broke off" in refusal().problems[0]
-    assert sum(request.path.endswith(WEIGHTS) for request in hub.requests) == downloading.ATTEMPTS
+
+
+@pytest.mark.parametrize(("status", "words"), [(503, "HTTP 503"), (403, "does not let you have it")])
+def test_a_hub_that_lists_but_does_not_send(hub: Hub, status: int, words: str) -> None:
+    hub.trouble = lambda handler, request: "/resolve/" in request.path and handler.refuse(status) is None
+    assert words in refusal().problems[0]
 
 
 def test_a_hub_in_trouble_for_a_moment(hub: Hub) -> None:
@@ -229,30 +265,29 @@ def test_a_hub_in_trouble_for_a_moment(hub: Hub) -> None:
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
 
 
-@pytest.mark.parametrize("body", [ADAPTER[WEIGHTS][:-1] + b"x", ADAPTER[WEIGHTS] + b"more"], ids=["wrong", "longer"])
-def test_other_bytes_than_announced_are_thrown_away(hub: Hub, body: bytes) -> None:
+@pytest.mark.parametrize("body", [ADAPTER[WEIGHTS][:-1], ADAPTER[WEIGHTS] + b"more"], ids=["shorter", "longer"])
+def test_another_size_than_announced_is_thrown_away(hub: Hub, body: bytes) -> None:
     hub.trouble = only_at(WEIGHTS, lambda handler, request: handler.send(request, body, request.range))
-    assert "not the file that the hub had announced" in refusal().problems[0]
+    assert "not as large as the hub had announced" in refusal().problems[0]
     hub.trouble = None
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
 
 
-def test_two_at_once_do_not_write_the_same_file(hub: Hub) -> None:
-    reached, go_on = threading.Event(), threading.Event()
+def test_two_at_once_download_it_once(hub: Hub) -> None:
+    begun = threading.Event()
 
-    def wait(handler: Handler, request: Request) -> None:
-        reached.set()
-        go_on.wait(10)
+    def notice(handler: Handler, request: Request) -> None:
+        begun.set()
+        threading.Event().wait(0.2)
         handler.send(request, ADAPTER[WEIGHTS])
 
-    hub.trouble = only_at(WEIGHTS, wait)
+    hub.trouble = only_at(WEIGHTS, notice)
     first = threading.Thread(target=fetch, args=(ADDRESS,))
     first.start()
-    assert reached.wait(10)
-    assert "another process is downloading it" in refusal().problems[0]
-    go_on.set()
-    first.join()
+    assert begun.wait(10)
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
+    first.join()
+    assert hub.sent(WEIGHTS) == len(ADAPTER[WEIGHTS])
 
 
 # --- without a hub
@@ -266,6 +301,24 @@ def test_offline_takes_the_copy_and_says_so(hub: Hub, monkeypatch: pytest.Monkey
     assert (found.path, found.commit, hub.requests) == (before.path, before.commit, [])
     assert "HF_HUB_OFFLINE" in found.note
     assert COMMIT[:7] in found.note
+
+
+def one_by_one(names: list[str]) -> None:
+    for name in names:
+        hf_hub_download("someone/a-lora", name)
+
+
+def part_of_all(names: list[str]) -> None:
+    snapshot_download("someone/a-lora", allow_patterns=names)
+
+
+@pytest.mark.parametrize("downloads", [one_by_one, part_of_all])
+def test_offline_takes_what_other_programs_have_downloaded(
+    hub: Hub, downloads: Callable[[list[str]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    downloads(["adapter_config.json", WEIGHTS])
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert {path.name for path in fetch(ADDRESS).path.iterdir()} == {"adapter_config.json", WEIGHTS}
 
 
 @pytest.mark.parametrize("trouble", ["gone", "busy", "silent"])
@@ -291,19 +344,12 @@ def make_trouble(kind: str, hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     if kind == "gone":
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{free.getsockname()[1]}")
+            use_endpoint(f"http://127.0.0.1:{free.getsockname()[1]}", monkeypatch)
     elif kind == "busy":
         hub.trouble = lambda handler, request: handler.refuse(503) is None
     else:
-        monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+        monkeypatch.setattr(constants, "HF_HUB_ETAG_TIMEOUT", 0.2)
         hub.trouble = lambda handler, request: threading.Event().wait(0.5)
-
-
-def test_half_a_download_is_no_copy(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    hub.trouble = only_at(WEIGHTS, cut_after(0))
-    refusal()
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert "no complete copy" in refusal().problems[0]
 
 
 # --- refusals
@@ -348,42 +394,43 @@ def test_a_token_that_cannot_be_sent(hub: Hub, monkeypatch: pytest.MonkeyPatch) 
     assert "does not accept your token" in str(refusal())
 
 
-@pytest.mark.parametrize("body", [b"<html>log in</html>", b"[]", b'{"sha": "x", "siblings": []}', b"[" * 100_000])
+def listing_of(**file: object) -> bytes:
+    return json.dumps({"id": "someone/a-lora", "sha": COMMIT, "siblings": [file]}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>log in</html>",
+        b"[]",
+        b'{"sha": "x", "siblings": []}',
+        b"[" * 100_000,
+        listing_of(),
+        listing_of(rfilename=5, size=1),
+        listing_of(rfilename=WEIGHTS, size="x"),
+        listing_of(rfilename=WEIGHTS, size=10**400),
+    ],
+)
 def test_something_else_than_a_hub(hub: Hub, body: bytes) -> None:
     hub.trouble = lambda handler, request: handler.send(request, body) is None
     assert "is no hub" in str(refusal())
 
 
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3) | st.sampled_from([COMMIT, 10**400]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=5,
-)
-FIELDS = {"rfilename": "x.bin", "size": 5, "blobId": "b" * 40, "lfs": {"sha256": "c" * 64, "size": 5}}
-
-
-@given(st.sampled_from([*FIELDS, "sha", "siblings", "sha256"]), JSON)
-def test_a_listing_that_makes_no_sense_is_no_listing(field: str, value: object) -> None:
-    lfs = {**FIELDS["lfs"], field: value} if field in ("sha256", "size") else FIELDS["lfs"]
-    answer = {"sha": COMMIT, "siblings": [FIELDS | {"lfs": lfs, field: value}]} | {field: value}
-    try:
-        listing = read_listing(json.dumps(answer).encode())
-    except NotAHub:
-        return
-    assert listing.commit == COMMIT
-    assert all(path.isprintable() and file.size < 2**63 for path, file in listing.files.items())
+def test_names_that_would_disturb_the_screen_are_left_out(hub: Hub) -> None:
+    hub.repos["someone/a-lora"].files = {"\x1b[2Jnotes.txt": b"", "notes.txt": b""}
+    assert str(refusal_without_hint()).endswith("only: notes.txt")
 
 
 @pytest.mark.parametrize("endpoint", ["nonsense", "http://[", "ftp://127.0.0.1"])
 def test_an_endpoint_that_is_none(hub: Hub, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_ENDPOINT", endpoint)
+    use_endpoint(endpoint, monkeypatch)
     assert "HF_ENDPOINT" in refusal().hint
 
 
 def test_a_whole_model_is_not_downloaded(hub: Hub) -> None:
-    hub.repos["someone/a-lora"].files = {"model-q4.gguf": gguf_of("model") * 3}
+    hub.repos["someone/a-lora"].files = {"llama-q4.gguf": gguf_of("model") * 3}
     assert "whole model" in str(refusal_without_hint())
-    assert hub.sent("model-q4.gguf") <= 64 * 1024
+    assert hub.sent("llama-q4.gguf") <= 64 * 1024
 
 
 def refusal_without_hint() -> ConversionError:
@@ -393,19 +440,19 @@ def refusal_without_hint() -> ConversionError:
 
 
 def test_sizes_are_said_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("edgelora_convert.sources.hub.fetch.MAX_WEIGHTS_BYTES", 1000)
-    assert "0.3 MB, more than any adapter" in str(refusal_without_hint())
+    monkeypatch.setattr("edgelora_convert.sources.hub.fetch.MAX_BYTES", 1000)
+    assert "(0.3 MB) is larger than any adapter" in str(refusal_without_hint())
 
 
 def test_a_full_disk_is_seen_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     full = type("Usage", (), {"free": 200_000})()
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
-    assert "room for 0.2 MB" in str(refusal())
+    assert "only has 0.20 MB free disk space" in str(refusal())
     assert hub.sent(WEIGHTS) == 0
 
 
 def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
-    (tmp_path / "cache").write_text("in the way")
+    (tmp_path / "hub").write_text("in the way")
     assert "cannot be written" in str(refusal())
 
 
@@ -413,60 +460,57 @@ def test_a_cache_that_cannot_be_written(hub: Hub, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("files", "folder", "weights"),
+    ("files", "folder", "taken"),
     [
-        ([WEIGHTS, "adapter_model.bin"], "", WEIGHTS),
-        (["adapter_model.bin", "adapter_config.json"], "", "adapter_model.bin"),
-        (["adapters.safetensors", "0000100_adapters.safetensors"], "", "adapters.safetensors"),
-        (["x.gguf", WEIGHTS], "", WEIGHTS),
-        (["a/x.gguf", "a/y.gguf"], "a/y.gguf", "a/y.gguf"),
-        (["adapter_config.json", "mine.safetensors", "model.safetensors"], "", "mine.safetensors"),
+        ([WEIGHTS, "adapter_model.bin"], "", [WEIGHTS]),
+        (["adapter_model.bin", "adapter_config.json"], "", ["adapter_config.json", "adapter_model.bin"]),
+        (["adapters.safetensors", "0000100_adapters.safetensors"], "", ["adapters.safetensors"]),
+        (["mine.safetensors", "adapter_config.json"], "", ["adapter_config.json", "mine.safetensors"]),
         (
-            ["a/adapter_config.json", "a/000100_adapters.safetensors"],
-            "a/000100_adapters.safetensors",
-            "a/000100_adapters.safetensors",
+            ["adapter_config.json", "mine.safetensors", "model.safetensors"],
+            "",
+            ["adapter_config.json", "mine.safetensors"],
         ),
-        (["adapter_config.json", "adapter_model-00001-of-00002.safetensors"], "", None),
+        (
+            ["a/adapter_config.json", "a/1_adapters.safetensors", "a/2_adapters.safetensors"],
+            "a/2_adapters.safetensors",
+            ["a/adapter_config.json", "a/2_adapters.safetensors"],
+        ),
+        (["x.gguf", WEIGHTS], "", [WEIGHTS]),
+        ([WEIGHTS, "adapter_config.json"], "adapter_config.json", ["adapter_config.json", WEIGHTS]),
+        (["x.gguf", "adapter_config.json.md"], "", ["x.gguf"]),
+        (["a/x.gguf", "a/y.gguf", "a/README.md"], "a/y.gguf", ["a/y.gguf"]),
+        (["a/README.md", f"a/{WEIGHTS}", "README.md"], "a", ["a/README.md", f"a/{WEIGHTS}"]),
     ],
 )
-def test_which_weights_are_taken(files: list[str], folder: str, weights: str | None) -> None:
-    assert select(files, folder).weights == weights
+def test_what_is_taken(files: list[str], folder: str, taken: list[str]) -> None:
+    assert select(files, HubAddress("a/b", subfolder=folder)) == taken
 
 
 @pytest.mark.parametrize(
     ("files", "folder", "words"),
     [
         (
-            ["a/adapter_config.json", "checkpoint-5/adapter_config.json", "b/c/adapters.safetensors"],
+            ["a/adapter_config.json", "checkpoint-50/adapter_config.json", "checkpoint-6/x", f"checkpoint-6/{WEIGHTS}"],
             "",
-            "a, b/c, check",
+            "a, checkpoint-6, checkpoint-50",
         ),
         (["a/adapter_config.json"], "b", "no adapter in b, but in a"),
-        (["model.safetensors", "config.json"], "", "whole model (model.safetensors)"),
-        (["x-f16.gguf", "x-q8_0.gguf"], "", "several GGUF files"),
-        (["notes.txt"], "", "only notes.txt"),
-        (["notes.txt"], "notes.txt", "notes.txt does not hold"),
-        (["a/adapter_config.json", "a/x.safetensors", "a/y.safetensors"], "a", "several files.*a/x.safetensors, a/y"),
+        (["model.safetensors", "config.json"], "", "it holds a whole model"),
+        (["model.safetensors", "adapter_config.json"], "", "it holds a whole model"),
+        (["x-f16.gguf", "x-q8_0.gguf"], "", "several files at the top of the repository could be the adapter"),
+        (["a/adapter_config.json", "a/x.safetensors", "a/y.safetensors"], "a", "several files in a could be"),
+        (["notes.txt"], "", "only: notes.txt"),
+        (["notes.txt"], "notes.txt", "only: notes.txt"),
         (["notes.txt"], "b", "no folder b"),
-        ([], "", "it is empty"),
+        (["adapter_config.json", "adapter_model-1-of-2.safetensors"], "", "split into shards"),
+        ([], "", "only: nothing"),
     ],
 )
 def test_what_there_is_instead(files: list[str], folder: str, words: str) -> None:
-    with pytest.raises(NothingToConvert, match=words.replace("(", r"\(").replace(")", r"\)")):
-        select(files, folder)
-
-
-def test_a_file_that_is_not_alone_brings_what_is_beside_it(hub: Hub) -> None:
-    files = {"a/adapter_config.json": b"{}", "a/100_adapters.safetensors": b"100", "a/200_adapters.safetensors": b"200"}
-    hub.repos["someone/a-lora"].files = files
-    found = fetch(HubAddress("someone/a-lora", "main", "a/100_adapters.safetensors"))
-    assert found.path.read_bytes() == b"100"
-    assert {path.name for path in found.path.parent.iterdir()} == {"adapter_config.json", "100_adapters.safetensors"}
-    assert found.name == "a-lora-100_adapters"
-
-
-def test_weights_come_last() -> None:
-    assert Selection("w", ("a", "b")).paths == ("a", "b", "w")
+    with pytest.raises(ConversionError) as caught:
+        select(files, HubAddress("a/b", subfolder=folder))
+    assert words in caught.value.problems[0]
 
 
 # --- addresses
@@ -484,8 +528,10 @@ def test_weights_come_last() -> None:
         ("https://huggingface.co/org/repo/blob/main/x.safetensors", HubAddress("org/repo", "main", "x.safetensors")),
         ("https://huggingface.co/org/repo/blob/main/a/adapter_model.bin", HubAddress("org/repo", "main", "a")),
         ("https://huggingface.co/org/repo/blob/main/a/adapter_config.json", HubAddress("org/repo", "main", "a")),
+        ("https://huggingface.co/org/repo/resolve/v1/a/x.safetensors", HubAddress("org/repo", "v1", "a/x.safetensors")),
+        ("https://huggingface.co/datasets/org/repo", None),
         *((text, None) for text in ("repo", "./org/repo", "org/repo/", "a/b/c", "~/x", "org/x.gguf", "org/a--b")),
-        *((text, None) for text in ("org/..", "org/-a", "örg/repo", "", "/", "org/a.git", "https://example.org/a/b")),
+        *((text, None) for text in ("org/..", "org/-a", "", "/", "org/a.git", "https://example.org/a/b")),
     ],
 )
 def test_what_an_address_is(text: str, expected: HubAddress | None) -> None:
@@ -499,32 +545,44 @@ def test_an_address_is_what_the_library_takes(text: str) -> None:
         validate_repo_id(address.repo)
 
 
-@pytest.mark.parametrize("revision", ["../x", "a b", "-x", ""])
-def test_no_revision_leaves_the_cache(revision: str) -> None:
-    if revision:
-        with pytest.raises(UsageError):
-            parse_address("org/repo", revision)
-    else:
-        assert parse_address("org/repo", revision) == HubAddress("org/repo")
-
-
-@pytest.mark.parametrize("subfolder", ["..", "a/../b", "/etc", "a\nb"])
-def test_no_subfolder_leaves_the_repository(subfolder: str) -> None:
+@pytest.mark.parametrize("revision", ["../x", "a\nb", "-x", "/etc"])
+def test_a_revision_that_cannot_be_one(revision: str) -> None:
     with pytest.raises(UsageError):
-        parse_address("org/repo", None, subfolder)
+        parse_address("org/repo", revision)
+
+
+def test_what_is_given_beside_a_link_wins() -> None:
+    link = "https://huggingface.co/org/repo/tree/v1/a"
+    assert parse_address(link, "v2", "b/") == HubAddress("org/repo", "v2", "b")
+
+
+@pytest.mark.parametrize("subfolder", ["..", "a/../b", "/etc"])
+def test_no_subfolder_leaves_the_repository(hub: Hub, subfolder: str) -> None:
+    address = parse_address("someone/a-lora", None, subfolder)
+    assert address is not None
+    with pytest.raises(ConversionError, match="there is no"):
+        fetch(address)
 
 
 # --- from outside
 
 
-def test_the_environment_is_enough_and_nothing_is_printed(hub: Hub, tmp_path: Path) -> None:
-    environment = os.environ | {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_mine"}
+@pytest.mark.parametrize("bars", [{"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, {"TQDM_POSITION": "-1"}], ids=["off", "on"])
+def test_the_environment_is_enough_and_nothing_is_printed(hub: Hub, tmp_path: Path, bars: dict[str, str]) -> None:
+    pieces = iter([100_000])
+    hub.trouble = only_at(WEIGHTS, lambda handler, request: cut_after(next(pieces, 300_000))(handler, request))
+    environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": "hf_mine"}
+    environment |= {"HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"} | bars
     code = (
         "from edgelora_convert.sources.hub.fetch import fetch\n"
         "from edgelora_convert.sources.hub.address import HubAddress\n"
-        "print(fetch(HubAddress('someone/a-lora')).path)"
+        "seen = []\n"
+        "print(fetch(HubAddress('someone/a-lora'), seen.append).path)\n"
+        "assert len(seen) > 4, 'more than the ends of the files'"
     )
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | environment, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith(str(tmp_path / "home" / "hub"))
     assert (done.stdout.count("\n"), done.stderr) == (1, "")
     assert {request.token for request in hub.requests} == {"hf_mine"}

@@ -1,1 +1,1 @@
-"""Adapters in a repository of the Hugging Face hub: what to take, how to get it, where to keep it."""
+"""Adapters in a repository of the Hugging Face hub; huggingface-hub does the downloading and keeps the cache."""

@@ -1,25 +1,28 @@
-"""From an address on the hub to files on disk."""
+"""From an address on the hub to files on disk, through huggingface-hub and its cache."""
 
 from __future__ import annotations
 
-from contextlib import suppress
+import logging
+import warnings
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.errors import ConversionError
-from edgelora.types import ReportProgress, ignore_progress
-from edgelora_convert.sources.hub import failures
-from edgelora_convert.sources.hub.cache import RepoCache
-from edgelora_convert.sources.hub.client import HubClient, file_path
-from edgelora_convert.sources.hub.selection import NothingToConvert, Selection, select
-from edgelora_convert.sources.hub.snapshot import complete, in_words
+from edgelora.types import Progress, ReportProgress, ignore_progress
+from edgelora_convert.sources.hub.address import WEIGHTS
+from edgelora_convert.sources.hub.failures import is_unreachable, refusal
+from edgelora_convert.sources.hub.selection import select
 
 if TYPE_CHECKING:
-    from edgelora_convert.sources.hub.address import HubAddress
-    from edgelora_convert.sources.hub.client import HubFile, Listing
+    from collections.abc import Callable, Iterator
 
-MAX_WEIGHTS_BYTES = 32 * 1024**3
+    from huggingface_hub import HfApi
+
+    from edgelora_convert.sources.hub.address import HubAddress
+
+MAX_BYTES = 32 * 1024**3
 """Rank 256 on every layer of the largest open models is below this."""
 
 _GGUF_HEAD = 64 * 1024
@@ -29,7 +32,7 @@ _ADAPTER_MARK = b"general.type" + b"\x08\0\0\0" + b"\x07\0\0\0\0\0\0\0" + b"adap
 
 @dataclass(frozen=True)
 class Fetched:
-    """An adapter from the hub, on disk: ``path`` is a folder or a file.
+    """An adapter from the hub, on disk: ``path`` is a folder, or a file with its weights.
 
     ``name`` is what to call it, ``commit`` what exactly it is. ``note`` says where it is not the newest for sure.
     """
@@ -40,82 +43,129 @@ class Fetched:
     commit: str
     note: str = ""
 
-    @property
-    def url(self) -> str:
-        """Where people can look at it."""
-        return f"https://huggingface.co/{self.address.repo}"
-
 
 def fetch(address: HubAddress, progress: ReportProgress = ignore_progress) -> Fetched:
-    """Download what a conversion needs of the adapter at ``address`` into the cache that huggingface-hub uses.
+    """Bring what a conversion needs of the adapter at ``address`` into the cache that huggingface-hub uses.
 
-    Only what is not there is asked for, and an interrupted download is continued. Where the hub cannot be reached, or
-    HF_HUB_OFFLINE is set, the copy of the last time is taken. Raises ConversionError with one reason.
+    Files that are there are not asked for again. Where the hub cannot be reached, or HF_HUB_OFFLINE is set, the copy
+    of the last time is taken. Raises ConversionError with one reason.
     """
+    from huggingface_hub import HfApi
+
+    api = HfApi(library_name="edgelora")
+    with _in_words(address):
+        try:
+            there = _sizes(api, address)
+        except Exception as error:
+            if is_unreachable(error):
+                return _from_cache(api, address, error)
+            raise
+        wanted = {path: there[path] for path in select(there, address)}
+        _require_adapter(api, address, *list(wanted.items())[-1])
+        return _download(api, address, wanted, progress)
+
+
+def _sizes(api: HfApi, address: HubAddress) -> dict[str, int]:
+    """What the repository holds, in bytes by path."""
     from huggingface_hub import constants
 
-    cache = RepoCache(Path(constants.HF_HUB_CACHE), address.repo)
-    if constants.is_offline_mode():
-        return _from_cache(cache, address, "HF_HUB_OFFLINE is set", "Unset it once, to download the adapter.")
-    client = HubClient()
-    try:
-        listing = client.list_files(address)
-    except failures.TALKING as error:
-        reason, hint = failures.explain(error, client, address)
-        if failures.is_unreachable(error):
-            return _from_cache(cache, address, reason, hint)
-        raise ConversionError(str(address), [reason], hint) from None
-    try:
-        selection = _select(client, listing, address)
-        complete(cache, client, listing, selection, progress)
-        with suppress(OSError):  # a cache that cannot be written, but has everything, is good enough
-            cache.remember(address.revision, listing.commit)
-    except NothingToConvert as error:
-        raise ConversionError(str(address), [error.reason], error.hint) from None
-    except (*failures.TALKING, OSError) as error:
-        reason, hint = failures.explain(error, client, address)
-        raise ConversionError(str(address), [reason], hint) from None
-    return _found(cache, address, listing.commit, selection)
+    timeout = constants.HF_HUB_ETAG_TIMEOUT
+    listed = api.model_info(address.repo, revision=address.revision, files_metadata=True, timeout=timeout)
+    return {file.rfilename: file.size or 0 for file in listed.siblings or () if file.rfilename.isprintable()}
 
 
-def _from_cache(cache: RepoCache, address: HubAddress, reason: str, hint: str) -> Fetched:
-    """What was downloaded before, because of ``reason``."""
-    commit = cache.last_commit(address.revision) or ""
-    try:
-        selection = select(cache.files(commit), address.subfolder)
-    except NothingToConvert:
-        selection = Selection(None)
-    if selection.weights is None:
-        where = f"there is no such folder here, and no complete copy in {cache.folder}"
-        raise ConversionError(str(address), [f"{where}; {reason}"], hint)
-    note = f"{reason}; the copy of the last download is used (commit {commit[:7]})"
-    return _found(cache, address, commit, selection, note)
+def _require_adapter(api: HfApi, address: HubAddress, weights: str, size: int) -> None:
+    """Refuse what need not be downloaded to see that it is no adapter: it is too large, or its head says so."""
+    from huggingface_hub import HfFileSystem
+
+    if size > MAX_BYTES:
+        raise ConversionError(str(address), [f"{weights} ({_in_mb(size)}) is larger than any adapter"])
+    if weights.endswith(".gguf"):
+        hub, path = HfFileSystem(endpoint=api.endpoint, skip_instance_cache=True), f"{address.repo}/{weights}"
+        with hub.open(path, revision=address.revision, cache_type="none") as file:
+            if _ADAPTER_MARK not in file.read(_GGUF_HEAD):
+                raise ConversionError(str(address), [f"{weights} ({_in_mb(size)}) is a whole model, not an adapter"])
 
 
-def _found(cache: RepoCache, address: HubAddress, commit: str, selection: Selection, note: str = "") -> Fetched:
-    place = selection.weights if selection.is_file else address.subfolder
-    return Fetched(cache.snapshot(commit) / (place or ""), address.name, address, commit, note)
+def _download(api: HfApi, address: HubAddress, sizes: dict[str, int], progress: ReportProgress) -> Fetched:
+    """Download files, the weights at the end: where those are in the cache, the rest is.
+
+    One after the other in this thread, so that Ctrl-C ends it at once; snapshot_download waits for its threads.
+    """
+    revision = api.resolve_revision(address.repo, revision=address.revision)
+    total, before = sum(sizes.values()), 0
+    for path, size in sizes.items():
+
+        def report(done: int, before: int = before) -> None:
+            progress(Progress(f"downloading {_in_mb(total)}", before + done, total, "bytes"))
+
+        place = api.hf_hub_download(address.repo, path, revision=revision, tqdm_class=_bar(report))
+        report(size)
+        before += size
+    return _found(address, path, Path(place), revision.resolved)
 
 
-def _select(client: HubClient, listing: Listing, address: HubAddress) -> Selection:
-    """What to take; a lone GGUF only if it is an adapter. Raises NothingToConvert."""
-    selection = select(listing.files, address.subfolder)
-    if selection.weights is None:
-        return selection
-    weights = listing.files[selection.weights]
-    if selection.is_gguf and not _is_gguf_adapter(client, address.repo, listing.commit, weights):
-        raise NothingToConvert(f"{weights.path} ({in_words(weights.size)}) is a whole model, not an adapter")
-    if weights.size > MAX_WEIGHTS_BYTES:
-        raise NothingToConvert(f"{weights.path} has {in_words(weights.size)}, more than any adapter")
-    return selection
+def _from_cache(api: HfApi, address: HubAddress, error: Exception) -> Fetched:
+    """What was downloaded before, because of ``error``."""
+    from huggingface_hub import constants
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:  # without patterns, which says where the files are, and asks for none
+        folder = Path(
+            api.snapshot_download(address.repo, revision=address.revision, local_files_only=True, allow_patterns=[])
+        )
+        there = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        weights = select(there, address)[-1]
+    except (LocalEntryNotFoundError, ConversionError):
+        before = f"there is no such folder here, and no complete copy in {constants.HF_HUB_CACHE}; "
+        raise refusal(address, error, before) from error
+    note = f"{refusal(address, error).problems[0]}; the copy of the last download is used (commit {folder.name[:7]})"
+    return _found(address, weights, folder / weights, folder.name, note)
 
 
-def _is_gguf_adapter(client: HubClient, repo: str, commit: str, file: HubFile) -> bool:
-    """Does its metadata say so? It stands at the beginning, so that a whole model need not come first."""
-    head = b""
-    with client.get(file_path(repo, commit, file.path), {"Range": f"bytes=0-{_GGUF_HEAD - 1}"}) as response:
-        for chunk in response.iter_bytes():
-            head += chunk
-            if _ADAPTER_MARK in head or len(head) >= _GGUF_HEAD:
-                break
-    return _ADAPTER_MARK in head
+def _found(address: HubAddress, weights: str, place: Path, commit: str, note: str = "") -> Fetched:
+    is_file = place.name not in WEIGHTS or weights == address.subfolder
+    return Fetched(place if is_file else place.parent, address.name, address, commit, note)
+
+
+def _bar(report: Callable[[int], None]) -> type[Any]:
+    """A progress bar that draws nothing, for the library to count the bytes of one file with."""
+    from huggingface_hub.utils.tqdm import tqdm
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **{**options, "disable": True})  # type: ignore[no-untyped-call]
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            report(int(self.n))
+
+        def update_transfer(self, *args: Any, **options: Any) -> None:
+            """Xet counts bytes on the network apart from those of the file (file_download.py, xet_get)."""
+
+        set_transfer_postfix_str = update_transfer
+
+    return Bar
+
+
+def _in_mb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
+@contextmanager
+def _in_words(address: HubAddress) -> Iterator[None]:
+    """What the library raises, as one error; what it logs and warns about stays off the screen."""
+    logger = logging.getLogger("huggingface_hub")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.filterwarnings("error", "Not enough free disk space")  # file_download.py, _check_disk_space
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        except ConversionError:
+            raise
+        except Exception as error:
+            raise refusal(address, error) from error
+        finally:
+            logger.setLevel(level)
