@@ -8,6 +8,7 @@ them, experts that were left out, and several adapters in one, exactly.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,7 +48,7 @@ class Target:
         """Whether the tensor is looked up by token."""
         return self.pieces[0].update.kind is Kind.EMBEDDING
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """Rank rows that the pieces need: of a stack, those of its fullest matrix."""
         return max(sum(update_rank(group) for group in groups) for groups in self.by_matrix().values())
