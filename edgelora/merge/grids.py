@@ -1,8 +1,8 @@
 """The grid that a quantized row lies on: which values each weight can take while its block's scales stay.
 
 A weight is ``scale * level[code] + offset``; scale and offset are shared by a group of 16 or 32 weights. Codes can be
-exchanged while the scales stay bit for bit. The layouts are those of the ``block_*`` structures in ggml/src/ggml-common.h
-and of ``dequantize_row_*`` in ggml/src/ggml-quants.c of llama.cpp.
+exchanged while the scales stay bit for bit. The layouts are those of the ``block_*`` structures in
+ggml/src/ggml-common.h and of ``dequantize_row_*`` in ggml/src/ggml-quants.c of llama.cpp.
 """
 
 from __future__ import annotations
@@ -29,19 +29,31 @@ class Levels:
 
     @cached_property
     def _middles(self) -> Floats:
-        return (self.values[1:] + self.values[:-1]) / 2
+        middles: Floats = (self.values[1:] + self.values[:-1]) / np.float32(2)
+        return middles
 
     @cached_property
     def _consecutive(self) -> bool:
         return bool((np.diff(self.values) == 1).all())
 
-    def nearest(self, wanted: Floats) -> Bytes:
-        """The code of the level next to each of ``wanted``, uint8 of the same shape."""
+    def nearest(self, wanted: Floats, scale: Floats, offset: Floats) -> Bytes:
+        """The codes whose values are next to ``wanted``; uint8 in the shape of all three arrays together.
+
+        Where the scale is 0, all codes mean the same.
+        """
+        apart = wanted - offset
+        steps: Floats = np.divide(apart, scale, out=np.zeros_like(apart), where=scale != 0)
         if not self._consecutive:
-            return np.searchsorted(self._middles, wanted).astype(np.uint8)
-        codes = np.rint(wanted)
-        codes -= self.values[0]
-        return np.clip(codes, 0, len(self.values) - 1, out=codes).astype(np.uint8)
+            found: Bytes = np.searchsorted(self._middles, steps).astype(np.uint8)
+            return found
+        np.rint(steps, out=steps)
+        steps -= self.values[0]
+        return steps.clip(0, len(self.values) - 1).astype(np.uint8)
+
+    def scaled(self, codes: Bytes, scale: Floats, offset: Floats) -> Floats:
+        """What ``codes`` stand for, float32 in the shape of all three arrays together."""
+        values: Floats = self.values[codes] * scale + offset
+        return values
 
 
 @dataclass(frozen=True)
@@ -56,21 +68,12 @@ class Grid:
     def nearest(self, values: Floats) -> Bytes:
         """The codes, uint8 ``[n, n_cols]``, of the grid values next to ``values`` of the same shape."""
         grouped = values.reshape(len(values), -1, self.group)
-        return self.levels.nearest(in_steps(grouped, self.scale[..., None], self.offset[..., None])).reshape(
-            values.shape
-        )
+        return self.levels.nearest(grouped, self.scale[..., None], self.offset[..., None]).reshape(values.shape)
 
     def values(self, codes: Bytes) -> Floats:
         """What ``codes`` ``[n, n_cols]`` stand for, float32 of the same shape."""
-        grouped = self.levels.values[codes].reshape(len(codes), -1, self.group)
-        return (grouped * self.scale[..., None] + self.offset[..., None]).reshape(codes.shape)
-
-
-def in_steps(values: Floats, scale: Floats, offset: Floats) -> Floats:
-    """``values`` before scaling; 0 where the scale is 0, since then no code makes a difference."""
-    apart = values - offset
-    steps: Floats = np.divide(apart, scale, out=np.zeros_like(apart), where=scale != 0)
-    return steps
+        grouped = codes.reshape(len(codes), -1, self.group)
+        return self.levels.scaled(grouped, self.scale[..., None], self.offset[..., None]).reshape(codes.shape)
 
 
 def grid_of(type_name: str, raw: Bytes) -> Grid:

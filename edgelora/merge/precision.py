@@ -1,0 +1,159 @@
+"""The type in which every changed tensor is stored, and how its rows are rounded.
+
+A change that is small against the steps of the base's grid is lost when it is rounded to that grid again. What counts
+is the error of the stored weights relative to the change itself, in the output of the layer (:meth:`Sample.loss`):
+KL divergence is about proportional to both.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from edgelora.errors import QuantizationError
+from edgelora.merge.encoders import Calibrated, Encode, Order, Plain, Recorded
+from edgelora.merge.grids import GRID_TYPES
+from edgelora.merge.kept import Kept
+from edgelora.merge.layout import Rewrite
+from edgelora.merge.moments import Moments, by_column
+from edgelora.merge.sample import Sample, sample_of
+from edgelora.native.quantize import TYPES, dequantize, needs_importance, row_bytes
+
+if TYPE_CHECKING:
+    from edgelora.merge.base import BaseTensor
+    from edgelora.merge.changes import TensorChange
+
+BUDGET = 0.05
+"""TODO"""
+
+LADDER = ("Q4_K", "Q5_K", "Q6_K", "Q8_0", "F16", "F32")
+"""Types that a tensor can be raised to."""
+
+CLEARLY = 0.97
+"""Calibrated rounding is taken where its loss on the sample is at most this share of plain rounding's."""
+
+PLAIN = "plain"
+WEIGHTED = "plain, weighted by activations"
+OLD_SCALES = "calibrated, on the base's scales"
+NEW_SCALES = "calibrated, on new scales"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one tensor will be stored. ``method`` says how codes are chosen; ``loss`` is estimated from a sample.
+
+    ``kept`` is what is kept of the change: exact, once the tensor was written. ``expected`` is its estimate.
+    """
+
+    tensor: BaseTensor
+    change: TensorChange
+    type_name: str
+    method: str
+    loss: float
+    expected: Kept
+    encode: Encode
+    kept: Kept
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the stored tensor."""
+        return self.tensor.n_rows * row_bytes(self.type_name, self.tensor.shape[0])
+
+    def rewrite(self) -> Rewrite:
+        """What the writer is to do."""
+        record = Recorded(self.encode, self.tensor.type_name, self.type_name, self.kept)
+        return Rewrite(self.tensor, self.type_name, self.change, record)
+
+
+def plan_cheapest(tensor: BaseTensor, change: TensorChange, moments: Moments = None, budget: float = BUDGET) -> Plan:
+    """The cheapest type, at least as wide as the base's own, that loses at most ``budget`` of the change.
+
+    Wider types are tried first, since they are quicker to try, until one loses too much; the widest is F32, which
+    loses nothing. Raises QuantizationError where the base's own type has no conversions.
+    """
+    sample = sample_of(tensor, change)
+    importance = by_column(moments)
+    *narrower, widest = ladder_from(tensor.type_name, tensor.shape[0], weighted=importance is not None)
+    best = _trial(sample, widest, PLAIN, Plain(widest), moments)
+    for type_name in reversed(narrower):
+        try:
+            trial = _trial(sample, type_name, PLAIN, Plain(type_name, importance), moments)
+        except QuantizationError:  # values beyond its range
+            break
+        if trial.loss > budget:
+            break
+        best = trial
+    return _plan(tensor, change, sample, best)
+
+
+def plan_same(tensor: BaseTensor, change: TensorChange, moments: Moments = None) -> Plan:
+    """The base's own type; codes are chosen with full ``moments [n_cols, n_cols]`` where that is clearly better.
+
+    Raises QuantizationError for a type without conversions, or one that needs moments where there are none.
+    """
+    sample = sample_of(tensor, change)
+    ways = _ways(tensor.type_name, moments, 2 * len(sample.new))
+    plain, *others = (_trial(sample, tensor.type_name, method, ways[method], moments) for method in ways)
+    clearly_better = [trial for trial in others if trial.loss < CLEARLY * plain.loss]
+    best = min(clearly_better, key=lambda trial: trial.loss, default=plain)
+    encode = _ways(tensor.type_name, moments, tensor.n_rows)[best.method]
+    return _plan(tensor, change, sample, replace(best, encode=encode))
+
+
+def plan_forced(tensor: BaseTensor, change: TensorChange, type_name: str, moments: Moments = None) -> Plan:
+    """A given type, rounded as ggml does, for matrices; norms and biases keep theirs, as ggml needs them in F32.
+
+    Raises QuantizationError where the type cannot hold the tensor's rows.
+    """
+    chosen = type_name if len(tensor.shape) > 1 else tensor.type_name
+    sample = sample_of(tensor, change)
+    return _plan(tensor, change, sample, _trial(sample, chosen, PLAIN, Plain(chosen, by_column(moments)), moments))
+
+
+def ladder_from(type_name: str, n_cols: int, *, weighted: bool = False) -> list[str]:
+    """The types whose rows of ``n_cols`` take at least as many bytes as those of ``type_name``, narrowest first.
+
+    ``type_name`` itself comes first, unless it cannot be chosen: it needs an importance and nothing is ``weighted``.
+    """
+    own = row_bytes(type_name, n_cols)
+    usable = [] if needs_importance(type_name) and not weighted else [type_name]
+    usable += [name for name in LADDER if name != type_name and n_cols % TYPES[name].block_size == 0]
+    return sorted((name for name in usable if row_bytes(name, n_cols) >= own), key=lambda name: row_bytes(name, n_cols))
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """A way to store rows, and how it went with the sample."""
+
+    type_name: str
+    method: str
+    encode: Encode
+    loss: float
+    kept: Kept
+
+
+def _trial(sample: Sample, type_name: str, method: str, encode: Encode, moments: Moments) -> _Trial:
+    kept = Kept()
+    if not len(sample.new):
+        return _Trial(type_name, method, encode, 0.0, kept)
+    stored = dequantize(type_name, encode(sample.new, sample.raw))
+    kept.add(sample.old, sample.new, stored)
+    return _Trial(type_name, method, encode, sample.loss(stored, moments), kept)
+
+
+def _ways(type_name: str, moments: Moments, n_rows: int) -> dict[str, Encode]:
+    """Ways to stay in a type, by method, the plain one first. ``n_rows`` rows will be encoded."""
+    importance = by_column(moments)
+    ways: dict[str, Encode] = {PLAIN: Plain(type_name, importance if needs_importance(type_name) else None)}
+    if moments is not None:
+        ways[WEIGHTED] = Plain(type_name, importance)
+        if moments.ndim == 2 and type_name in GRID_TYPES:
+            order = Order(moments, n_rows)
+            ways[OLD_SCALES] = Calibrated(type_name, order, fresh=False)
+            ways[NEW_SCALES] = Calibrated(type_name, order, fresh=True)
+    return ways
+
+
+def _plan(tensor: BaseTensor, change: TensorChange, sample: Sample, best: _Trial) -> Plan:
+    expected = best.kept.scaled(tensor.n_rows / max(len(sample.new), 1))
+    return Plan(tensor, change, best.type_name, best.method, best.loss, expected, best.encode, Kept())
