@@ -126,6 +126,8 @@ def _base(parts: tuple[Header, ...]) -> Base:
             if name in tensors:
                 raise GGUFError(f"{part.path}: {name} is in {tensors[name].path.name} too", _FOREIGN)
             tensors[name] = BaseTensor(part.path, info)
+    if not tensors:
+        raise GGUFError(f"{parts[0].path}: it holds no tensors", "Get the whole model.")
     announced = _number(parts[0], "split.tensors.count", len(tensors))
     if len(parts) > 1 and announced != len(tensors):
         raise GGUFError(f"{parts[0].path}: its parts hold {len(tensors)} tensors, {announced} are announced", _FOREIGN)

@@ -33,10 +33,10 @@ class TensorChange(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class ScaledAdapter:
     """An adapter and the user's scale for it."""
 
-    adapter: Header
+    header: Header
     scale: float
 
 
@@ -83,10 +83,12 @@ class LowRankChange:
 
     def apply(self, first_row: int, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """See :class:`TensorChange`."""
-        changed = np.empty_like(values)
+        changed = []
         for matrix, first, here in _by_matrix(first_row, len(values), self.rows_per_matrix):
-            np.add(values[here], self._delta(matrix, first, here.stop - here.start), out=changed[here])
-        return changed
+            delta = self._delta(matrix, first, here.stop - here.start)
+            delta += values[here]
+            changed.append(delta)
+        return changed[0] if len(changed) == 1 else np.concatenate(changed)
 
     def _delta(self, matrix: int, first: int, count: int) -> NDArray[np.float32]:
         delta = self.parts[0].rows(matrix, first, count)
@@ -97,17 +99,17 @@ class LowRankChange:
         return delta
 
 
-def low_rank_changes(base: Base, members: Sequence[Member]) -> dict[str, LowRankChange]:
+def low_rank_changes(base: Base, adapters: Sequence[ScaledAdapter]) -> dict[str, LowRankChange]:
     """What GGUF adapters do to the tensors of ``base``, by name, in the order of the base.
 
-    Members of scale 0 do nothing. Raises AdapterError and AdapterMismatchError where an adapter does not fit the
+    Adapters of scale 0 do nothing. Raises AdapterError and AdapterMismatchError where an adapter does not fit the
     base, MergeError for one that is only meant for a part of the text.
     """
     found: dict[str, list[LowRank]] = {}
-    for member in members:
-        require_fit(member.adapter, base.header)
-        if member.scale:
-            for name, part in _parts(member):
+    for adapter in adapters:
+        require_fit(adapter.header, base.header)
+        if adapter.scale:
+            for name, part in _parts(adapter):
                 found.setdefault(name, []).append(part)
     return {
         name: LowRankChange(tuple(found[name]), tensor.shape[1], _stored_scales(base, name))
@@ -127,8 +129,8 @@ def _stored_scales(base: Base, name: str) -> tuple[float, ...]:
     return tuple(values.tolist())
 
 
-def _parts(member: Member) -> Iterator[tuple[str, LowRank]]:
-    header, facts = member.adapter, AdapterFacts.of(member.adapter)
+def _parts(adapter: ScaledAdapter) -> Iterator[tuple[str, LowRank]]:
+    header, facts = adapter.header, AdapterFacts.of(adapter.header)
     if facts.is_alora:
         raise MergeError(
             f"{header.path}: this adapter works only from its invocation tokens on, so it cannot be baked in",
@@ -136,7 +138,7 @@ def _parts(member: Member) -> Iterator[tuple[str, LowRank]]:
         )
     for name, scale in facts.scales.items():
         a, b = (BaseTensor(header.path, header.tensors[name + end]) for end in (LORA_A, LORA_B))
-        yield name, LowRank(a, b, member.scale * scale, looked_up=name == EMBEDDING)
+        yield name, LowRank(a, b, adapter.scale * scale, looked_up=name == EMBEDDING)
 
 
 def _by_matrix(first_row: int, count: int, rows_per_matrix: int) -> Iterator[tuple[int, int, slice]]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edgelora.gguf.ggml_types import FILE_TYPES, ValueType
+from edgelora.gguf.ggml_types import FILE_TYPES
 from edgelora.gguf.reader import MAGIC
 from edgelora.merge.base import BaseTensor
+from edgelora.merge.metadata import encoded_entry, encoded_text
 from edgelora.native.quantize import TYPES, row_bytes
 
 if TYPE_CHECKING:
@@ -21,9 +22,7 @@ if TYPE_CHECKING:
 
     from edgelora.merge.base import Base
     from edgelora.merge.changes import TensorChange
-
-MetadataValue = str | int | float | tuple[str, ...] | tuple[float, ...]
-"""Written as STRING, UINT32, FLOAT32 and arrays of them, which must not be empty."""
+    from edgelora.merge.metadata import MetadataValue
 
 RowEncoder = Callable[[int, NDArray[np.float32], NDArray[np.uint8]], NDArray[np.uint8]]
 """Encodes rows: (first row, new values [n, n_cols], stored old rows) -> uint8 [n, row_bytes]. Called by several
@@ -104,31 +103,6 @@ def plan_layout(base: Base, rewrites: Sequence[Rewrite], metadata: Mapping[str, 
     return Layout(head, tuple(Placed(content, start + at, nbytes) for content, at, nbytes in placed), start + offset)
 
 
-def encoded_entry(key: str, value: MetadataValue) -> bytes:
-    """A metadata entry as in a GGUF (docs/gguf.md in ggml)."""
-    return _text(key) + _typed(value)
-
-
-def _typed(value: MetadataValue) -> bytes:
-    if isinstance(value, tuple):
-        items = [_typed(item) for item in value]
-        return struct.pack("<I", ValueType.ARRAY) + items[0][:4] + struct.pack("<Q", len(items)) + _bodies(items)
-    if isinstance(value, str):
-        return struct.pack("<I", ValueType.STRING) + _text(value)
-    if isinstance(value, float):
-        return struct.pack("<If", ValueType.FLOAT32, value)
-    return struct.pack("<II", ValueType.UINT32, value)
-
-
-def _bodies(items: Iterable[bytes]) -> bytes:
-    return b"".join(item[4:] for item in items)
-
-
-def _text(value: str) -> bytes:
-    raw = value.encode()
-    return struct.pack("<Q", len(raw)) + raw
-
-
 def _tensor(content: BaseTensor | Rewrite) -> BaseTensor | Zeros:
     return content.tensor if isinstance(content, Rewrite) else content
 
@@ -141,7 +115,7 @@ def _nbytes(content: BaseTensor | Rewrite) -> int:
 
 def _tensor_info(name: str, shape: tuple[int, ...], type_name: str, offset: int) -> bytes:
     dims = struct.pack(f"<I{len(shape)}Q", len(shape), *shape)
-    return _text(name) + dims + struct.pack("<IQ", TYPES[type_name].id, offset)
+    return encoded_text(name) + dims + struct.pack("<IQ", TYPES[type_name].id, offset)
 
 
 def _entries(base: Base, metadata: Mapping[str, MetadataValue]) -> list[bytes]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from edgelora.errors import GGUFError, MergeError, QuantizationError
 from edgelora.merge.layout import Rewrite
+from edgelora.native.blas import one_blas_thread
 from edgelora.native.quantize import dequantize, row_bytes, rows_are_valid
 from edgelora.types import Progress, ignore_progress
 
@@ -50,7 +51,7 @@ def write_layout(
     MergeError where values cannot be stored, OSError where ``path`` cannot be written.
     """
     threads = threads or len(os.sched_getaffinity(0))
-    with path.open("wb", buffering=0) as file:
+    with path.open("wb", buffering=0) as file, one_blas_thread():
         file.truncate(layout.size)
         done = os.pwrite(file.fileno(), layout.head, 0)
         pieces = (partial(piece, file.fileno()) for placed in layout.tensors for piece in _pieces(placed))

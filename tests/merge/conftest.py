@@ -1,0 +1,19 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from support.adapters import write_adapter
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def adapters(demo_base: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two random adapters for the demo base, with some tensors in common; the second one's alpha is not its rank."""
+    folder = tmp_path_factory.mktemp("adapters")
+    first, second = folder / "first.gguf", folder / "second.gguf"
+    write_adapter(first, demo_base, rank=8, seed=1, targets=("attn_q", "attn_k", "ffn_down"))
+    write_adapter(second, demo_base, rank=4, alpha=10, seed=2, targets=("attn_q", "ffn_up"), dtype="float32")
+    return first, second
