@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelora.errors import MemoryLimitError
-from edgelora.merge.activations import Choice, Group, Values, Watcher
+from edgelora.merge.activations import Group, Watcher
 from edgelora.merge.apart import run_apart
 from edgelora.merge.forward import AppliedAdapter, Forward, loaded, opened_model
+from edgelora.merge.input_statistics import Diagonal, Full
 from edgelora.merge.sequences import N_TOKENS, Sample, sample
 from edgelora.types import Progress, ReportProgress, ignore_progress
 
@@ -52,7 +53,8 @@ def activations(
     with the same input share one array, experts are left out, and the text is read several times where ``budget``
     demands it. Tensors that are no matrices of a product, such as an embedding that is only looked up, are left out.
 
-    Raises EngineError, AdapterError, EngineDiedError, and MemoryLimitError where ``budget`` (bytes) is too little for one input.
+    Raises EngineError, AdapterError, EngineDiedError, and MemoryLimitError where ``budget``, in bytes, is too little
+    for one input.
     """
     own = Path(tempfile.mkdtemp(prefix="inputs-", dir=folder))
     arguments = (base, tuple(members), frozenset(tensors), own, kind, n_tokens, budget, threads)
@@ -113,8 +115,8 @@ def _reading(
     firsts: Sequence[str], kind: Kind, forward: Forward, watcher: Watcher, read: Sample, report: ReportProgress
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
     """Read the text once and give the results, by the first weight of each group."""
-    statistics: dict[str, _Diagonal | _Full] = {
-        first: _Diagonal(watcher.groups[first]) if kind == "diagonal" else _Full() for first in firsts
+    statistics: dict[str, Diagonal | Full] = {
+        first: Diagonal(watcher.groups[first]) if kind == "diagonal" else Full() for first in firsts
     }
     watcher.consume = {first: statistic.add for first, statistic in statistics.items()}
     for number, sequence in enumerate(read.sequences):
@@ -141,35 +143,3 @@ def _saved(
         np.save(file, values)
         files[file] = groups[first].weights
     return files
-
-
-class _Diagonal:
-    """The sum of squares for each input; with experts, for each expert over the tokens that chose it."""
-
-    def __init__(self, group: Group) -> None:
-        shape = (group.n_experts, group.n_in) if group.n_experts else (group.n_in,)
-        self._sum = np.zeros(shape, np.float64)
-
-    def add(self, weight: str, values: Values, choice: Choice | None) -> None:
-        squares = np.square(values, dtype=np.float64)
-        if choice is None:
-            self._sum += squares.sum(0)
-        else:
-            np.add.at(self._sum, choice, np.broadcast_to(squares, (*choice.shape, squares.shape[-1])))
-
-    def result(self) -> NDArray[np.float32]:
-        return self._sum.astype(np.float32)
-
-
-class _Full:
-    """All inputs, of which the product is made at the end: one product is quicker than one for each piece."""
-
-    def __init__(self) -> None:
-        self._pieces: list[Values] = []
-
-    def add(self, weight: str, values: Values, choice: Choice | None) -> None:
-        self._pieces.append(values.copy())
-
-    def result(self) -> NDArray[np.float32]:
-        inputs = np.concatenate(self._pieces)
-        return inputs.T @ inputs
