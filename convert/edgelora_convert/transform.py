@@ -84,8 +84,7 @@ def _factors(target: Target, alpha: float, problems: Problems, warnings: Problem
 
 def _encoded(target: Target, a: Values, b: Values, dtype: DType, problems: Problems) -> tuple[Factor, Factor] | None:
     try:
-        # an embedding's A is looked up by token in llama.cpp, so its rows are tokens: [n_vocab, rank]
-        return encode_pair(np.ascontiguousarray(a.T) if target.is_embedding else a, b, dtype)
+        return encode_pair(a, b, dtype, looked_up=target.is_embedding)
     except RangeError as error:
         problems.add(target.updates[0].module, str(error))
         return None
