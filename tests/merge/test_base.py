@@ -40,7 +40,11 @@ def test_a_split_base_is_the_whole_one(parts: list[Path], given: int, demo_base:
     assert list(split.metadata_entries()) == list(whole.metadata_entries())
     assert split.path == parts[0]
     of_split, of_whole = BaseFacts.of(split.header), BaseFacts.of(whole.header)
-    assert (of_split.n_params, of_split.tied, of_split.n_layers) == (of_whole.n_params, of_whole.tied, of_whole.n_layers)
+    assert (of_split.n_params, of_split.tied, of_split.n_layers) == (
+        of_whole.n_params,
+        of_whole.tied,
+        of_whole.n_layers,
+    )
     assert of_split.file_size == sum(path.stat().st_size for path in parts)
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from support.raw_gguf import KV, Tensor, encode
-
 from edgelora.gguf.data import raw_bytes
 from edgelora.gguf.reader import read_header
+from support.raw_gguf import KV, Tensor, encode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

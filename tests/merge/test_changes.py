@@ -1,0 +1,168 @@
+"""The low-rank change of any rows, against plain algebra on the factors in float64."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+from gguf.quants import quantize
+from support.adapters import write_adapter
+
+from edgelora.errors import AdapterMismatchError, MergeError
+from edgelora.gguf.data import tensor_data
+from edgelora.gguf.reader import read_header
+from edgelora.merge.base import read_base
+from edgelora.merge.changes import ScaledAdapter, low_rank_changes
+
+N_IN, N_OUT, N_EXPERT, N_VOCAB, RANK = 64, 24, 3, 40, 32
+SHAPES = {
+    "blk.0.attn_q.weight": (N_OUT, N_IN),
+    "blk.0.ffn_up_exps.weight": (N_EXPERT, N_OUT, N_IN),
+    "token_embd.weight": (N_VOCAB, N_IN),
+    "output.weight": (N_VOCAB, N_IN),
+}
+RNG = np.random.default_rng(0)
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    return write(tmp_path / "base.gguf", {name: np.zeros(shape, "f4") for name, shape in SHAPES.items()})
+
+
+def write(path: Path, tensors: dict[str, np.ndarray], alpha: float | None = None, kind: str = "F32") -> Path:
+    """A base, or with ``alpha`` an adapter."""
+    writer = gguf.GGUFWriter(path, "llama")
+    if alpha is not None:
+        writer.add_type("adapter")
+        writer.add_string("adapter.type", "lora")
+        writer.add_float32("adapter.lora.alpha", alpha)
+    for name, values in tensors.items():
+        stored = gguf.GGMLQuantizationType[kind]
+        writer.add_tensor(name, quantize(values.astype("f4"), stored), raw_dtype=stored)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def pair(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Random factors as they are stored: those of token_embd are looked up."""
+    *stack, n_out, n_in = SHAPES[name]
+    a, b = (*stack, RANK, n_in), (*stack, n_out, RANK)
+    if name == "token_embd.weight":
+        a, b = (n_out, RANK), (n_in, RANK)
+    return RNG.standard_normal(a), RNG.standard_normal(b)
+
+
+def expected(name: str, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """B·A as rows through all matrices."""
+    product = a @ b.T if name == "token_embd.weight" else b @ a
+    return product.reshape(-1, N_IN)
+
+
+def named(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, np.ndarray]:
+    return {f"{name}.lora_a": a, f"{name}.lora_b": b}
+
+
+def scaled(path: Path, scale: float) -> ScaledAdapter:
+    return ScaledAdapter(read_header(path), scale)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize("scale", [1.0, -0.7])
+def test_a_change_is_the_product_times_scale_and_alpha_over_rank(
+    name: str, scale: float, base: Path, tmp_path: Path
+) -> None:
+    a, b = pair(name)
+    adapter = write(tmp_path / "adapter.gguf", named(name, a, b), alpha=8)
+    change = low_rank_changes(read_base(base), [scaled(adapter, scale)])[name]
+    values = RNG.standard_normal((len(expected(name, a, b)), N_IN)).astype("f4")
+    before = values.copy()
+    found = change.apply(0, values)
+    np.testing.assert_allclose(found - values, scale * 8 / RANK * expected(name, a, b), rtol=1e-4, atol=1e-5)
+    assert np.array_equal(values, before)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+@pytest.mark.parametrize(("first", "count"), [(0, 1), (5, 7), (20, 11), (17, 7), (23, 1), (3, 21)])
+def test_any_rows_change_as_they_do_among_all(name: str, first: int, count: int, base: Path, tmp_path: Path) -> None:
+    adapter = write(tmp_path / "adapter.gguf", named(name, *pair(name)), alpha=0)
+    opened = read_base(base)
+    count = min(count, opened.tensors[name].n_rows - first)
+    change = low_rank_changes(opened, [scaled(adapter, 1)])[name]
+    everything = change.apply(0, np.zeros((opened.tensors[name].n_rows, N_IN), "f4"))
+    found = change.apply(first, np.ones((count, N_IN), "f4"))
+    np.testing.assert_allclose(found, everything[first : first + count] + 1, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_cross_from_one_expert_to_the_next(base: Path, tmp_path: Path) -> None:
+    name = "blk.0.ffn_up_exps.weight"
+    a, b = pair(name)
+    adapter = write(tmp_path / "adapter.gguf", named(name, a, b), alpha=RANK)
+    found = low_rank_changes(read_base(base), [scaled(adapter, 1)])[name].apply(20, np.zeros((40, N_IN), "f4"))
+    np.testing.assert_allclose(found, expected(name, a, b)[20:60], rtol=1e-4, atol=1e-5)
+
+
+def test_adapters_add_whatever_their_ranks_and_tensors(demo_base: Path, adapters: tuple[Path, Path]) -> None:
+    base = read_base(demo_base)
+    both = low_rank_changes(base, [scaled(adapters[0], 0.5), scaled(adapters[1], 2)])
+    first, second = (low_rank_changes(base, [scaled(*one)]) for one in zip(adapters, (0.5, 2), strict=True))
+    assert list(both) == [name for name in base.tensors if name in first or name in second]
+    assert set(first) & set(second)
+    for name, change in both.items():
+        zeros = np.zeros((base.tensors[name].n_rows, base.tensors[name].shape[0]), "f4")
+        parts = [single[name].apply(0, zeros) for single in (first, second) if name in single]
+        assert all(np.abs(part).max() > 1e-3 for part in parts)
+        np.testing.assert_allclose(change.apply(0, zeros), sum(parts), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q8_0", "Q4_0"])
+def test_factors_of_any_type_are_decoded(kind: str, base: Path, tmp_path: Path) -> None:
+    name = "blk.0.attn_q.weight"
+    adapter = write(tmp_path / "adapter.gguf", named(name, *pair(name)), alpha=RANK, kind=kind)
+    header = read_header(adapter)
+    a, b = (tensor_data(header, info).astype("f8") for info in header.tensors.values())
+    found = low_rank_changes(read_base(base), [scaled(adapter, 1)])[name].apply(0, np.zeros((N_OUT, N_IN), "f4"))
+    np.testing.assert_allclose(found, b @ a, rtol=1e-4, atol=1e-4)
+
+
+def test_scale_zero_is_no_change(demo_base: Path, adapters: tuple[Path, Path]) -> None:
+    assert low_rank_changes(read_base(demo_base), [scaled(adapters[0], 0), scaled(adapters[1], -0.0)]) == {}
+
+
+@pytest.mark.parametrize(("name", "scales"), [("blk.0.attn_q", [0.25]), ("blk.0.ffn_up_exps", [4.0, -2.0, 0.5])])
+def test_a_stored_value_counts_for_its_scale(name: str, scales: list[float], tmp_path: Path) -> None:
+    weight = f"{name}.weight"
+    tensors = {weight: np.zeros(SHAPES[weight]), f"{name}.scale": np.array(scales)}
+    base = read_base(write(tmp_path / "base.gguf", tensors))
+    a, b = pair(weight)
+    adapter = write(tmp_path / "adapter.gguf", named(weight, a, b), alpha=RANK)
+    rows = expected(weight, a, b)
+    found = low_rank_changes(base, [scaled(adapter, 1)])[weight].apply(0, np.zeros(rows.shape, "f4"))
+    np.testing.assert_allclose(found * np.repeat(scales, N_OUT)[:, None], rows, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("scales", [[0.0], [np.nan], [1.0, 1.0]])
+def test_unusable_stored_scales_are_refused(scales: list[float], tmp_path: Path) -> None:
+    name = "blk.0.attn_q.weight"
+    tensors = {name: np.zeros(SHAPES[name]), "blk.0.attn_q.scale": np.array(scales)}
+    base = read_base(write(tmp_path / "base.gguf", tensors))
+    adapter = write(tmp_path / "adapter.gguf", named(name, *pair(name)), alpha=1)
+    with pytest.raises(MergeError, match=r"blk\.0\.attn_q\.scale holds no usable scales"):
+        low_rank_changes(base, [scaled(adapter, 1)])
+
+
+def test_an_adapter_for_another_base_is_refused(base: Path, adapters: tuple[Path, Path]) -> None:
+    with pytest.raises(AdapterMismatchError, match="does not fit the base"):
+        low_rank_changes(read_base(base), [scaled(adapters[0], 0)])
+
+
+def test_an_adapter_for_a_part_of_the_text_is_refused(demo_base: Path, tmp_path: Path) -> None:
+    path, kind = tmp_path / "alora.gguf", gguf.GGUFValueType
+    tokens = ("adapter.alora.invocation_tokens", [5, 6], kind.ARRAY, kind.UINT32)
+    write_adapter(path, demo_base, extra=lambda writer: writer.add_key_value(*tokens))
+    with pytest.raises(MergeError, match="works only from its invocation tokens on"):
+        low_rank_changes(read_base(demo_base), [scaled(path, 1)])
