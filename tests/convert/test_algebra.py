@@ -142,6 +142,31 @@ def test_converted_weight_plus_converted_change(tmp_path: Path, family: str, sto
         assert np.abs(change).max() > 0.1
 
 
+@pytest.mark.parametrize("storage", STORAGES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_names_of_a_gguf_mean_its_tensors(tmp_path: Path, family: str, storage: str) -> None:
+    """A GGUF adapter is for exactly the tensors that it names, as they are."""
+    arch, dims = family.split("/")[0], FAMILIES[family].dims
+    all_trained = list(everything(family, np.random.default_rng(5)))
+    before = STORAGES[storage](laid_out(family, all_trained, lambda one: one.before), dims)
+    header = read_header(write_layout_base(tmp_path / "base.gguf", arch, dims, before, mrope=False))
+    problems = Problems("test")
+    resolver = Resolver(header, BaseFacts.of(header), problems)
+    for name, tensor in before.items():
+        n_out, n_in = tensor.shape[-2:]
+        expert = 0 if tensor.ndim == 3 else None
+        a, b = constant(np.ones((1, n_in), np.float32)), constant(np.ones((n_out, 1), np.float32))
+        (piece,) = resolver.pieces(Update(f"blk.0.{name}.weight", a, b, 1.0, expert=expert), "gguf")
+        assert (piece.tensor.name, piece.first, piece.rows, piece.columns, piece.transposed) == (
+            f"blk.0.{name}.weight",
+            0,
+            None,
+            None,
+            False,
+        )
+    assert problems.lines() == []
+
+
 @pytest.mark.parametrize("family", ["llama/mixtral", "qwen2moe", "phi3", "llama", "granitemoe"])
 def test_what_was_not_trained_does_not_change(tmp_path: Path, family: str) -> None:
     """Single modules alone: missing experts, and missing parts of a fused matrix, stay as they are."""

@@ -88,7 +88,7 @@ class Resolver:
             self._problems.add(module, f"the base has only {self._base.n_layers} layers")
             return None
         dims = block_dims(self._header, self._base, max(place.layer, 0))
-        storage = BlockStorage(self._base.tensors, place.layer, dims)
+        storage = BlockStorage(self._base.tensors, place.layer, dims, whole_first=in_gguf)
         ordered = in_gguf or module.endswith(_NATIVE_NAMES)
         found = {tensor: rule for tensor in place.tensors if (rule := self._rule(tensor, storage, ordered))}
         problem = self._name_problem(module, kind, place, storage, list(found))

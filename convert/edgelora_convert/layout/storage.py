@@ -29,10 +29,16 @@ class Slot:
 
 
 class BlockStorage:
-    """The tensors of one block, or those outside of blocks."""
+    """The tensors of one block, or those outside of blocks.
 
-    def __init__(self, tensors: Mapping[str, TensorInfo], layer: int, dims: BlockDims) -> None:
+    ``whole_first``: names are those of a GGUF, where ``ffn_up`` is all of the tensor, also if gate is in it.
+    """
+
+    def __init__(
+        self, tensors: Mapping[str, TensorInfo], layer: int, dims: BlockDims, whole_first: bool = False
+    ) -> None:
         self._tensors = tensors
+        self._whole_first = whole_first
         self._prefix = f"blk.{layer}." if layer >= 0 else ""
         self._dims = dims
 
@@ -56,13 +62,14 @@ class BlockStorage:
         return found
 
     def _find(self, short: str) -> Slot | None:
-        fused = self._fused_gate_up(short)
-        if fused is not None:
-            return fused
+        ways = [self._fused_gate_up, self._alone, self._fused_attention]
+        if self._whole_first:
+            ways = [self._alone, *ways]
+        return next((slot for way in ways if (slot := way(short))), None)
+
+    def _alone(self, short: str) -> Slot | None:
         info = self.whole(short)
-        if info is not None:
-            return Slot(info, 0, info.shape[1] if len(info.shape) > 1 else 0)
-        return self._fused_attention(short)
+        return Slot(info, 0, info.shape[1] if len(info.shape) > 1 else 0) if info else None
 
     def _fused_attention(self, short: str) -> Slot | None:
         info = self.whole(_FUSED_ATTENTION)
