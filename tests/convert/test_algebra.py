@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from edgelora_convert.assemble import Target, assembled, targets_of
-from edgelora_convert.layout.architectures import ARCHITECTURES
+from edgelora_convert.layout.architectures import ARCHITECTURES, PLAIN
 from edgelora_convert.layout.resolve import Resolver
 from edgelora_convert.problems import Problems
 from edgelora_convert.update import Computed, Update
@@ -44,6 +44,11 @@ def test_every_architecture_of_the_table_is_checked() -> None:
     assert untested == {
         *("falcon-h1", "gemma3n", "glm-dsa", "minicpm3", "mistral4", "nemotron_h_moe", "plm"),
     }
+
+
+def test_an_architecture_stands_in_one_place() -> None:
+    rules = {arch for arch, found in ARCHITECTURES.items() if found}
+    assert not PLAIN & rules
 
 
 @dataclass(frozen=True)

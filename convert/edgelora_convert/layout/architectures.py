@@ -82,13 +82,29 @@ _TILED: Rules = {
 _FALCON_H1 = Refused("llama.cpp scales this weight of Falcon-H1 with multipliers that the GGUF does not hold")
 _JAIS = Refused("llama.cpp scales this weight of Jais with factors that the GGUF does not hold")
 
+_BAILING = Refused("llama.cpp divides this weight of BailingMoE by norms that the GGUF does not hold")
+
+PLAIN = frozenset(
+    {
+        "afmoe", "apertus", "bailingmoe2", "bitnet", "chatglm", "codeshell", "cohere2", "command-r", "dots1",
+        "dream", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe", "exaone4", "gemma", "gemma-embedding",
+        "gemma2", "gemma3n", "gemma4", "glm4moe", "gpt2", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "jamba",
+        "lfm2", "lfm2moe", "llada-moe", "llama4", "maincoder", "mamba", "mamba2", "minicpm3", "minimax-m2",
+        "mpt", "nemotron", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "openelm", "orion", "paddleocr",
+        "pangu-embedded", "phi2", "phi3", "phimoe", "plm", "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3",
+        "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact", "rnd1", "seed_oss", "smallthinker", "stablelm",
+        "starcoder", "starcoder2",
+    }
+)  # fmt: skip
+"""Architectures that change nothing but names, and keep fused matrices in the order that COMMON gives them."""
+
 ARCHITECTURES: Mapping[str, Rules] = {
+    **dict.fromkeys(sorted(PLAIN), _SAME),
     # rotary pairs side by side
     "llama": _ROTARY,
     "arcee": _ROTARY,
     "arctic": _ROTARY,
     "baichuan": _ROTARY,
-    "bailingmoe": _ROTARY,
     "chameleon": _ROTARY,
     "deci": _ROTARY,
     "deepseek": _ROTARY,
@@ -108,6 +124,7 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "falcon": {"attn_qkv": _qkv(at.per_key_head)},
     "gptneox": {"attn_qkv": _qkv(at.per_head)},
     # rules of their own
+    "bailingmoe": {**_ROTARY, "output": _BAILING},
     "dbrx": _EXPERT_ROWS,
     "deepseek2": _LATENT,
     "falcon-h1": dict.fromkeys(
@@ -130,34 +147,5 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "qwen35": _TILED,
     "qwen35moe": _TILED,
     "qwen3next": {"ssm_in": (Part("attn_qkv", at.linear_qkv), Part("attn_gate", at.linear_gate))},
-    # nothing but names, and fused matrices in the order that COMMON gives them
-    **dict.fromkeys(
-        (
-            *(
-                "afmoe",
-                "apertus",
-                "bailingmoe2",
-                "bitnet",
-                "gemma-embedding",
-                "hunyuan_vl",
-                "maincoder",
-                "paddleocr",
-                "pangu-embedded",
-                "rnd1",
-                "chatglm",
-                "codeshell",
-                "cohere2",
-                "command-r",
-                "dots1",
-            ),
-            *("dream", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe", "exaone4", "gemma", "gemma2", "gemma3n"),
-            *("gemma4", "glm4moe", "gpt2", "hunyuan-dense", "hunyuan-moe", "jamba", "lfm2", "lfm2moe", "llada-moe"),
-            *("llama4", "mamba", "mamba2", "minicpm3", "minimax-m2", "mpt", "nemotron", "nemotron_h"),
-            *("nemotron_h_moe", "olmo2", "olmoe", "openelm", "orion", "phi2", "phi3", "phimoe", "plm", "qwen"),
-            *("qwen2", "qwen2moe", "qwen2vl", "qwen3", "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact", "seed_oss"),
-            *("smallthinker", "stablelm", "starcoder", "starcoder2"),
-        ),
-        _SAME,
-    ),
 }
 """Every architecture that adapters can be converted for."""

@@ -61,6 +61,7 @@ class Resolver:
             problems.stop("arch", f"the base has the architecture {base.arch!r}; adapters can be converted for {known}")
         self._rules = ARCHITECTURES[base.arch]
         self._names = NameMap(base.arch)
+        self._blocks: dict[tuple[int, bool], BlockStorage] = {}
 
     def pieces(self, update: Update, naming: Naming) -> list[Piece]:
         """Where every row of ``update`` goes; empty where that is a problem."""
@@ -87,8 +88,7 @@ class Resolver:
         if place.layer >= self._base.n_layers:
             self._problems.add(module, f"the base has only {self._base.n_layers} layers")
             return None
-        dims = block_dims(self._header, self._base, max(place.layer, 0))
-        storage = BlockStorage(self._base.tensors, place.layer, dims, whole_first=in_gguf)
+        storage = self._storage(place.layer, in_gguf)
         ordered = in_gguf or module.endswith(_NATIVE_NAMES)
         found = {tensor: rule for tensor in place.tensors if (rule := self._rule(tensor, storage, ordered))}
         problem = self._name_problem(module, kind, place, storage, list(found))
@@ -99,7 +99,14 @@ class Resolver:
         if isinstance(rule, Refused):
             self._problems.add(module, rule.reason)
             return None
-        return Located(rule, storage, dims, place.expert)
+        return Located(rule, storage, storage.dims, place.expert)
+
+    def _storage(self, layer: int, in_gguf: bool) -> BlockStorage:
+        key = layer, in_gguf
+        if key not in self._blocks:
+            dims = block_dims(self._header, self._base, max(layer, 0))
+            self._blocks[key] = BlockStorage(self._base.tensors, layer, dims, whole_first=in_gguf)
+        return self._blocks[key]
 
     def _rule(self, tensor: str, storage: BlockStorage, ordered: bool) -> Rule | None:
         """The parts of a module that may be called ``tensor``; None where the base has no room for them.

@@ -40,7 +40,7 @@ class BlockStorage:
         self._tensors = tensors
         self._whole_first = whole_first
         self._prefix = f"blk.{layer}." if layer >= 0 else ""
-        self._dims = dims
+        self.dims = dims
 
     def name(self, short: str) -> str:
         """The full name of a tensor here."""
@@ -75,7 +75,7 @@ class BlockStorage:
         info = self.whole(_FUSED_ATTENTION)
         if short not in _ATTENTION or info is None or len(info.shape) != 2:
             return None
-        n_q, n_k, n_v = self._dims.qkv_sizes
+        n_q, n_k, n_v = self.dims.qkv_sizes
         if info.shape[1] == 2 * n_q + n_k + n_v:
             n_q *= 2  # each query head has a gate beside it (Qwen3-Next and later)
         if info.shape[1] != n_q + n_k + n_v:
