@@ -6,8 +6,6 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
-from edgelora_convert.sources.folder_texts import FolderTexts
-
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -15,6 +13,16 @@ if TYPE_CHECKING:
 
 Naming = Literal["transformers", "gguf"]
 """Whose module names and weight layouts a source uses."""
+
+
+@dataclass(frozen=True)
+class FolderTexts:
+    """Texts that travel with an adapter. ``eos_tokens`` end an answer, the tokenizer's own first."""
+
+    chat_template: str | None = None
+    example_prompt: str | None = None
+    eos_tokens: tuple[str, ...] = ()
+    system_prompt: str | None = None
 
 
 @dataclass(frozen=True)

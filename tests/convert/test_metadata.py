@@ -14,8 +14,7 @@ from edgelora_convert.metadata import metadata_of
 from edgelora_convert.options import EVERYTHING
 from edgelora_convert.plan import Plan, make_plan
 from edgelora_convert.problems import Problems
-from edgelora_convert.source import Source
-from edgelora_convert.sources.folder_texts import FolderTexts
+from edgelora_convert.source import FolderTexts, Source
 from edgelora_convert.write import AdapterContent, write_adapter
 from gguf import GGUFWriter
 from support.peft_folders import Shape, peft_source, write_base

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
     from edgelora_convert.options import MoeBLayout
     from edgelora_convert.problems import Problems
-    from edgelora_convert.sources.find import PeftFolder
+    from edgelora_convert.storage.configured import Configured
     from edgelora_convert.storage.stored import StoredTensor
 
 
-def read_peft(found: PeftFolder, problems: Problems, warnings: Problems, moe_b_layout: MoeBLayout = "peft") -> Source:
+def read_peft(found: Configured, problems: Problems, warnings: Problems, moe_b_layout: MoeBLayout = "peft") -> Source:
     """What PEFT saved in a folder. Raises ConversionError where nothing more could be found out."""
     fields = read_fields(found.config, problems)
     reader = _reader(fields, problems)

@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgelora_convert.sources.config_file import ConfigFileError, read_object
 from edgelora_convert.sources.other_files import what_its_name_says, where_else, why_not_one
+from edgelora_convert.storage.config_file import ConfigFileError, read_object
+from edgelora_convert.storage.configured import Configured
 from edgelora_convert.storage.signatures import GGUF, begins_with, what_else
 
 if TYPE_CHECKING:
@@ -20,21 +21,11 @@ _MLX_FIELDS = frozenset({"lora_parameters", "fine_tune_type", "lora_layers"})
 _NOT_IT = re.compile(r"model[.-].*|consolidated.*|optimizer.*|.*-of-\d+\.safetensors|\d+_adapters\.safetensors")
 
 
-@dataclass(frozen=True)
-class _Configured:
-    """Weights with their configuration beside them; both files exist."""
-
-    name: str
-    folder: Path
-    config: Path
-    weights: Path
-
-
-class PeftFolder(_Configured):
+class PeftFolder(Configured):
     """An adapter as PEFT's ``save_pretrained`` writes it."""
 
 
-class MlxFolder(_Configured):
+class MlxFolder(Configured):
     """An adapter as mlx-lm writes it (mlx_lm/lora.py)."""
 
 

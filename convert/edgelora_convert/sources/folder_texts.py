@@ -6,12 +6,12 @@ person may expect it to be there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgelora_convert.sources.config_file import ConfigFileError, read_object
+from edgelora_convert.source import FolderTexts
 from edgelora_convert.sources.end_tokens import end_tokens
 from edgelora_convert.sources.model_card import example_prompt, system_prompt
+from edgelora_convert.storage.config_file import ConfigFileError, read_object
 from edgelora_convert.storage.signatures import LFS_POINTER
 
 if TYPE_CHECKING:
@@ -32,16 +32,6 @@ _JSON_FILES = (
 _CARD, _TEMPLATE = "README.md", "chat_template.jinja"
 TEXT_FILES = (_CARD, _TEMPLATE, *_JSON_FILES)
 """All that is looked at."""
-
-
-@dataclass(frozen=True)
-class FolderTexts:
-    """Texts that travel with an adapter. ``eos_tokens`` end an answer, the tokenizer's own first."""
-
-    chat_template: str | None = None
-    example_prompt: str | None = None
-    eos_tokens: tuple[str, ...] = ()
-    system_prompt: str | None = None
 
 
 def texts_of(folder: Path, warnings: Problems) -> FolderTexts:

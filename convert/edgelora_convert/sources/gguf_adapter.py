@@ -18,9 +18,8 @@ from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.fit import EMBEDDING, USABLE_TYPES
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 from edgelora.gguf.reader import read_header
-from edgelora_convert.source import Source
+from edgelora_convert.source import FolderTexts, Source
 from edgelora_convert.sources.end_tokens import MAX_END_TOKENS
-from edgelora_convert.sources.folder_texts import FolderTexts
 from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.update import Computed, Kind, Update
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from edgelora_convert.sources.config_file import ConfigFileError, read_object
+from edgelora_convert.storage.config_file import ConfigFileError, read_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from edgelora_convert.problems import Problems
-from edgelora_convert.sources.folder_texts import MAX_TEXT_BYTES, FolderTexts, texts_of
+from edgelora_convert.source import FolderTexts
+from edgelora_convert.sources.folder_texts import MAX_TEXT_BYTES, texts_of
 
 if TYPE_CHECKING:
     from pathlib import Path
