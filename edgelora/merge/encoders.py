@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from edgelora.merge.grids import grid_of, with_codes
 from edgelora.merge.kept import Kept
-from edgelora.merge.moments import by_column
+from edgelora.merge.moments import by_input
 from edgelora.merge.rounding import Chain, chains, rounded
 from edgelora.native.quantize import dequantize, quantize
 
@@ -63,7 +63,7 @@ class Order:
     """
 
     def __init__(self, moments: Floats, n_rows: int) -> None:
-        self.importance = by_column(moments)
+        self.importance = by_input(moments)
         self._moments, self._left = moments, n_rows
         self._chains: list[Chain] | None = None
         self._lock = threading.Lock()
