@@ -97,7 +97,8 @@ def _encoded_as(values: Values, type_name: str, rank_axis: int) -> Factor | None
 def _norms(values: Values, rank_axis: int) -> NDArray[np.float64]:
     """Norms of what belongs to each rank; squares of large float32 values need the range of float64."""
     kept = "i" if rank_axis == -2 else "j"
-    return np.sqrt(np.einsum(f"...ij,...ij->...{kept}", values, values, dtype=np.float64))
+    squares: NDArray[np.float64] = np.einsum(f"...ij,...ij->...{kept}", values, values, dtype=np.float64)
+    return np.sqrt(squares)
 
 
 def _half(values: Values) -> tuple[NDArray[np.generic], Values]:

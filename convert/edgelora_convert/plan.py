@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from edgelora_convert.source import Source
 
 
+MAX_SCALE = 1e4
+"""No user's scale is larger; the comparison also keeps out NaN and infinity."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """A conversion: what is converted, against what, and what goes to which base tensor."""
@@ -51,20 +55,28 @@ def make_plan(
     base = BaseFacts.of(header)
     sources = tuple(gather(path, options, problems, warnings, progress) for path in paths)
     for source in sources:
-        if source.arch not in ("", base.arch):
-            problems.refuse("arch", f"it is for the architecture {source.arch!r}, the base is {base.arch!r}")
+        check_architecture(source, base, problems)
+        for cause, text in source.only_merged.items():
+            problems.refuse(cause, text)
     resolver = Resolver(header, base, problems)
     scales = options.scales or (1.0,) * len(sources)
     pieces = [
         piece
         for source, scale in zip(sources, scales, strict=True)
-        for piece in _pieces(_completed(source, resolver), scale, resolver, problems, warnings)
+        for piece in pieces_of(source, scale, resolver, problems, warnings)
     ]
     kept = [piece for piece in pieces if options.keeps(piece.tensor.name)]
-    _check_choice(options, pieces, problems, warnings)
+    if pieces:
+        _check_choice(options, pieces, problems, warnings)
     if not kept and not problems:
         problems.refuse("no effect", _why_nothing(pieces))
     return Plan(sources, header, base, targets_of(kept))
+
+
+def check_architecture(source: Source, base: BaseFacts, problems: Problems) -> None:
+    """A source that says what it is for must be for the base's architecture."""
+    if source.arch not in ("", base.arch):
+        problems.refuse("arch", f"it is for the architecture {source.arch!r}, the base is {base.arch!r}")
 
 
 def _completed(source: Source, resolver: Resolver) -> Source:
@@ -73,20 +85,30 @@ def _completed(source: Source, resolver: Resolver) -> Source:
     return replace(source, updates=(*source.updates, *filter(None, made)), pending=())
 
 
-def _pieces(
+def pieces_of(
     source: Source, scale: float, resolver: Resolver, problems: Problems, warnings: Problems
 ) -> Iterator[Piece]:
-    """All pieces of one source at a user's scale; two updates of the same rows are a problem."""
-    taken: dict[tuple[str, int | None, int], str] = {}
-    for update in source.updates:
+    """All pieces of one source at a user's scale, with the base at hand; two updates of the same rows are a problem."""
+    if not abs(scale) <= MAX_SCALE:
+        problems.refuse("scale", f"the scale {scale:g} is not between {-MAX_SCALE:g} and {MAX_SCALE:g}")
+        return
+    taken: dict[tuple[str, int | None], list[Piece]] = {}
+    for update in _completed(source, resolver).updates:
         if abs(update.scale * scale) <= LEAST_SCALE:
             warnings.add(update.module, "its scale is 0, so it is left out")
             continue
         for piece in resolver.pieces(replace(update, scale=update.scale * scale), source.naming):
-            key = piece.tensor.name, piece.stack, piece.first
-            if taken.setdefault(key, update.module) != update.module:
-                problems.add(update.module, f"a second update of {piece.tensor.name}, beside {taken[key]}")
+            others = taken.setdefault((piece.tensor.name, piece.stack), [])
+            for other in others:
+                if other.update.module != update.module and _overlap(piece, other):
+                    problems.add(update.module, f"a second update of {piece.tensor.name}, beside {other.update.module}")
+            others.append(piece)
             yield piece
+
+
+def _overlap(one: Piece, other: Piece) -> bool:
+    """Whether two pieces change some of the same rows."""
+    return one.first < other.first + other.shape[0] and other.first < one.first + one.shape[0]
 
 
 def _check_choice(options: Options, pieces: list[Piece], problems: Problems, warnings: Problems) -> None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 MAX_LINE = 400
 MAX_LINES = 40
-_LAYER = re.compile(r"(?<=\.)[0-9]{1,6}(?=\.)")
+_NUMBER = re.compile(r"(?<=\.)[0-9]{1,6}(?=\.)")
 
 
 class Problems:
@@ -22,7 +22,7 @@ class Problems:
     def __init__(self, source: str) -> None:
         self._source = source
         self._whole: dict[str, str] = {}
-        self._placed: dict[tuple[str, str], list[int | None]] = {}
+        self._placed: dict[tuple[str, str], list[str]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._whole or self._placed)
@@ -33,9 +33,8 @@ class Problems:
 
     def add(self, module: str, text: str) -> None:
         """A problem of one module (or tensor), such as ``model.layers.3.self_attn.q_proj``."""
-        layer = _LAYER.search(module)
-        key = (_LAYER.sub("*", module), _LAYER.sub("*", text))
-        self._placed.setdefault(key, []).append(int(layer.group()) if layer else None)
+        key = (_NUMBER.sub("*", module), _NUMBER.sub("*", text))
+        self._placed.setdefault(key, []).append(module)
 
     def lines(self) -> list[str]:
         """Every problem, one line each; of very many the first ones."""
@@ -45,8 +44,8 @@ class Problems:
 
     def _all(self) -> Iterator[str]:
         yield from self._whole.values()
-        for (module, text), layers in self._placed.items():
-            yield f"{module}{_in_layers([layer for layer in layers if layer is not None])}: {text}"
+        for (masked, text), modules in self._placed.items():
+            yield f"{_together(masked, modules)}: {text}"
 
     def stop(self, cause: str, text: str) -> NoReturn:
         """Add a problem after which nothing more can be found out, and raise."""
@@ -63,6 +62,14 @@ def _printable(line: str) -> str:
     """Names come from files, so they may hold anything."""
     cut = line if len(line) <= MAX_LINE else f"{line[:MAX_LINE]}..."
     return "".join(char if char.isprintable() else "?" for char in cut)
+
+
+def _together(masked: str, modules: list[str]) -> str:
+    """One name for modules that differ in their numbers, and the layers they are in; an only expert is named."""
+    numbers = [_NUMBER.findall(module) for module in modules]
+    alike = len({tuple(found[1:]) for found in numbers}) == 1
+    name = _NUMBER.sub("*", modules[0], count=1) if alike else masked
+    return name + _in_layers([int(found[0]) for found in numbers if found])
 
 
 def _in_layers(layers: list[int]) -> str:

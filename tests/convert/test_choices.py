@@ -111,6 +111,19 @@ def test_what_is_not_there_cannot_be_chosen(base: Path, tmp_path: Path, options:
     assert not (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.parametrize("scale", [1e38, float("nan"), float("-inf")])
+def test_scales_that_make_no_sense(base: Path, tmp_path: Path, scale: float) -> None:
+    folder = peft_source(SHAPE, ATTENTION).save(tmp_path / "peft")
+    with pytest.raises(ConversionError, match=r"the scale (1e\+38|nan|-inf) is not between"):
+        convert(folder, base, tmp_path / "out.gguf", options=Options(scales=(scale,)))
+
+
+def test_scale_0_leaves_nothing(base: Path, tmp_path: Path) -> None:
+    folder = peft_source(SHAPE, ATTENTION).save(tmp_path / "peft")
+    with pytest.raises(ConversionError, match="every scale is 0"):
+        convert(folder, base, tmp_path / "out.gguf", options=Options((0.0,), modules=frozenset({"attn_q"})))
+
+
 def test_an_adapter_for_another_architecture_is_refused(base: Path, tmp_path: Path) -> None:
     first = converted(peft_source(SHAPE, ATTENTION), base, tmp_path / "first")
     other = write_base(tmp_path / "other.gguf", Shape(arch="qwen2"))

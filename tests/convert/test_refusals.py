@@ -276,3 +276,11 @@ def test_experts_are_not_listed_one_by_one(base: Path, tmp_path: Path) -> None:
             source.add(f"model.layers.{layer}.mlp.experts.{expert}.w9", 4, np.random.default_rng(0), 8, 8)
     (problem,) = problems_of(source.save(tmp_path / "p"), base)
     assert problem.startswith("model.layers.*.mlp.experts.*.w9 (layers 0-1): unknown in llama models")
+
+
+def test_a_single_expert_is_named(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    for layer in range(2):
+        source.add(f"model.layers.{layer}.mlp.experts.17.w9", 4, np.random.default_rng(0), 8, 8)
+    (problem,) = problems_of(source.save(tmp_path / "p"), base)
+    assert problem.startswith("model.layers.*.mlp.experts.17.w9 (layers 0-1): unknown in llama models")

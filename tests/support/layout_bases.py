@@ -26,10 +26,11 @@ def write_layout_base(path: Path, arch: str, dims: Dims, tensors: Mapping[str, n
     writer.add_key_length(dims.head_dim)
     writer.add_value_length(dims.head_dim)
     writer.add_expert_count(dims.experts)
-    if arch == "deepseek2":
+    latent = arch in ("deepseek2", "glm-dsa", "mistral4")
+    if latent:
         writer.add_key_length_mla(dims.nope + dims.rope)
         writer.add_value_length_mla(dims.mla_value)
-    writer.add_rope_dimension_count(dims.rope if arch == "deepseek2" else dims.rotary)
+    writer.add_rope_dimension_count(dims.rope if latent else dims.rotary)
     if mrope:
         writer.add_rope_dimension_sections([2, 1, 1, 0])
     writer.add_ssm_group_count(dims.key_heads)
