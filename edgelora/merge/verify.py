@@ -22,10 +22,10 @@ from edgelora.native.context import NativeAdapter
 from edgelora.native.model import Model
 from edgelora.types import KVType, Progress, ReportProgress, ignore_progress
 
-CHUNK = 32
-"""Tokens read at a time: in four contexts, 128 positions of logits."""
+CHUNK = 64
+"""Positions whose logits exist at a time. Twice as many would be 15 % faster, half as many 20 % slower (1.5B, Q4_K)."""
 
-_ROUNDED_EVERY = 4  # sequences
+_ROUNDED_EVERY = 8  # sequences
 
 
 def verify(
