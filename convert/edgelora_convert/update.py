@@ -38,6 +38,11 @@ class Computed:
             return self.compute()
 
 
+def transposed(matrix: Matrix) -> Computed:
+    """The same values, rows as columns."""
+    return Computed(matrix.shape[::-1], lambda: np.ascontiguousarray(matrix.load().T))
+
+
 class UnusableError(ValueError):
     """What a source holds for one module cannot be used. The text says why, without naming the module."""
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edgelora_convert.limits import MAX_EXPERTS
 from edgelora_convert.peft.names import is_embedding
 from edgelora_convert.peft.tensors import factors
-from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update
+from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from edgelora_convert.peft.scaling import Scaling
     from edgelora_convert.peft.tensors import Parts
     from edgelora_convert.storage.stored import StoredTensor
-    from edgelora_convert.update import Matrix, Weight
+    from edgelora_convert.update import Weight
 
 INNER = ".base_layer"
 NESTED = (("gate_up_proj", "down_proj"),)
@@ -34,9 +35,6 @@ NESTED = (("gate_up_proj", "down_proj"),)
 
 EXPERTS = "experts"
 """The module that holds them, in every model of Transformers 5."""
-
-MAX_EXPERTS = 4096
-"""No model has more in a layer."""
 
 _SWAPS_SINCE = (0, 19)
 """Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
@@ -139,13 +137,9 @@ def _version(text: str) -> tuple[int, ...]:
 
 def _ordinary(module: str, a: StoredTensor, b: StoredTensor, scale: float) -> Update:
     if is_embedding(module):  # a table [vocabulary, width] is looked up, so its inputs are the rows
-        return Update(module, _transposed(b), _transposed(a), scale, Kind.EMBEDDING)
+        return Update(module, transposed(b), transposed(a), scale, Kind.EMBEDDING)
     return Update(module, a, b, scale)
 
 
 def _swapped(update: Update) -> Update:
-    return Update(update.module, _transposed(update.b), _transposed(update.a), update.scale, expert=update.expert)
-
-
-def _transposed(matrix: Matrix) -> Computed:
-    return Computed(matrix.shape[::-1], lambda: np.ascontiguousarray(matrix.load().T))
+    return Update(update.module, transposed(update.b), transposed(update.a), update.scale, expert=update.expert)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from edgelora_convert.limits import MAX_FACTOR
 from edgelora_convert.peft.names import MAX_NAME
 from edgelora_convert.storage.config_file import ConfigFileError, read_object
 
@@ -13,8 +14,6 @@ if TYPE_CHECKING:
 
     from edgelora_convert.problems import Problems
 
-MAX_SETTING = 1e9
-"""No alpha is larger; the comparison also keeps out NaN and infinity."""
 MAX_COUNT = 10**6
 """No rank, group or block is larger."""
 MAX_TOKEN = 2**31 - 1
@@ -94,7 +93,7 @@ class Fields:
         return 1
 
     def _number(self, value: object, name: str, cause: str) -> float:
-        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_SETTING:
+        if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_FACTOR:
             return float(value)
         self._problems.refuse(cause, f"{name} is {str(value)[:40]!r}; it must be a number")
         return 1.0

@@ -51,7 +51,14 @@ _PREFIXES = re.compile(
 )
 """What PEFT and data parallel training put before a path, also several times."""
 
-_EMBEDDINGS = frozenset({"embed_tokens", "wte", "word_embeddings", "embed_in", "tok_embeddings", "tokens_embed"})
+_EMBEDDINGS = frozenset(
+    {
+        *("embed_in", "embed_tokens", "embedding", "embeddings", "tok_embeddings", "token_embeddings", "tokens_embed"),
+        *("word_embeddings", "wte"),
+    }
+)
+"""What Transformers and the models in mlx_lm/models call their table of token embeddings."""
+
 _OUTPUTS = frozenset({"lm_head", "embed_out", "output"})
 
 

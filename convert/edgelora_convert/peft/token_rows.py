@@ -12,7 +12,7 @@ import numpy as np
 
 from edgelora_convert.peft.names import is_output
 from edgelora_convert.peft.tensors import matrix
-from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update
+from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -61,8 +61,8 @@ def _replacement(module: str, tokens: tuple[int, ...], parts: Parts) -> Pending:
         _check(new, tokens, weight)
         chosen, change = _one_hot(tokens, weight.shape[0]), _change(new, tokens, weight)
         if output:
-            return Update(module, change, _transposed(chosen), 1.0)
-        return Update(module, chosen, _transposed(change), 1.0, Kind.EMBEDDING)
+            return Update(module, change, transposed(chosen), 1.0)
+        return Update(module, chosen, transposed(change), 1.0, Kind.EMBEDDING)
 
     return Pending(module, complete, Kind.LINEAR if output else Kind.EMBEDDING)
 
@@ -88,7 +88,3 @@ def _one_hot(tokens: tuple[int, ...], n_tokens: int) -> Computed:
 
 def _change(new: StoredTensor, tokens: tuple[int, ...], weight: Weight) -> Computed:
     return Computed((len(tokens), new.shape[1]), lambda: new.load() - weight.rows(tokens))
-
-
-def _transposed(matrix: Computed) -> Computed:
-    return Computed(matrix.shape[::-1], lambda: np.ascontiguousarray(matrix.load().T))

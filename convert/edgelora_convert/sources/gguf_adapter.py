@@ -18,9 +18,9 @@ from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.fit import EMBEDDING, USABLE_TYPES
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 from edgelora.gguf.reader import read_header
+from edgelora_convert.limits import MAX_EXPERTS, MAX_FACTOR
 from edgelora_convert.source import FolderTexts, Source
 from edgelora_convert.sources.end_tokens import MAX_END_TOKENS
-from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.update import Computed, Kind, Update
 
 if TYPE_CHECKING:
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 _NORM = "_norm.weight"
 _HUB = "https://huggingface.co/"
-MAX_ALPHA = 1e9
 
 
 def read_gguf(found: GgufFile, problems: Problems, warnings: Problems) -> Source:
@@ -66,7 +65,7 @@ def _require_adapter(header: Header, problems: Problems) -> None:
 def _alpha(header: Header, problems: Problems) -> float:
     """alpha, of any type that holds a number; llama.cpp takes FLOAT32 only, which the written file will have."""
     alpha = header.get("adapter.lora.alpha", 0.0)
-    if not abs(alpha) <= MAX_ALPHA:
+    if not abs(alpha) <= MAX_FACTOR:
         problems.refuse("alpha", f"its adapter.lora.alpha is {alpha}")
     return alpha
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from edgelora_convert.limits import MAX_EXPERTS
+from edgelora_convert.peft.names import is_embedding
 from edgelora_convert.source import Source
-from edgelora_convert.sources.limits import MAX_EXPERTS
 from edgelora_convert.sources.mlx_config import DORA, read_mlx_config
 from edgelora_convert.storage.tensor_file import StoredTensor, open_tensors
-from edgelora_convert.update import Computed, Kind, Update
+from edgelora_convert.update import Kind, Update, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,14 +29,6 @@ _OTHERS = (
     (re.compile(r".+\.m"), DORA),
     (re.compile(r".+\.lora_[ab]_(scales|biases)"), "its factors are quantized; save the adapter as it was trained"),
 )
-_EMBEDDINGS = frozenset(
-    (
-        *("embed_in", "embed_tokens", "embedding", "embeddings"),
-        *("tok_embeddings", "token_embeddings", "word_embeddings", "wte"),
-    )
-)
-"""What the models in mlx_lm/models call their table of token embeddings."""
-
 _NAMES = (
     (re.compile(r"\.switch_mlp(?=\.)"), ".experts"),
     (re.compile(r"(?<=\.block_sparse_moe\.experts\.)gate_proj$"), "w1"),  # mlx_lm/models/mixtral.py
@@ -99,8 +90,8 @@ def _updates_of(module: str, a: StoredTensor, b: StoredTensor, scale: float, pro
     if 0 in (*a.shape, *b.shape):
         problems.add(module, f"lora_a {list(a.shape)} or lora_b {list(b.shape)} is empty")
     elif len(a.shape) == len(b.shape) == 2 and a.shape[1] == b.shape[0]:
-        kind = Kind.EMBEDDING if module.rpartition(".")[2] in _EMBEDDINGS else Kind.LINEAR
-        yield Update(module, _transposed(a), _transposed(b), scale, kind)
+        kind = Kind.EMBEDDING if is_embedding(module) else Kind.LINEAR
+        yield Update(module, transposed(a), transposed(b), scale, kind)
     elif len(b.shape) == 3 and b.shape[0] > MAX_EXPERTS:
         problems.add(module, f"it has {b.shape[0]} experts; llama.cpp can hold {MAX_EXPERTS}")
     elif len(b.shape) == 3 and a.shape in _shapes_of_experts(a, b):
@@ -121,7 +112,3 @@ def _experts(module: str, a: StoredTensor, b: StoredTensor, scale: float) -> Ite
     for expert in range(b.shape[0]):
         of_expert = a.row(expert) if stacked else a.rows(expert * rank, rank)
         yield Update(module, of_expert, b.row(expert), scale, expert=expert)
-
-
-def _transposed(tensor: StoredTensor) -> Computed:
-    return Computed(tensor.shape[::-1], lambda: np.ascontiguousarray(tensor.load().T))

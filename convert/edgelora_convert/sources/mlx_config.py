@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from edgelora_convert.limits import MAX_FACTOR
 from edgelora_convert.storage.config_file import ConfigFileError, read_object
 
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from edgelora_convert.problems import Problems
 
-MAX_SCALE = 1e6
 DORA = "it is a DoRA adapter: it rescales whole rows of the base, which no GGUF adapter can"
 _TYPES = {
     "dora": DORA,
@@ -59,7 +59,7 @@ def _scale(fields: Mapping[str, Any], problems: Problems, warnings: Problems) ->
 
 
 def _number(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_SCALE:
+    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_FACTOR:
         return float(value)
     return None
 

@@ -57,6 +57,7 @@ def test_other_names_are_no_parameters(name: str) -> None:
 
 def test_embeddings_and_outputs_by_name() -> None:
     assert is_embedding("model.embed_tokens")
+    assert is_embedding("backbone.embeddings")
     assert is_embedding("transformer.wte")
     assert is_output("lm_head")
     assert not is_embedding("lm_head")
