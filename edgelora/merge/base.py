@@ -14,6 +14,7 @@ from edgelora.gguf.reader import read_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from io import FileIO
     from os import PathLike
     from pathlib import Path
 
@@ -65,13 +66,10 @@ class BaseTensor:
         """
         kind = GGML_TYPES[self.info.type_id]
         raw = np.empty((count, self.info.shape[0] // kind.block_size * kind.type_size), np.uint8)
-        try:
-            with self.path.open("rb", buffering=0) as file:
-                file.seek(self.info.offset + first * raw.shape[1])
-                if file.readinto(raw.data) != raw.nbytes:
-                    raise GGUFError(f"{self.path}: the file ends within {self.name}", "Was it replaced meanwhile?")
-        except OSError as error:
-            raise GGUFError(f"{self.path}: cannot be read ({error.strerror})") from None
+        with opened(self.path) as file:
+            file.seek(self.info.offset + first * raw.shape[1])
+            if file.readinto(raw.data) != raw.nbytes:
+                raise GGUFError(f"{self.path}: the file ends within {self.name}", "Was it replaced meanwhile?")
         return raw
 
 
@@ -97,11 +95,19 @@ class Base:
 
         The first part holds all of them (tools/gguf-split/gguf-split.cpp in llama.cpp).
         """
-        with self.path.open("rb") as file:
+        with opened(self.path) as file:
             for key, (start, end) in self.header.spans.items():
                 if len(self.parts) == 1 or key not in _SPLIT_KEYS:
                     file.seek(start)
                     yield key, file.read(end - start)
+
+
+def opened(path: Path) -> FileIO:
+    """The file at ``path``, to read from it. Raises GGUFError where it cannot be opened."""
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        raise GGUFError(f"{path}: cannot be read ({error.strerror})", "Was it moved meanwhile?") from None
 
 
 def read_base(path: str | PathLike[str]) -> Base:

@@ -14,6 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GGUFError, MergeError, QuantizationError
+from edgelora.merge.base import opened
 from edgelora.merge.layout import Rewrite
 from edgelora.native.blas import one_blas_thread
 from edgelora.native.quantize import dequantize, row_bytes, rows_are_valid
@@ -21,14 +22,16 @@ from edgelora.types import Progress, ignore_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from io import FileIO
     from pathlib import Path
 
     from edgelora.merge.base import BaseTensor
     from edgelora.merge.layout import Layout, Placed
     from edgelora.types import ReportProgress
 
-PIECE_VALUES = 1 << 19
-"""Values that are worked on at once by each thread: 2 MiB of float32, which stay in the processor's cache."""
+PIECE_VALUES = 1 << 20
+"""Values that are worked on at once by each thread: 4 MiB of float32, from where on numpy asks for huge pages. Half as
+many took a third more processor time on a 1.5B base, twice as many no less."""
 
 COPY_BYTES = 8 << 20
 """Bytes of untouched tensors that are copied at once."""
@@ -54,7 +57,7 @@ def write_layout(
     with path.open("wb", buffering=0) as file, one_blas_thread():
         file.truncate(layout.size)
         done = os.pwrite(file.fileno(), layout.head, 0)
-        pieces = (partial(piece, file.fileno()) for placed in layout.tensors for piece in _pieces(placed))
+        pieces = (partial(piece, file) for placed in layout.tensors for piece in _pieces(placed))
         for nbytes in _results(pieces, threads):
             done += nbytes
             report(Progress(_STAGE, done, layout.size, "bytes"))
@@ -76,7 +79,7 @@ def _results(pieces: Iterable[Callable[[], int]], threads: int) -> Iterator[int]
         pool.shutdown(cancel_futures=True)
 
 
-def _pieces(placed: Placed) -> Iterator[Callable[[int], int]]:
+def _pieces(placed: Placed) -> Iterator[Callable[[FileIO], int]]:
     if isinstance(placed.content, Rewrite):
         n_rows = max(1, PIECE_VALUES // placed.content.tensor.shape[0])
         for first in range(0, placed.content.tensor.n_rows, n_rows):
@@ -88,7 +91,7 @@ def _pieces(placed: Placed) -> Iterator[Callable[[int], int]]:
             yield partial(_copy, placed.content, placed.offset, start, count)
 
 
-def _rewrite(rewrite: Rewrite, offset: int, first: int, count: int, target: int) -> int:
+def _rewrite(rewrite: Rewrite, offset: int, first: int, count: int, target: FileIO) -> int:
     """Read, change, encode and write ``count`` rows from ``first`` on; the bytes written."""
     tensor = rewrite.tensor
     try:
@@ -106,32 +109,32 @@ def _rewrite(rewrite: Rewrite, offset: int, first: int, count: int, target: int)
     return raw.nbytes
 
 
-def _write_all(target: int, data: memoryview, offset: int) -> None:
+def _write_all(target: FileIO, data: memoryview, offset: int) -> None:
     while data:
-        written = os.pwrite(target, data, offset)
+        written = os.pwrite(target.fileno(), data, offset)
         data, offset = data[written:], offset + written
 
 
-def _copy(tensor: BaseTensor, offset: int, start: int, count: int, target: int) -> int:
+def _copy(tensor: BaseTensor, offset: int, start: int, count: int, target: FileIO) -> int:
     """Copy ``count`` bytes of a tensor from ``start`` on."""
-    with tensor.path.open("rb", buffering=0) as source:
+    with opened(tensor.path) as source:
         at, end = tensor.info.offset + start, tensor.info.offset + start + count
         shift = offset - tensor.info.offset
         while at < end:
-            copied = _copy_some(source.fileno(), target, at, at + shift, end - at)
+            copied = _copy_some(source, target, at, at + shift, end - at)
             if not copied:
                 raise GGUFError(f"{tensor.path}: the file ends within {tensor.name}", "Was it replaced meanwhile?")
             at += copied
     return count
 
 
-def _copy_some(source: int, target: int, at: int, to: int, count: int) -> int:
+def _copy_some(source: FileIO, target: FileIO, at: int, to: int, count: int) -> int:
     """Copy within the kernel where the file systems can; how many bytes it were."""
     try:
-        return os.copy_file_range(source, target, count, at, to)
+        return os.copy_file_range(source.fileno(), target.fileno(), count, at, to)
     except OSError as error:
         if error.errno not in _NO_COPY:
             raise
-    data = os.pread(source, min(count, 1 << 20), at)
+    data = os.pread(source.fileno(), min(count, 1 << 20), at)
     _write_all(target, memoryview(data), to)
     return len(data)

@@ -17,7 +17,7 @@ from edgelora.errors import GGUFError
 from edgelora.gguf.data import tensor_data, tensor_rows
 from edgelora.gguf.ggml_types import ValueType
 from edgelora.gguf.header import MetadataArray
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.reader import read_header, read_part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,6 +68,22 @@ def test_every_value_is_what_ggufs_reader_finds(everything: Path) -> None:
     assert found == expected
     assert header.value_types["scalar.UINT16"] is ValueType.UINT16
     assert header.alignment == 64
+
+
+def test_spans_cover_the_metadata_entry_by_entry(everything: Path) -> None:
+    header, data = read_header(everything), everything.read_bytes()
+    ends = [24, *(end for _, end in header.spans.values())]
+    assert [start for start, _ in header.spans.values()] == ends[:-1]
+    assert list(header.spans) == list(header.metadata)
+    for key, (start, _) in header.spans.items():
+        assert data[start:].startswith(raw.text(key) + raw.u32(header.value_types[key]))
+
+
+def test_a_part_of_a_split_model_can_be_read_as_it_is(tmp_path: Path) -> None:
+    path = raw.write(tmp_path / "part.gguf", raw.encode((raw.KV("split.count", raw.U32, raw.u32(3)),)))
+    assert read_part(path).metadata["split.count"] == 3
+    with pytest.raises(GGUFError, match="one of 3 parts"):
+        read_header(path)
 
 
 def test_every_tensor_is_where_ggufs_reader_finds_it(everything: Path) -> None:

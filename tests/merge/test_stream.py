@@ -170,16 +170,22 @@ def test_encoded_rows_are_checked(wrong: object, demo_base: Path, tmp_path: Path
     assert not list(tmp_path.iterdir())
 
 
-def test_a_base_that_shrinks_meanwhile_is_one_error(
-    demo_base: Path, adapters: tuple[Path, Path], tmp_path: Path
+@pytest.mark.parametrize(("size", "said"), [(-100_000, "the file ends within"), (None, r"base\.gguf: cannot be read")])
+@pytest.mark.parametrize("scale", [0, 1])
+def test_a_base_that_shrinks_or_goes_meanwhile_is_one_error(
+    size: int | None, said: str, scale: float, demo_base: Path, adapters: tuple[Path, Path], tmp_path: Path
 ) -> None:
     base = tmp_path / "base.gguf"
     base.write_bytes(demo_base.read_bytes())
-    layout = plan(base, {adapters[0]: 1}, "F16")
-    base.write_bytes(demo_base.read_bytes()[:-100_000])
-    with pytest.raises(GGUFError, match="the file ends within"):
+    layout = plan(base, {adapters[0]: scale}, "F16")
+    if size is None:
+        base.unlink()
+    else:
+        base.write_bytes(demo_base.read_bytes()[:size])
+    with pytest.raises(GGUFError, match=said):
         write(layout, tmp_path / "out.gguf")
-    assert list(tmp_path.iterdir()) == [base]
+    assert not (tmp_path / "out.gguf").exists()
+    assert not list(tmp_path.glob(".*"))
 
 
 def test_copying_works_where_the_kernel_cannot(
