@@ -1,0 +1,215 @@
+"""Bakes adapters into a base: read, choose, say what it costs, write, verify."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edgelora.errors import EdgeloraError, MergeError
+from edgelora.merge.base import read_base
+from edgelora.merge.calibrate import activations
+from edgelora.merge.choosing import choose
+from edgelora.merge.given import read_given
+from edgelora.merge.kept import together
+from edgelora.merge.layout import plan_layout
+from edgelora.merge.memory import PeakMemory
+from edgelora.merge.metadata import fill_text
+from edgelora.merge.options import Options
+from edgelora.merge.output import replacing
+from edgelora.merge.report import MergeReport, by_kind
+from edgelora.merge.source_base import read_source
+from edgelora.merge.stream import write_layout
+from edgelora.merge.trading import trade_of
+from edgelora.merge.verify import verify
+from edgelora.types import ignore_progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edgelora.merge.base import Base
+    from edgelora.merge.given import Given
+    from edgelora.merge.layout import Rewrite
+    from edgelora.merge.metadata import MetadataValue
+    from edgelora.merge.options import Member
+    from edgelora.merge.precision import Plan
+    from edgelora.merge.trade import Trade
+    from edgelora.merge.verification import Verification
+    from edgelora.types import ReportProgress
+
+ENOUGH = 0.5
+"""`same` is refused, unless it is forced, where less than this of what the adapters change would be left."""
+
+REPORT_KEY = "edgelora.merge.report"
+_ROOM = 4096  # bytes that a verification, and longer numbers, may add to the report in the file
+
+
+def merge(
+    base: Path,
+    members: Sequence[Member],
+    out: Path,
+    options: Options = Options(),  # noqa: B008  # frozen
+    *,
+    report: ReportProgress = ignore_progress,
+    announce: Callable[[Trade], None] = lambda trade: None,
+) -> MergeReport:
+    """Write ``base`` with ``members`` baked in to ``out``, which is replaced in one step once all is done.
+
+    ``announce`` is told what it costs before anything is written; what it or ``report`` raises ends the merge and
+    leaves nothing behind. Blocks, uses all cores, and starts processes for what llama.cpp computes.
+
+    Raises GGUFError, AdapterError or ConversionError where an input cannot be used, MergeError where a merge is
+    refused or fails, EngineError where llama.cpp cannot run the base or the merged file.
+    """
+    with PeakMemory() as memory, tempfile.TemporaryDirectory(prefix="edgelora-merge-") as folder:
+        with _timed() as planning:
+            prepared = _prepare(base, members, out, options, Path(folder), report)
+        _require_enough(prepared, options)
+        announce(prepared.trade)
+        layout = plan_layout(prepared.base, prepared.rewrites, _metadata(prepared, out, options))
+        with replacing(out, layout.size) as temporary:
+            with _timed() as writing:
+                write_layout(temporary, layout, threads=options.threads, report=report)
+            with _timed() as verifying:
+                verification = _verification(prepared, temporary, options, report)
+            times = (planning.seconds, writing.seconds, verifying.seconds)
+            made = prepared.report(out, options, layout.size, memory.peak_bytes, times, verification)
+            fill_text(temporary, REPORT_KEY, _embedded(made))
+    return made
+
+
+@dataclass(slots=True)
+class _Timed:
+    seconds: float = 0.0
+
+
+@contextmanager
+def _timed() -> Iterator[_Timed]:
+    timed, began = _Timed(), time.monotonic()
+    yield timed
+    timed.seconds = time.monotonic() - began
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that is known before the first byte is written."""
+
+    base: Base
+    members: Given
+    plans: Sequence[Plan]
+    rewrites: Sequence[Rewrite]
+    trade: Trade
+
+    def report(
+        self,
+        out: Path,
+        options: Options,
+        file_size: int,
+        peak_memory_bytes: int,
+        times: tuple[float, float, float],
+        verification: Verification | None,
+    ) -> MergeReport:
+        plan_s, write_s, verify_s = times
+        return MergeReport(
+            out=out,
+            base=self.base.path,
+            source=options.source,
+            precision=options.precision,
+            adapters=self.members.adapters,
+            kinds=by_kind(self.base, self.plans),
+            adapter_kept=together(plan.kept for plan in self.plans).share,
+            trade=self.trade,
+            file_size=file_size,
+            peak_memory_bytes=peak_memory_bytes,
+            plan_s=plan_s,
+            write_s=write_s,
+            verify_s=verify_s,
+            verification=verification,
+            not_verified=_why_not(self.members, options),
+            notes=self.members.notes,
+        )
+
+
+def _prepare(
+    path: Path, given: Sequence[Member], out: Path, options: Options, folder: Path, report: ReportProgress
+) -> _Prepared:
+    base = read_base(path)
+    source = read_source(options.source, base) if options.source else None
+    members = read_given(base, given, folder, report)
+    _require_other_file(out, [part.path for read in (base, source) if read for part in read.parts], given)
+    moments = _moments(base, members, options, folder, report)
+    plans = choose(base, members.changes, options, source=source, moments=moments, report=report)
+    rewrites = [plan.rewrite() for plan in plans]
+    size = plan_layout(base, rewrites, {}).size
+    trade = trade_of(base, plans, members.adapter_bytes, size)
+    return _Prepared(base, members, plans, rewrites, trade)
+
+
+def _moments(
+    base: Base, members: Given, options: Options, folder: Path, report: ReportProgress
+) -> Mapping[str, NDArray[np.float32]]:
+    """What goes into the changed tensors while the base reads, where their codes are to be chosen with it."""
+    if options.precision != "same" or options.source or not members.changes:
+        return {}
+    return activations(
+        base.path, members.applied, list(members.changes), folder, kind="full", threads=options.threads, report=report
+    )
+
+
+def _require_enough(prepared: _Prepared, options: Options) -> None:
+    kept = prepared.trade.expected_kept
+    if options.precision == "same" and kept < ENOUGH and not options.force:
+        raise MergeError(
+            f"only about {kept:.0%} of the adapter would be left in the types of the base",
+            "Use --precision auto, which keeps it; or --force to write it all the same.",
+        )
+
+
+def _require_other_file(out: Path, read: Sequence[Path], members: Sequence[Member]) -> None:
+    for path in [*read, *(member.path for member in members)]:
+        if out.exists() and path.exists() and out.samefile(path):
+            raise MergeError(f"{out}: this is one of the files that are merged", "Write to another file.")
+
+
+def _verification(prepared: _Prepared, merged: Path, options: Options, report: ReportProgress) -> Verification | None:
+    if _why_not(prepared.members, options):
+        return None
+    try:
+        return verify(prepared.base.path, prepared.members.applied, merged, threads=options.threads, report=report)
+    except EdgeloraError as error:
+        error.hint = f"{error.hint} Nothing was written; --no-verify writes it unverified.".strip()
+        raise
+
+
+def _why_not(members: Given, options: Options) -> str:
+    """Why there is no verification; empty where there is one."""
+    if not options.verify:
+        return "it was not asked for"
+    return members.only_merged
+
+
+def _metadata(prepared: _Prepared, out: Path, options: Options) -> dict[str, MetadataValue]:
+    """What the merged file says about itself; the report gets its final words when all is known."""
+    adapters = prepared.members.adapters
+    expected = prepared.report(out, options, prepared.trade.merged_bytes, 0, (0.0, 0.0, 0.0), None)
+    entries: dict[str, MetadataValue] = {"edgelora.merge.precision": options.precision}
+    if adapters:
+        entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)
+        entries["edgelora.merge.sha256"] = tuple(adapter.sha256 for adapter in adapters)
+        entries["edgelora.merge.scales"] = tuple(adapter.scale for adapter in adapters)
+    return entries | {REPORT_KEY: " " * (len(_embedded(expected).encode()) + _ROOM)}
+
+
+def _embedded(report: MergeReport) -> str:
+    """The report as it goes into the file: without paths of this machine."""
+    document = report.to_dict()
+    document |= {"out": None, "base": report.base.name, "source": report.source and report.source.name}
+    document["adapters"] = [adapter | {"path": None} for adapter in document["adapters"]]
+    return json.dumps({key: value for key, value in document.items() if value is not None}, separators=(",", ":"))

@@ -1,0 +1,96 @@
+"""What baking in costs and brings, said before anything is written: sizes, and speeds as far as they can be estimated.
+
+One token of one conversation reads every weight once, so on a processor its time is about that of reading them. An
+adapter at run time adds its own weights, and for each adapted tensor a few small operations at which all threads wait
+for each other. Many conversations at once, and graphics cards, are another matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+BYTES_PER_S = 15e9
+"""How fast an ordinary machine reads weights."""
+
+PAIR_S = 40e-6
+"""What one adapted tensor costs at run time beside its bytes."""
+
+CLOSE = 0.03
+"""Speeds that differ by less than this share are called equal."""
+
+_LOOKED_UP = frozenset({"token_embd.weight", "position_embd.weight", "token_types.weight"})
+
+Better = Literal["merged", "adapter", "either"]
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A tensor of a file: its name, its bytes, and the share of it that one token reads (less than 1 for experts)."""
+
+    name: str
+    nbytes: int
+    read: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """The base alone, with the adapters at run time, and with them baked in. Sizes are those of the files.
+
+    Speeds are estimates: tokens per second in one conversation on a processor, as shares of those of the bare base.
+    ``expected_kept`` is how much of the adapters' change will be left, estimated from some rows.
+    """
+
+    base_bytes: int
+    adapter_bytes: int
+    merged_bytes: int
+    adapter_speed: float
+    merged_speed: float
+    expected_kept: float
+
+    @property
+    def faster(self) -> Better:
+        """Which one answers faster."""
+        ratio = self.merged_speed / self.adapter_speed
+        if abs(ratio - 1) <= CLOSE:
+            return "either"
+        return "merged" if ratio > 1 else "adapter"
+
+    @property
+    def is_larger(self) -> bool:
+        """Is the merged file larger than the base and the adapters together?"""
+        return self.merged_bytes > self.base_bytes + self.adapter_bytes
+
+    def advice(self, *, has_source: bool) -> str:
+        """What to do, in a sentence or two."""
+        if self.faster == "merged" and not self.is_larger:
+            return "Baking in wins: faster, and no larger."
+        source = "" if has_source else " With the unquantized base (--source) it keeps the base's size and speed."
+        if self.faster == "merged":
+            return f"Baking in is faster and takes more room.{source}"
+        gain = "slower" if self.faster == "adapter" else "no faster"
+        size = " and larger" if self.is_larger else ""
+        return f"Baked in it is {gain}{size}: better use the adapter at run time, where it can be swapped too.{source}"
+
+
+def estimated(
+    base_bytes: int,
+    adapter_bytes: int,
+    merged_bytes: int,
+    weights: Sequence[Weight],
+    merged: Sequence[Weight],
+    n_pairs: int,
+    expected_kept: float,
+) -> Trade:
+    """The trade for the tensors of the base and of the merged file, with ``n_pairs`` adapted tensors at run time."""
+    alone = _seconds(weights)
+    with_adapter = alone + adapter_bytes / BYTES_PER_S + n_pairs * PAIR_S
+    return Trade(base_bytes, adapter_bytes, merged_bytes, alone / with_adapter, alone / _seconds(merged), expected_kept)
+
+
+def _seconds(weights: Iterable[Weight]) -> float:
+    """How long one token takes to read them; an embedding that is no output matrix too is only looked up."""
+    by_name = {weight.name: weight for weight in weights}
+    idle = _LOOKED_UP if "output.weight" in by_name else _LOOKED_UP - {"token_embd.weight"}
+    return sum(weight.nbytes * weight.read for name, weight in by_name.items() if name not in idle) / BYTES_PER_S

@@ -1,0 +1,43 @@
+"""The trade of a planned merge."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edgelora.merge.kept import together
+from edgelora.merge.trade import Trade, Weight, estimated
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgelora.merge.base import Base
+    from edgelora.merge.precision import Plan
+
+
+def trade_of(base: Base, plans: Sequence[Plan], adapter_bytes: int, merged_bytes: int) -> Trade:
+    """What baking in costs and brings, for the ``plans`` of all changed tensors."""
+    new_sizes = {plan.tensor.name: plan.nbytes for plan in plans}
+    return estimated(
+        base.header.file_size,
+        adapter_bytes,
+        merged_bytes,
+        weights=_weights(base, {}),
+        merged=_weights(base, new_sizes),
+        n_pairs=len(plans),
+        expected_kept=together(plan.expected for plan in plans).share,
+    )
+
+
+def _weights(base: Base, new_sizes: Mapping[str, int]) -> list[Weight]:
+    used = _used_experts(base)
+    return [
+        Weight(name, new_sizes.get(name, tensor.info.nbytes), used if tensor.n_matrices > 1 else 1.0)
+        for name, tensor in base.tensors.items()
+    ]
+
+
+def _used_experts(base: Base) -> float:
+    """The share of the experts that one token goes through."""
+    arch = base.header.get("general.architecture", "")
+    count, used = (base.header.get(f"{arch}.{key}", 0) for key in ("expert_count", "expert_used_count"))
+    return used / count if 0 < used <= count else 1.0
