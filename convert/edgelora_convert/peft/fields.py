@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from edgelora_convert.limits import MAX_FACTOR
 from edgelora_convert.peft.names import MAX_NAME
-from edgelora_convert.storage.config_file import ConfigFileError, read_object
+from edgelora_convert.storage.config_file import ConfigFileError, read_object, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -89,13 +89,13 @@ class Fields:
     def _count(self, value: object, name: str, cause: str) -> int:
         if type(value) is int and 0 < value <= MAX_COUNT:
             return value
-        self._problems.refuse(cause, f"{name} is {_short(value)}; it must be a positive whole number")
+        self._problems.refuse(cause, f"{name} is {spelled(value)}; it must be a positive whole number")
         return 1
 
     def _number(self, value: object, name: str, cause: str) -> float:
         if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < MAX_FACTOR:
             return float(value)
-        self._problems.refuse(cause, f"{name} is {str(value)[:40]!r}; it must be a number")
+        self._problems.refuse(cause, f"{name} is {spelled(value)}; it must be a number")
         return 1.0
 
     def _tokens(self, value: object, name: str) -> tuple[int, ...]:
@@ -108,19 +108,15 @@ class Fields:
         value = self.get(name) or []
         if isinstance(value, list):
             return value
-        self._problems.refuse(name, f"{name} is {type(value).__name__}; it must be a list")
+        self._problems.refuse(name, f"{name} is {spelled(value)}; it must be a list")
         return []
 
     def _object(self, name: str) -> Mapping[str, Any]:
         value = self.get(name) or {}
         if isinstance(value, dict):
             return value
-        self._problems.refuse(name, f"{name} is {type(value).__name__}; it must be an object")
+        self._problems.refuse(name, f"{name} is {spelled(value)}; it must be an object")
         return {}
-
-
-def _short(value: object) -> str:
-    return repr(value) if isinstance(value, int) and abs(value) < 10**30 else repr(str(value)[:40])
 
 
 def read_fields(path: Path, problems: Problems) -> Fields:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from edgelora_convert.limits import MAX_FACTOR
-from edgelora_convert.storage.config_file import ConfigFileError, read_object
+from edgelora_convert.storage.config_file import ConfigFileError, read_object, spelled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +40,7 @@ def read_mlx_config(path: Path, problems: Problems, warnings: Problems) -> MlxCo
         problems.stop("config", str(error))
     kind = "dora" if fields.get("use_dora") else fields.get("fine_tune_type", "lora")
     if kind != "lora":
-        reason = _TYPES.get(str(kind), f"its fine_tune_type is {str(kind)[:40]!r}; only lora can be converted")
+        reason = _TYPES.get(str(kind), f"its fine_tune_type is {spelled(kind)}; only lora can be converted")
         problems.refuse("type", reason)
     base_name = fields.get("model")
     return MlxConfig(_scale(fields, problems, warnings), base_name if isinstance(base_name, str) else "")
@@ -51,7 +51,7 @@ def _scale(fields: Mapping[str, Any], problems: Problems, warnings: Problems) ->
     parameters = given if isinstance(given, dict) else {}
     scale, alpha, rank = (_number(parameters.get(name)) for name in ("scale", "alpha", "rank"))
     if scale is None:
-        problems.refuse("scale", f"lora_parameters.scale is {str(parameters.get('scale'))[:40]}; it must be a number")
+        problems.refuse("scale", f"lora_parameters.scale is {spelled(parameters.get('scale'))}; it must be a number")
         return 1.0
     if "num_layers" not in fields and alpha and rank and alpha != rank:
         warnings.refuse("alpha", _two_meanings(scale, alpha / rank))

@@ -11,10 +11,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 MAX_BYTES = 16 * 1024 * 1024
+MAX_SPELLED = 40
 
 
 class ConfigFileError(Exception):
     """A file that holds no JSON object. The text says what is wrong with it, beginning with its name."""
+
+
+def spelled(value: object) -> str:
+    """A value as its file spells it, in a few words: ``null``, ``1.5``, ``"text"``, ``a list``."""
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "an object"
+    spelling = json.dumps(value[:MAX_SPELLED] if isinstance(value, str) else value)
+    return spelling if len(spelling) <= MAX_SPELLED else f"{spelling[:MAX_SPELLED]}..."
 
 
 def read_object(path: Path) -> dict[str, Any]:

@@ -132,14 +132,14 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "DoRA": ({"fine_tune_type": "dora"}, "DoRA"),
     "DoRA before": ({"fine_tune_type": None, "use_dora": True}, "DoRA"),
     "full": ({"fine_tune_type": "full"}, "whole model"),
-    "other": ({"fine_tune_type": ["x"]}, "fine_tune_type is"),
-    "no parameters": ({"parameters": None, "lora_layers": 4}, "scale is None"),
-    "no object": ({"parameters": [1]}, "scale is None"),
-    "no scale": ({"parameters": {"rank": 8}}, "scale is None"),
-    "text": ({"parameters": {"scale": "20"}}, "scale is 20"),
-    "true": ({"parameters": {"scale": True}}, "scale is True"),
-    "not finite": ({"parameters": {"scale": float("nan")}}, "scale is nan"),
-    "infinite": ({"parameters": {"scale": float("inf")}}, "scale is inf"),
+    "other": ({"fine_tune_type": ["x"]}, "fine_tune_type is a list;"),
+    "no parameters": ({"parameters": None, "lora_layers": 4}, "scale is null"),
+    "no object": ({"parameters": [1]}, "scale is null"),
+    "no scale": ({"parameters": {"rank": 8}}, "scale is null"),
+    "text": ({"parameters": {"scale": "20"}}, 'scale is "20"'),
+    "true": ({"parameters": {"scale": True}}, "scale is true"),
+    "not finite": ({"parameters": {"scale": float("nan")}}, "scale is NaN"),
+    "infinite": ({"parameters": {"scale": float("inf")}}, "scale is Infinity"),
 }
 
 
