@@ -13,6 +13,7 @@ from edgelora.gguf.model_names import base_name_warning
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from edgelora.gguf.facts import BaseFacts
     from edgelora.gguf.header import Header
     from edgelora_convert.plan import Plan
     from edgelora_convert.problems import Problems
@@ -28,7 +29,7 @@ def check_agreement(plan: Plan, problems: Problems, warnings: Problems) -> None:
         of_this = f"{source.name}: " if len(plan.sources) > 1 else ""
         for text in _doubts(source, plan):
             warnings.refuse(of_this + text, of_this + text)
-    if len({source.texts.chat_template for source in plan.sources}) > 1:
+    if len({own_template(source, plan.base) for source in plan.sources}) > 1:
         warnings.refuse("templates", "the joined adapters have different chat templates, so none is kept")
     _check_activation(plan.sources, problems)
 
@@ -37,8 +38,7 @@ def _doubts(source: Source, plan: Plan) -> Iterator[str]:
     of_another_base = base_name_warning(source.base_name, plan.base.names)
     if of_another_base:
         yield of_another_base
-    template = source.texts.chat_template
-    if template and plan.base.chat_template and not same_template(template, plan.base.chat_template):
+    if own_template(source, plan.base) and plan.base.chat_template:
         yield "its chat template is not the base's; chats with it use its own"
     # the tokenizer's own end token comes first; others, from generation settings, may only be the base's too
     own = source.texts.eos_tokens[:1]
@@ -47,9 +47,10 @@ def _doubts(source: Source, plan: Plan) -> Iterator[str]:
         yield f"it was trained to end its answers with {own[0]}, the base ends with {' or '.join(ends)}"
 
 
-def same_template(one: str, other: str) -> bool:
-    """Whether two chat templates differ in nothing but the ends of lines."""
-    return _lines(one) == _lines(other)
+def own_template(source: Source, base: BaseFacts) -> str | None:
+    """The chat template of a source, unless it is the base's but for the ends of lines."""
+    template = source.texts.chat_template
+    return None if template is None or _lines(template) == _lines(base.chat_template or "") else template
 
 
 def _lines(text: str) -> list[str]:

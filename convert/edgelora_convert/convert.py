@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +13,7 @@ from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import require_fit
 from edgelora.gguf.hashes import file_sha256, fingerprint_of
 from edgelora.gguf.reader import read_header
+from edgelora.gguf.replacing import replacing
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.agreement import check_agreement
 from edgelora_convert.ignored import warn_of_ignored
@@ -21,7 +24,7 @@ from edgelora_convert.plan import Plan, make_plan
 from edgelora_convert.problems import Problems
 from edgelora_convert.report import ConversionReport, target_reports
 from edgelora_convert.transform import transform
-from edgelora_convert.write import AdapterContent, replacing, write_adapter
+from edgelora_convert.write import AdapterContent, write_adapter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,9 +53,9 @@ def convert(
     shown = " + ".join(map(str, paths))
     problems, warnings = Problems(shown), Problems(shown)
     _check_out(out, base, problems)
-    problems.raise_if_any()
     plan = make_plan(paths, base, options, problems, warnings, progress)
     check_agreement(plan, problems, warnings)
+    _check_sources(out, plan, problems)
     warn_of_ignored(plan.base.arch, [target.name for target in plan.targets], problems, warnings)
     transformed = transform(plan, dtype, problems, warnings, progress)
     problems.raise_if_any()
@@ -67,6 +70,7 @@ def convert(
         shown,
         plan,
         content,
+        out,
         _write(out, plan.header, content, shown),
         target_reports(plan.base.arch, plan.targets, transformed.norms, measured),
         warnings,
@@ -79,17 +83,38 @@ def _check_out(out: Path, base: Path, problems: Problems) -> None:
         problems.refuse("out", f"the output {out} is a folder")
     elif not out.parent.is_dir():
         problems.refuse("out", f"the folder for the output {out} does not exist")
+    elif out.exists() and not out.is_file():
+        problems.refuse("out", f"the output {out} is no ordinary file")
     elif out.exists() and base.exists() and out.samefile(base):
         problems.refuse("out", "the output would replace the base")
+    elif not os.access(out.resolve().parent, os.W_OK):
+        problems.refuse("out", f"the folder for the output {out} cannot be written to")
+    problems.raise_if_any()
 
 
-def _write(out: Path, base: Header, content: AdapterContent, source: str) -> Header:
+def _check_sources(out: Path, plan: Plan, problems: Problems) -> None:
+    """A GGUF may be converted in place; of anything else the output would be the ruin."""
+    for source in plan.sources:
+        if source.naming != "gguf" and out.exists() and any(out.samefile(path) for path in source.files):
+            problems.refuse("out", f"the output would replace {out.name} of {source.name}")
+
+
+@dataclass(frozen=True)
+class _Written:
+    """The file as it was when it got its name; another process may have replaced it since."""
+
+    header: Header
+    sha256: str
+
+
+def _write(out: Path, base: Header, content: AdapterContent, source: str) -> _Written:
     """Write the file and read it back with the eyes of the engine before it gets its name."""
     try:
         with replacing(out) as temporary:
             write_adapter(temporary, content)
-            require_fit(read_header(temporary), base)
-        return read_header(out)
+            written = _Written(read_header(temporary), file_sha256(temporary))
+            require_fit(written.header, base)
+        return written
     except OSError as error:
         raise ConversionError(source, [f"{out} cannot be written ({error.strerror or error})"]) from None
     except AdapterError as error:
@@ -100,16 +125,17 @@ def _report(
     source: str,
     plan: Plan,
     content: AdapterContent,
-    written: Header,
+    out: Path,
+    written: _Written,
     targets: tuple[TargetReport, ...],
     warnings: Problems,
     options: Options,
 ) -> ConversionReport:
-    facts = AdapterFacts.of(written)
+    facts = AdapterFacts.of(written.header)
     return ConversionReport(
         source=source,
         base=str(plan.base.path),
-        out=str(written.path),
+        out=str(out),
         name=facts.name,
         base_name=plan.base.name,
         trained_on=tuple(source.base_name for source in plan.sources),
@@ -118,11 +144,11 @@ def _report(
         n_layers=plan.base.n_layers,
         n_pairs=len(facts.ranks),
         n_params=facts.n_params,
-        types=dict(Counter(info.type_name for info in written.tensors.values())),
+        types=dict(Counter(info.type_name for info in written.header.tensors.values())),
         targets=targets,
         exact_norms=options.exact_norms,
-        file_size=written.file_size,
-        sha256=file_sha256(written.path),
+        file_size=written.header.file_size,
+        sha256=written.sha256,
         source_sha256=str(content.metadata[SOURCE_SHA256]),
         base_fingerprint=str(content.metadata[BASE_FINGERPRINT]),
         warnings=tuple(warnings.lines()),

@@ -6,7 +6,8 @@ import re
 from typing import TYPE_CHECKING, TypeVar
 
 from edgelora_convert import CONVERTER_VERSION
-from edgelora_convert.agreement import same_template
+from edgelora_convert.agreement import own_template
+from edgelora_convert.sources.end_tokens import MAX_END_TOKENS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,14 +43,12 @@ def metadata_of(plan: Plan, fingerprint: str) -> dict[str, MetadataValue]:
 def _texts(plan: Plan) -> dict[str, MetadataValue | None]:
     """What chats need; of several adapters only what they have in common, and all their end tokens."""
     texts = [source.texts for source in plan.sources]
-    template = _common(text.chat_template for text in texts)
-    if template and plan.base.chat_template and same_template(template, plan.base.chat_template):
-        template = None
+    ends = dict.fromkeys(token for text in texts for token in text.eos_tokens)
     return {
-        "tokenizer.chat_template": template,
-        "edgelora.eos_tokens": tuple(dict.fromkeys(token for text in texts for token in text.eos_tokens)),
+        "tokenizer.chat_template": _common(own_template(source, plan.base) for source in plan.sources),
+        "edgelora.eos_tokens": tuple(ends)[:MAX_END_TOKENS],
         "edgelora.system_prompt": _common(text.system_prompt for text in texts),
-        "edgelora.example_prompt": texts[0].example_prompt,
+        "edgelora.example_prompt": _common(text.example_prompt for text in texts),
     }
 
 

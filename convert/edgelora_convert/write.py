@@ -1,15 +1,13 @@
-"""Writes a GGUF adapter: to a temporary name beside the target, synced, then renamed."""
+"""Writes a GGUF adapter."""
 
 from __future__ import annotations
 
-import os
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from gguf.gguf_writer import GGUFWriter
 
@@ -28,19 +26,6 @@ class AdapterContent:
     alpha: float
     metadata: Mapping[str, MetadataValue]
     tensors: Mapping[str, Factor]
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside ``target`` that takes its place once the block ends, and vanishes if it fails."""
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def write_adapter(path: Path, content: AdapterContent) -> None:

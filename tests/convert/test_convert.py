@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
 from typing import TYPE_CHECKING
 
@@ -315,3 +316,23 @@ def test_an_interrupted_conversion_leaves_the_old_file(
         convert(folder, base, out, "f32")
     assert [path.name for path in out.parent.iterdir()] == ["adapter.gguf"]
     assert out.read_bytes() == before
+
+
+def test_only_files_are_replaced(base: Path, tmp_path: Path) -> None:
+    folder = peft_source(QWEN).save(tmp_path / "p")
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    with pytest.raises(ConversionError, match="no ordinary file"):
+        convert(folder, base, fifo)
+    weights = folder / "adapter_model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(ConversionError, match=r"would replace adapter_model\.safetensors of p"):
+        convert(folder, base, weights)
+    assert weights.read_bytes() == before
+
+
+def test_a_gguf_is_converted_in_place(base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    convert(peft_source(QWEN).save(tmp_path / "p"), base, out, "f32")
+    report = convert(out, base, out, "f16")
+    assert (report.types, report.sha256) == ({"F16": 8}, file_sha256(out))

@@ -128,7 +128,7 @@ def test_joined_adapters_keep_what_they_have_in_common(plan: Plan) -> None:
     assert found["general.name"] == "one+two"
     assert found["general.base_model.0.name"] == "base"
     assert found["tokenizer.chat_template"] == "{{ one }}"
-    assert found["edgelora.example_prompt"] == "first"
+    assert "edgelora.example_prompt" not in found
     assert found["edgelora.eos_tokens"] == ("<a>", "<b>", "<c>")
     assert "edgelora.system_prompt" not in found
     assert found["edgelora.source_sha256"] == "+".join([one.sha256()] * 2)
