@@ -45,7 +45,7 @@ def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: 
         cells=plan.cells,
         sequences=config.max_sequences + scratch,
         batch=config.batch,
-        threads=config.threads or _threads(plan),
+        threads=config.threads or default_threads(plan.weights),
         kv_dtype=config.kv_dtype,
         flash_attention=config.flash_attention,
         offload=config.gpu_layers > 0,
@@ -53,9 +53,12 @@ def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: 
     )
 
 
-def _threads(plan: MemoryPlan) -> int:
-    """One for each physical core; a single one for a tiny base, whose threads wait longer than they compute."""
-    return 1 if plan.weights < TINY else psutil.cpu_count(logical=False) or 1
+def default_threads(weights: int) -> int:
+    """One for each physical core; a single one for a tiny base, whose threads wait longer than they compute.
+
+    ``weights`` is the size of the base in bytes.
+    """
+    return 1 if weights < TINY else psutil.cpu_count(logical=False) or 1
 
 
 def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) -> BaseInfo:

@@ -13,6 +13,9 @@ from edgelora.engine.isolated import IsolatedProcess
 from edgelora.errors import EdgeloraError
 from edgelora.types import Progress, ReportProgress
 
+HEARTBEAT = 0.5
+"""Seconds after which the last progress is reported again, so that a report that raises can end a job at any time."""
+
 _END_TIMEOUT = 5.0  # seconds for a process whose pipe has ended to end itself
 
 Result = TypeVar("Result")
@@ -48,15 +51,20 @@ def run_apart(name: str, job: Callable[..., Result], *arguments: object, report:
 
 
 def _wait(apart: IsolatedProcess, report: ReportProgress) -> _Done | _Failed:
+    latest: Progress | None = None
     while True:
+        message: Progress | _Done | _Failed | None = latest
         try:
-            message: Progress | _Done | _Failed = apart.connection.recv()
+            if apart.connection.poll(HEARTBEAT):
+                message = apart.connection.recv()
         except (EOFError, OSError):
             apart.process.join(_END_TIMEOUT)
             return _Failed(apart.why_it_ended())
-        if not isinstance(message, Progress):
+        if isinstance(message, _Done | _Failed):
             return message
-        report(message)
+        if message is not None:
+            report(message)
+        latest = message
 
 
 # --- in the new process

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 from numpy.typing import NDArray
 
-from edgelora.engine.opening import TINY
+from edgelora.engine.opening import default_threads
 from edgelora.errors import EngineError
 from edgelora.native.batch import Batch
 from edgelora.native.context import Context, NativeAdapter
@@ -79,7 +78,7 @@ class Forward:
             cells=SEQUENCE,
             sequences=1,
             batch=chunk,
-            threads=threads or _threads(model),
+            threads=threads or default_threads(model.n_bytes),
             kv_dtype=kv_dtype,
             flash_attention="off",
             callback=callback,
@@ -115,8 +114,3 @@ class Forward:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
-
-
-def _threads(model: Model) -> int:
-    """One for each physical core; a single one for a tiny base, whose threads wait longer than they compute."""
-    return 1 if model.path.stat().st_size < TINY else psutil.cpu_count(logical=False) or 1

@@ -45,6 +45,7 @@ class Model:
             )
         self.vocab = llama_cpp.llama_model_get_vocab(self.pointer)
         self.n_vocab = int(llama_cpp.llama_vocab_n_tokens(self.vocab))
+        self.n_bytes = int(llama_cpp.llama_model_size(self.pointer))
         self.n_params = int(llama_cpp.llama_model_n_params(self.pointer))
         self.has_vocabulary = llama_cpp.llama_vocab_type(self.vocab) != llama_cpp.LLAMA_VOCAB_TYPE_NONE
         self.has_memory_of_its_own = bool(

@@ -75,7 +75,19 @@ def refuse(progress: Progress) -> None:
     raise KeyboardInterrupt
 
 
-@pytest.mark.parametrize("report", [interrupt, refuse])
+def refuse_later() -> Callable[[Progress], None]:
+    """A report that has heard nothing new for a while and does not want to wait any more."""
+    calls: list[Progress] = []
+
+    def report(progress: Progress) -> None:
+        calls.append(progress)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    return report
+
+
+@pytest.mark.parametrize("report", [interrupt, refuse, refuse_later()], ids=["signal", "report", "later report"])
 def test_an_interruption_ends_the_process_at_once(report: Callable[[Progress], None]) -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):

@@ -87,7 +87,7 @@ def test_progress_counts_the_tokens(demo_base: Path, legal: Path) -> None:
     found = verify(demo_base, [AppliedAdapter(legal)], demo_base, n_tokens=512, report=seen.append)
     done = [progress.done for progress in seen if progress.stage == "verifying"]
     assert done == sorted(done)
-    assert len(done) > 10
+    assert len(done) > 5
     assert (done[0], done[-1]) == (0, found.n_tokens)
     assert seen[0].stage.startswith("opening")
 
