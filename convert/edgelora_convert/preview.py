@@ -40,6 +40,8 @@ def preview(src: Path, base: Header) -> Preview:
     problems = Problems(str(src))
     try:
         source = read_source(src, problems, Problems(str(src)))
+        for cause, text in source.only_merged.items():
+            problems.refuse(cause, text)
         targets = _targets(source, base, problems)
         n_bytes = sum(path.stat().st_size for path in source.files)
     except ConversionError as error:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from edgelora_convert.update import Pending, Update
+    from edgelora_convert.update import Pending, Update, Whole
 
 Naming = Literal["transformers", "gguf"]
 """Whose module names and weight layouts a source uses."""
@@ -31,7 +32,8 @@ class Source:
 
     ``files`` are what the updates were read from, in the order in which they are hashed. ``folder`` may hold what was
     saved beside them (tokenizer, README). ``base_name`` is the model it says it was trained on, or empty. ``pending``
-    become updates with the base at hand.
+    become updates with the base at hand. ``wholes`` and all else that no adapter can hold, but a merge can express, is
+    named in ``only_merged``, by cause.
     """
 
     name: str
@@ -42,6 +44,8 @@ class Source:
     folder: Path | None = None
     invocation_tokens: tuple[int, ...] = ()  # of an activated LoRA
     pending: tuple[Pending, ...] = ()
+    wholes: tuple[Whole, ...] = ()
+    only_merged: Mapping[str, str] = field(default_factory=dict)
     arch: str = ""  # the architecture it is for, where it says so itself
     texts: FolderTexts = field(default_factory=FolderTexts)
     repository: str = ""  # on the hub, such as org/repo

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 
@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
+
+    from edgelora_convert.storage.stored import StoredTensor
 
 
 class Matrix(Protocol):
@@ -61,6 +63,10 @@ class Update:
     A is [rank, n_in] and B [n_out, rank], in the row and column order of the framework that trained them; of an
     embedding, n_in is the vocabulary. ``module`` is the path without wrappers, such as
     ``model.layers.0.self_attn.q_proj``. ``expert`` is the place in a stack of experts whose names do not carry it.
+
+    ``magnitude`` [n_out] makes it a DoRA: the rows of W + scale·B·A are brought to these norms. ``tied``: input and
+    output were trained as one matrix, so where the base has one, what changes the embedding changes the output too,
+    and what was stored for the output is the same once more.
     """
 
     module: str
@@ -69,6 +75,8 @@ class Update:
     scale: float
     kind: Kind = Kind.LINEAR
     expert: int | None = None
+    magnitude: Matrix | None = None
+    tied: bool = False
 
     @property
     def rank(self) -> int:
@@ -103,3 +111,19 @@ class Pending:
     complete: Callable[[Weight], Update]
     kind: Kind = Kind.LINEAR
     expert: int | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    """The ``parameter`` of ``module`` takes new ``values``, or changes by ``added`` times them; only a merge can do it.
+
+    A weight is [n_out, n_in], that of an embedding [vocabulary, width], that of a norm and any bias [n]. ``tied`` is
+    as in :class:`Update`.
+    """
+
+    module: str
+    parameter: Literal["weight", "bias"]
+    values: StoredTensor
+    kind: Kind = Kind.LINEAR
+    added: float | None = None
+    tied: bool = False

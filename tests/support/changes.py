@@ -42,7 +42,7 @@ class BaseWeight:
 
 @dataclass(frozen=True)
 class Reading:
-    """A source with what was said about it."""
+    """A source with what was said about it; what only a merge can express is a problem here."""
 
     source: Source
     problems: list[str]
@@ -84,6 +84,8 @@ def read(folder: Path, **options: Any) -> Reading:
     found = find_source(folder, problems)
     assert isinstance(found, PeftFolder)
     source = read_peft(found, problems, warnings, **options)
+    for cause, text in source.only_merged.items():
+        problems.refuse(cause, text)
     return Reading(source, problems.lines(), warnings.lines())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GGUFError
@@ -9,20 +10,24 @@ from edgelora.gguf.data import tensor_rows
 from edgelora_convert.update import Kind, UnusableError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
 
-    from edgelora.gguf.header import Header
+    from edgelora.gguf.header import Header, TensorInfo
     from edgelora_convert.layout.resolve import Located
+
+    ReadRows = Callable[[TensorInfo, Sequence[int]], NDArray[np.float32]]
+    """Some rows of a tensor of the base, dequantized. Raises GGUFError."""
 
 
 class BaseWeight:
-    """What ``located`` names in the base file with this header."""
+    """What ``located`` names in the base with this header; ``read`` is for one that is not a single file."""
 
-    def __init__(self, header: Header, located: Located, kind: Kind) -> None:
+    def __init__(self, header: Header, located: Located, kind: Kind, read: ReadRows | None = None) -> None:
         self._header = header
+        self._read = read or partial(tensor_rows, header)
         self._slots = [located.storage.slot(part.tensor) for part in located.parts]
         self._rearranged = any(part.rows or part.columns or part.transposed for part in located.parts)
         self._kind = kind
@@ -43,6 +48,6 @@ class BaseWeight:
             raise UnusableError("the base keeps its rows in another order")
         (slot,) = self._slots
         try:
-            return tensor_rows(self._header, slot.tensor, [slot.first + index for index in indices])
+            return self._read(slot.tensor, [slot.first + index for index in indices])
         except GGUFError as error:
             raise UnusableError(f"its rows in the base are needed, but: {error.message}") from None

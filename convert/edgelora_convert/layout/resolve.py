@@ -18,14 +18,16 @@ from edgelora_convert.layout.names import NameMap, Place, is_other_modality
 from edgelora_convert.layout.placement import Piece, placed
 from edgelora_convert.layout.rules import Part, Refused, Rule
 from edgelora_convert.layout.storage import BlockStorage
+from edgelora_convert.layout.wholes import Parameter, placed_whole
 from edgelora_convert.update import Kind, UnusableError
 
 if TYPE_CHECKING:
     from edgelora.gguf.header import Header
+    from edgelora_convert.layout.base_weight import ReadRows
     from edgelora_convert.layout.dims import BlockDims
     from edgelora_convert.problems import Problems
     from edgelora_convert.source import Naming
-    from edgelora_convert.update import Pending, Update
+    from edgelora_convert.update import Pending, Update, Whole
 
 OUTPUT = "output"
 
@@ -51,15 +53,13 @@ class Located:
 class Resolver:
     """Finds modules in one base. What is not there goes to ``problems``."""
 
-    def __init__(self, header: Header, base: BaseFacts, problems: Problems) -> None:
-        """Raises ConversionError where the base's architecture is unknown."""
+    def __init__(self, header: Header, base: BaseFacts, problems: Problems, read: ReadRows | None = None) -> None:
+        """``read`` gives rows of a base that is not the one file that its header names."""
         self._header = header
         self._base = base
         self._problems = problems
-        if base.arch not in ARCHITECTURES:
-            known = ", ".join(sorted(ARCHITECTURES))
-            problems.stop("arch", f"the base has the architecture {base.arch!r}; adapters can be converted for {known}")
-        self._rules = ARCHITECTURES[base.arch]
+        self._read = read
+        self._rules = ARCHITECTURES.get(base.arch, {})
         self._names = NameMap(base.arch)
         self._blocks: dict[tuple[int, bool], BlockStorage] = {}
 
@@ -76,14 +76,28 @@ class Resolver:
         """The update that ``pending`` becomes with the base's weight at hand; None where that is a problem."""
         located = self.locate(pending.module, pending.kind, naming)
         try:
-            return pending.complete(BaseWeight(self._header, located, pending.kind)) if located else None
+            return pending.complete(BaseWeight(self._header, located, pending.kind, self._read)) if located else None
         except UnusableError as error:
             self._problems.add(pending.module, str(error))
             return None
 
+    def parameters(self, whole: Whole, naming: Naming) -> list[Parameter]:
+        """Where everything of ``whole`` goes; empty where that is a problem."""
+        located = self.locate(whole.module, whole.kind, naming)
+        try:
+            return placed_whole(whole, located, self._base.arch) if located else []
+        except ValueError as error:
+            self._problems.add(f"{whole.module}.{whole.parameter}", str(error))
+            return []
+
     def locate(self, module: str, kind: Kind, naming: Naming) -> Located | None:
-        """What ``module`` is in the base; None where that is a problem."""
+        """What ``module`` is in the base; None where that is a problem.
+
+        Raises ConversionError where the layout of the base's architecture is unknown and matters.
+        """
         in_gguf = naming == "gguf"
+        if not in_gguf:
+            self._require_known_layout()
         place = _gguf_place(module) if in_gguf else self._names.place(module)
         if place.layer >= self._base.n_layers:
             self._problems.add(module, f"the base has only {self._base.n_layers} layers")
@@ -100,6 +114,13 @@ class Resolver:
             self._problems.add(module, rule.reason)
             return None
         return Located(rule, storage, storage.dims, place.expert)
+
+    def _require_known_layout(self) -> None:
+        arch = self._base.arch
+        if arch not in ARCHITECTURES:
+            known = ", ".join(sorted(ARCHITECTURES))
+            text = f"the base has the architecture {arch!r}; adapters can be converted for {known}"
+            self._problems.stop("arch", text)
 
     def _storage(self, layer: int, in_gguf: bool) -> BlockStorage:
         key = layer, in_gguf

@@ -9,9 +9,9 @@ from edgelora_convert.options import MoeBLayout
 from edgelora_convert.peft.fields import Fields
 from edgelora_convert.peft.tensors import Parts
 from edgelora_convert.problems import Problems
-from edgelora_convert.update import Pending, Update
+from edgelora_convert.update import Pending, Update, Whole
 
-Change = Update | Pending
+Change = Update | Pending | Whole
 ReadModule = Callable[[str, Parts], Iterable[Change]]
 """Makes changes of the parameters of one module. Raises UnusableError."""
 

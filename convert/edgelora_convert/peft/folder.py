@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from edgelora_convert.peft.changes import Adapter, Change
 from edgelora_convert.peft.fields import Fields, read_fields
-from edgelora_convert.peft.names import parse_name
+from edgelora_convert.peft.names import is_embedding, is_output, parse_factor_bias, parse_name
+from edgelora_convert.peft.only_merged import is_copy_of_base, only_merged, refuse_what_is_missing, whole
 from edgelora_convert.peft.readers import READERS, Reader, why_not
 from edgelora_convert.peft.refusals import refuse_fields, refuse_tensors
 from edgelora_convert.source import Source
 from edgelora_convert.storage.tensor_file import open_tensors
-from edgelora_convert.update import Pending, UnusableError, Update
+from edgelora_convert.update import Pending, UnusableError, Update, Whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +30,11 @@ def read_peft(found: Configured, problems: Problems, warnings: Problems, moe_b_l
     reader = _reader(fields, problems)
     refuse_fields(fields)
     tensors = open_tensors(found.weights, problems)
-    modules = _modules(tensors, reader, fields.text("peft_type"), problems)
-    changes = _changes(reader, Adapter(fields, modules, warnings, moe_b_layout), problems)
+    modules, wholes = _modules(tensors, reader, fields.text("peft_type"), problems)
+    changes = [*_changes(reader, Adapter(fields, modules, warnings, moe_b_layout), problems), *wholes]
+    if fields.get("ensure_weight_tying"):
+        changes = [_tied(change) for change in changes]
+    refuse_what_is_missing(fields, changes)
     if not changes and not problems:
         problems.refuse("empty", f"{found.weights.name} holds no LoRA factors")
     return Source(
@@ -37,6 +42,8 @@ def read_peft(found: Configured, problems: Problems, warnings: Problems, moe_b_l
         files=(found.config, found.weights),
         updates=tuple(change for change in changes if isinstance(change, Update)),
         pending=tuple(change for change in changes if isinstance(change, Pending)),
+        wholes=tuple(change for change in changes if isinstance(change, Whole)),
+        only_merged=only_merged(fields, changes),
         base_name=fields.text("base_model_name_or_path"),
         folder=found.folder,
         invocation_tokens=fields.tokens("alora_invocation_tokens"),
@@ -56,20 +63,29 @@ def _reader(fields: Fields, problems: Problems) -> Reader:
 
 def _modules(
     tensors: Mapping[str, StoredTensor], reader: Reader, peft_type: str, problems: Problems
-) -> dict[str, dict[str, StoredTensor]]:
-    """The parameters of every module, in the file's order; what else the file holds goes to the problems."""
+) -> tuple[dict[str, dict[str, StoredTensor]], list[Whole]]:
+    """The parameters of every module, in the file's order, and what replaces a module's own.
+
+    What else the file holds goes to the problems.
+    """
     modules: dict[str, dict[str, StoredTensor]] = {}
-    others = []
+    wholes, others = [], []
     for name, tensor in tensors.items():
-        parsed = parse_name(name)
+        if is_copy_of_base(name):
+            continue
+        parsed = parse_name(name) or parse_factor_bias(name)
         if parsed is None or parsed.parameter not in reader.parameters | reader.ignored:
-            others.append(name)
+            replaced = whole(name, tensor)
+            if replaced:
+                wholes.append(replaced)
+            else:
+                others.append(name)
         elif parsed.parameter in modules.get(parsed.module, ()):
             problems.add(parsed.module, f"the file holds two {parsed.parameter} for it; save a single adapter")
         elif parsed.parameter in reader.parameters:
             modules.setdefault(parsed.module, {})[parsed.parameter] = tensor
     refuse_tensors(others, peft_type, problems)
-    return modules
+    return modules, wholes
 
 
 def _changes(reader: Reader, adapter: Adapter, problems: Problems) -> list[Change]:
@@ -81,3 +97,9 @@ def _changes(reader: Reader, adapter: Adapter, problems: Problems) -> list[Chang
         except UnusableError as error:
             problems.add(module, str(error))
     return changes
+
+
+def _tied(change: Change) -> Change:
+    """What was trained with ``ensure_weight_tying``: the same for the output as for the embedding."""
+    in_question = is_embedding(change.module) or is_output(change.module)
+    return replace(change, tied=True) if in_question and not isinstance(change, Pending) else change

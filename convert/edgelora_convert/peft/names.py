@@ -14,6 +14,7 @@ PARAMETERS = (
     "lora_E",
     "lora_embedding_A",
     "lora_embedding_B",
+    "lora_magnitude_vector",
     "lora_velora_embed",
     "ranknum",
     "trainable_tokens_delta",
@@ -42,6 +43,10 @@ PARAMETERS = (
 _PARAMETER = re.compile(
     rf"(?P<module>.+)\.(?P<parameter>{'|'.join(PARAMETERS)})(?:\.(?P<adapter>(?!weight$|bias$)[^.]+))?(?:\.weight)?"
 )
+
+FACTOR_BIAS = "lora_B.bias"
+_FACTOR_BIAS = re.compile(r"(?P<module>.+)\.lora_B(?:\.[^.]+)?\.bias")
+_WHOLE = re.compile(r"(?P<module>.+?)(?:\.base_layer)?\.(?P<parameter>weight|bias)")
 
 _WRAPPERS = frozenset({"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_forward_module"})
 """What torch.compile, FSDP, activation checkpointing and Lightning put anywhere into a path."""
@@ -72,6 +77,18 @@ class ParameterName(NamedTuple):
 def parse_name(name: str) -> ParameterName | None:
     """The module and parameter that a tensor belongs to, None where it is no parameter of a known type."""
     match = _PARAMETER.fullmatch(name) if len(name) <= MAX_NAME else None
+    return ParameterName(unwrapped(match["module"]), match["parameter"]) if match else None
+
+
+def parse_factor_bias(name: str) -> ParameterName | None:
+    """The module that a bias of a factor B (lora_bias) belongs to, None where it is something else."""
+    match = _FACTOR_BIAS.fullmatch(name) if len(name) <= MAX_NAME else None
+    return ParameterName(unwrapped(match["module"]), FACTOR_BIAS) if match else None
+
+
+def parse_whole(name: str) -> ParameterName | None:
+    """The module whose own weight or bias this is, adapted (``base_layer``) or not."""
+    match = _WHOLE.fullmatch(name) if parse_name(name) is None else None
     return ParameterName(unwrapped(match["module"]), match["parameter"]) if match else None
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.names import parse_name, unwrapped
+from edgelora_convert.peft.names import unwrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from edgelora_convert.peft.fields import Fields
     from edgelora_convert.problems import Problems
 
-MERGE = "merge it into its base with PEFT (merge_and_unload), or train it again without"
+MERGE = "merge it into its base with edgelora merge, or train it again without"
+MERGE_WITH_PEFT = "merge it into its base with PEFT (merge_and_unload), or train it again without"
 MAX_LISTED = 5
 
 RESIDUAL_INITS = ("pissa", "olora", "corda", "lora_ga", "loftq")
@@ -23,16 +26,18 @@ FIELDS: dict[str, str] = {
     "lora_bias": f"its B factors have biases (lora_bias), {_NO_ROOM}; {MERGE}",
     "layer_replication": "it was trained on a model with replicated layers (layer_replication); build that model first",
     "arrow_config": "it is an Arrow router over several adapters (arrow_config); convert those instead",
-    "kasa_config": f"it is a KaSA adapter (kasa_config), which also changes the base weights; {MERGE}",
-    "monteclora_config": f"it is a MonteCLoRA adapter (monteclora_config), which samples its weights; {MERGE}",
+    "kasa_config": f"it is a KaSA adapter (kasa_config), which also changes the base weights; {MERGE_WITH_PEFT}",
+    "monteclora_config": (
+        f"it is a MonteCLoRA adapter (monteclora_config), which samples its weights; {MERGE_WITH_PEFT}"
+    ),
     "bias": f"biases were trained beside it (bias), {_NO_ROOM}; {MERGE}",
     "kohya": "its tensors have the names of the Kohya or LyCORIS scripts; convert it to PEFT's format first",
 }
 """Reasons by cause: mostly fields that must be empty."""
 
-_MUST_BE_EMPTY = ("use_dora", "lora_bias", "layer_replication", "arrow_config", "kasa_config", "monteclora_config")
+_MUST_BE_EMPTY = ("layer_replication", "arrow_config", "kasa_config", "monteclora_config")
 
-_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
+SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\.lora_magnitude_vector(\.|$)"), "use_dora"),
     (re.compile(r"\.lora_B(\.[^.]+)?\.bias$"), "lora_bias"),
     (re.compile(r"\.lora_diag(\.|$)"), "kasa_config"),
@@ -42,19 +47,12 @@ _SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
 )
 """Names that show a feature even where the configuration does not mention it."""
 
-_COPY_OF_BASE = re.compile(r"\.base_layer\.weight$|(^|\.)(lm_head|embed_out)\.base_layer\.bias$")
-"""The unchanged weights of an adapted embedding or output (peft/utils/save_and_load.py, save_embedding_layers)."""
-
 
 def refuse_fields(fields: Fields) -> None:
-    """Note every field that rules the adapter out."""
+    """Note every field that rules the adapter out, for a merge too."""
     for name in _MUST_BE_EMPTY:
         if fields.get(name):
             fields.refuse(name, FIELDS[name])
-    if fields.get("bias") not in (None, "none", False):
-        fields.refuse("bias", FIELDS["bias"])
-    if modules := fields.names("modules_to_save"):
-        fields.refuse("modules_to_save", _whole_modules(f"modules_to_save: {_listed(modules)}"))
     if fields.get("invocation_string") and not fields.get("alora_invocation_tokens"):
         fields.refuse(
             "invocation_string",
@@ -71,28 +69,21 @@ def refuse_fields(fields: Fields) -> None:
 
 
 def refuse_tensors(names: list[str], peft_type: str, problems: Problems) -> None:
-    """Note every tensor that is no parameter of the type."""
-    modules: list[str] = []
+    """Note every tensor that is no parameter of the type, nor one of a module itself."""
     for name in names:
-        cause = next((cause for sign, cause in _SIGNS if sign.search(name)), "")
+        cause = next((cause for sign, cause in SIGNS if sign.search(name)), "")
         if cause:
             problems.refuse(cause, FIELDS[cause])
-        elif _COPY_OF_BASE.search(name):
-            continue
-        elif name.endswith(".base_layer.bias"):
-            problems.refuse("bias", FIELDS["bias"])
-        elif name.endswith((".weight", ".bias")) and parse_name(name) is None:
-            modules.append(unwrapped(name))
         else:
             problems.add(unwrapped(name), f"this tensor is no part of a {peft_type} adapter")
-    if modules:
-        problems.refuse("modules_to_save", _whole_modules(f"the file holds {_listed(modules)}"))
 
 
-def _whole_modules(which: str) -> str:
+def whole_modules(which: str) -> str:
+    """Whole modules are in the way."""
     return f"whole modules were trained or saved beside it ({which}), {_NO_ROOM}; {MERGE}"
 
 
-def _listed(names: list[str] | tuple[str, ...]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first few of some names."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
     return ", ".join(name[:80] for name in names[:MAX_LISTED]) + more

@@ -30,7 +30,8 @@ PARAMETERS = frozenset({"trainable_tokens_delta"})
 def token_rows(adapter: Adapter) -> ReadModule:
     """A reader of TRAINABLE_TOKENS modules, which all have the same tokens."""
     tokens = adapter.fields.tokens("token_indices")
-    return lambda module, parts: [_replacement(module, tokens, parts)]
+    tied = not _of_output(adapter)
+    return lambda module, parts: [_replacement(module, tokens, parts, tied)]
 
 
 def trained_beside(adapter: Adapter) -> Callable[[str, Parts], Change]:
@@ -42,7 +43,21 @@ def trained_beside(adapter: Adapter) -> Callable[[str, Parts], Change]:
             "token embeddings were trained beside it (trainable_token_indices), "
             "which the file does not hold; save it again",
         )
-    return lambda module, parts: _replacement(module.removesuffix(".token_adapter"), _tokens_of(module, tokens), parts)
+    tied = not _of_output(adapter)
+
+    def read(module: str, parts: Parts) -> Change:
+        return _replacement(module.removesuffix(".token_adapter"), _tokens_of(module, tokens), parts, tied)
+
+    return read
+
+
+def _of_output(adapter: Adapter) -> bool:
+    """Whether rows of the output have values of their own; where they have none, PEFT ties them to the embedding's.
+
+    peft/utils/other.py, set_additional_trainable_modules.
+    """
+    rows = (name for name, parts in adapter.modules.items() if "trainable_tokens_delta" in parts)
+    return any(is_output(name.removesuffix(".token_adapter")) for name in rows)
 
 
 def _tokens_of(module: str, tokens: Mapping[str, tuple[int, ...]]) -> tuple[int, ...]:
@@ -51,7 +66,7 @@ def _tokens_of(module: str, tokens: Mapping[str, tuple[int, ...]]) -> tuple[int,
     return next((found for name, found in tokens.items() if path.endswith(name)), ())
 
 
-def _replacement(module: str, tokens: tuple[int, ...], parts: Parts) -> Pending:
+def _replacement(module: str, tokens: tuple[int, ...], parts: Parts, tied: bool) -> Pending:
     new = matrix(parts, "trainable_tokens_delta")
     if len(tokens) != new.shape[0] or len(set(tokens)) != len(tokens):
         raise UnusableError(f"the configuration names {len(set(tokens))} tokens, the file holds {new.shape[0]} rows")
@@ -62,7 +77,7 @@ def _replacement(module: str, tokens: tuple[int, ...], parts: Parts) -> Pending:
         chosen, change = _one_hot(tokens, weight.shape[0]), _change(new, tokens, weight)
         if output:
             return Update(module, change, transposed(chosen), 1.0)
-        return Update(module, chosen, transposed(change), 1.0, Kind.EMBEDDING)
+        return Update(module, chosen, transposed(change), 1.0, Kind.EMBEDDING, tied=tied)
 
     return Pending(module, complete, Kind.LINEAR if output else Kind.EMBEDDING)
 

@@ -48,7 +48,7 @@ def test_the_adapters_name_is_removed(parameter: str) -> None:
     "name",
     [
         "lora_A.weight", f"{PATH}.weight", f"{PATH}.lora_B.bias", f"{PATH}.lora_B.x.bias",
-        f"{PATH}.lora_A.x.y.weight", f"{PATH}.lora_magnitude_vector", f"{PATH}.lora_AB", "", ".", "lora_A",
+        f"{PATH}.lora_A.x.y.weight", f"{PATH}.lora_magnitudes", f"{PATH}.lora_AB", "", ".", "lora_A",
     ],
 )  # fmt: skip
 def test_other_names_are_no_parameters(name: str) -> None:
