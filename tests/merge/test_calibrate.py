@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +12,10 @@ from support.merging import merged_by_hand
 from support.seen_inputs import seen_inputs
 from support.tiny_llama import write_tiny_llama
 
-from edgelora.errors import MemoryLimitError
+from edgelora.errors import EngineError
 from edgelora.gguf.reader import read_header
-from edgelora.merge.calibrate import activations
+from edgelora.merge.activations import Group
+from edgelora.merge.calibrate import activations, require_room
 from edgelora.merge.forward import AppliedAdapter
 from edgelora.merge.sequences import sample
 from edgelora.native.model import Model
@@ -48,39 +51,23 @@ def test_the_adapter_is_applied(f32_base: Path, demo_base: Path, tmp_path: Path)
     assert np.linalg.norm(under - bare) > 0.05 * np.linalg.norm(bare)
 
 
-def test_a_small_budget_reads_the_text_more_often(tmp_path: Path) -> None:
-    base = write_tiny_llama(tmp_path / "tiny.gguf")
-    names = read_header(base).tensors
-    stages: list[str] = []
-
-    def gathered(budget: int) -> dict[str, np.ndarray]:
-        stages.clear()
-        return activations(
-            base,
-            [],
-            names,
-            tmp_path,
-            kind="full",
-            n_tokens=256,
-            budget=budget,
-            report=lambda progress: stages.append(progress.stage),
-        )
-
-    widest = 4 * (256 * 96 + 96 * 96)  # inputs and product of ffn_down
-    small, many = gathered(widest), stages.count("reading for calibration")
-    large, once = gathered(2**24), stages.count("reading for calibration")
-    assert (once, many) == (1, 9)  # four groups a layer, and the output
-    assert small.keys() == large.keys()
-    assert all(np.array_equal(small[name], large[name]) for name in large)
-    with pytest.raises(MemoryLimitError, match=r"inputs of blk\.0\.ffn_down\.weight"):
-        gathered(widest - 1)
+def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    groups = [Group(64, 0), Group(96, 0)]
+    require_room(tmp_path, groups, 256)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4 * 256 * 160 - 1))
+    with pytest.raises(EngineError, match=r"needs 0 MiB of disk in .*, and 0 are free"):
+        require_room(tmp_path, groups, 256)
 
 
-def test_weights_with_one_input_share_an_array(tmp_path: Path) -> None:
+def test_weights_with_one_input_share_a_file_and_a_product(tmp_path: Path) -> None:
     base = write_tiny_llama(tmp_path / "tiny.gguf")
     found = activations(base, [], read_header(base).tensors, tmp_path, kind="full", n_tokens=256)
-    files = {name: found[f"blk.0.{name}.weight"].filename for name in ("attn_q", "attn_k", "attn_v", "ffn_up")}  # type: ignore[attr-defined]
-    assert files["attn_q"] == files["attn_k"] == files["attn_v"] != files["ffn_up"]
+    q, k, v = (found[f"blk.0.attn_{name}.weight"] for name in "qkv")
+    assert q is k is v
+    assert found["blk.0.ffn_up.weight"] is not q
+    assert len(list(tmp_path.glob("inputs-*/*.npy"))) == 9  # four inputs a layer, and that of the output
+    assert len(found) == 15
+    assert "blk.0.attn_norm.weight" not in found
 
 
 @pytest.mark.parametrize("used", [2, 4])
