@@ -58,15 +58,9 @@ class LowRank:
     def rows(self, matrix: int, first: int, count: int) -> NDArray[np.float32]:
         """The change of ``count`` rows from ``first`` on of one matrix of the stack, float32 ``[count, n_cols]``."""
         if self.looked_up:
-            return _decoded(self.a, first, count) @ self._all_of(self.b, matrix).T
-        rows = _decoded(self.b, matrix * self.b.shape[1] + first, count)
-        return rows @ self._all_of(self.a, matrix)
-
-    def _all_of(self, factor: BaseTensor, matrix: int) -> NDArray[np.float32]:
-        n_rows = factor.shape[1]
-        values = _decoded(factor, matrix * n_rows, n_rows)
-        values *= np.float32(self.scale)
-        return values
+            return (np.float32(self.scale) * _decoded(self.a, first, count)) @ _matrix(self.b, matrix).T
+        rows = np.float32(self.scale) * _decoded(self.b, matrix * self.b.shape[1] + first, count)
+        return rows @ _matrix(self.a, matrix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +143,11 @@ def _by_matrix(first_row: int, count: int, rows_per_matrix: int) -> Iterator[tup
         end = min(first_row + count, (matrix + 1) * rows_per_matrix)
         yield matrix, first, slice(row - first_row, end - first_row)
         row = end
+
+
+def _matrix(factor: BaseTensor, matrix: int) -> NDArray[np.float32]:
+    n_rows = factor.shape[1]
+    return _decoded(factor, matrix * n_rows, n_rows)
 
 
 def _decoded(tensor: BaseTensor, first: int, count: int) -> NDArray[np.float32]:
