@@ -94,27 +94,33 @@ def plan_cheapest(tensor: BaseTensor, change: TensorChange, moments: Moments = N
 
 
 def plan_same(tensor: BaseTensor, change: TensorChange, moments: Moments = None) -> Plan:
-    """The base's own type; codes are chosen with full ``moments [n_cols, n_cols]`` where that is clearly better.
-
-    Raises QuantizationError for a type without conversions, or one that needs moments where there are none.
-    """
-    sample = sample_of(tensor, change)
-    ways = _ways(tensor.type_name, moments, 2 * len(sample.new))
-    plain, *others = (_trial(sample, tensor.type_name, method, ways[method], moments) for method in ways)
-    clearly_better = [trial for trial in others if trial.loss < CLEARLY * plain.loss]
-    best = min(clearly_better, key=lambda trial: trial.loss, default=plain)
-    encode = _ways(tensor.type_name, moments, tensor.n_rows)[best.method]
-    return _plan(tensor, change, sample, replace(best, encode=encode))
+    """The base's own type; see :func:`plan_forced`."""
+    return plan_forced(tensor, change, tensor.type_name, moments)
 
 
 def plan_forced(tensor: BaseTensor, change: TensorChange, type_name: str, moments: Moments = None) -> Plan:
-    """A given type, rounded as ggml does, for matrices; norms and biases keep theirs, as ggml needs them in F32.
+    """A given type for matrices, which may be the base's own; norms and biases keep theirs, as ggml needs them in F32.
 
-    Raises QuantizationError where the type cannot hold the tensor's rows.
+    With full ``moments [n_cols, n_cols]``, codes are chosen with them where that is clearly better than plain rounding.
+    Raises QuantizationError where the type cannot hold the tensor's rows, or needs moments and there are none.
     """
     chosen = type_name if len(tensor.shape) > 1 else tensor.type_name
     sample = sample_of(tensor, change)
-    return _plan(tensor, change, sample, _trial(sample, chosen, PLAIN, Plain(chosen, by_input(moments)), moments))
+    ways = _ways(tensor, chosen, moments, len(sample.new))
+    plain, *others = (_trial(sample, chosen, method, ways[method], moments) for method in ways)
+    clearly_better = [trial for trial in others if trial.loss < CLEARLY * plain.loss]
+    best = min(clearly_better, key=lambda trial: trial.loss, default=plain)
+    encode = _ways(tensor, chosen, moments, tensor.n_rows)[best.method]
+    return _plan(tensor, change, sample, replace(best, encode=encode))
+
+
+def quantized(tensor: BaseTensor, type_name: str, moments: Moments = None) -> Rewrite:
+    """A tensor of an unquantized source that no adapter changes, in another type.
+
+    Raises QuantizationError for a type that needs moments where there are none.
+    """
+    *_, best = _ways(tensor, type_name, moments, tensor.n_rows).values()
+    return Rewrite(tensor, type_name, None, lambda first_row, values, old: best(values, old))
 
 
 def ladder_from(type_name: str, n_cols: int, *, weighted: bool = False) -> list[str]:
@@ -148,16 +154,16 @@ def _trial(sample: Sample, type_name: str, method: str, encode: Encode, moments:
     return _Trial(type_name, method, encode, sample.loss(stored, moments), kept)
 
 
-def _ways(type_name: str, moments: Moments, n_rows: int) -> dict[str, Encode]:
-    """Ways to stay in a type, by method, the plain one first. ``n_rows`` rows will be encoded."""
+def _ways(tensor: BaseTensor, type_name: str, moments: Moments, n_rows: int) -> dict[str, Encode]:
+    """Ways to store ``n_rows`` rows in a type, by method: the plain one first, then by what they are able to."""
     importance = by_input(moments)
     ways: dict[str, Encode] = {PLAIN: Plain(type_name, importance if needs_importance(type_name) else None)}
     if moments is not None:
         ways[WEIGHTED] = Plain(type_name, importance)
         if moments.ndim == 2 and type_name in GRID_TYPES:
-            order = Order(moments, n_rows)
-            ways[OLD_SCALES] = Calibrated(type_name, order, fresh=False)
-            ways[NEW_SCALES] = Calibrated(type_name, order, fresh=True)
+            if type_name == tensor.type_name:
+                ways[OLD_SCALES] = Calibrated(type_name, Order(moments, n_rows), fresh=False)
+            ways[NEW_SCALES] = Calibrated(type_name, Order(moments, n_rows), fresh=True)
     return ways
 
 

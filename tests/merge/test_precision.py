@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from edgelora.errors import QuantizationError
 from edgelora.merge.kept import together
-from edgelora.merge.precision import PLAIN, Plan, ladder_from, plan_cheapest, plan_forced, plan_same
+from edgelora.merge.moments import energy
+from edgelora.merge.precision import (
+    NEW_SCALES,
+    PLAIN,
+    Plan,
+    ladder_from,
+    plan_cheapest,
+    plan_forced,
+    plan_same,
+    quantized,
+)
 from edgelora.merge.sample import ROWS, sample_of
 from edgelora.native.quantize import dequantize, quantize, row_bytes
 
@@ -230,6 +240,24 @@ def test_a_change_that_changes_nothing_keeps_every_bit() -> None:
     for plan in (plan_cheapest(base, nothing), plan_same(base, nothing), plan_forced(base, nothing, "Q4_K")):
         np.testing.assert_array_equal(written(plan), base.raw)
         assert plan.kept.share == plan.expected.share == 1
+
+
+def test_tensors_of_a_source_are_quantized_as_well_as_can_be() -> None:
+    source, weights = tensor("F16"), correlated()
+    ways = [quantized(source, "Q4_K", moments) for moments in (None, np.ascontiguousarray(weights.diagonal()), weights)]
+    assert {(rewrite.type_name, rewrite.change) for rewrite in ways} == {("Q4_K", None)}
+    raw = [rewrite.encode(0, source.values, source.raw) for rewrite in ways]
+    np.testing.assert_array_equal(raw[0], quantize("Q4_K", source.values))
+    losses = [energy(dequantize("Q4_K", stored) - source.values, weights) for stored in raw]
+    assert losses == sorted(losses, reverse=True)
+
+
+def test_codes_of_a_merge_into_a_source_are_chosen_with_activations() -> None:
+    source = tensor("F16")
+    added, weights = change(source, 0.05), correlated()
+    plan, plain = plan_forced(source, added, "Q4_K", weights), plan_forced(source, added, "Q4_K")
+    assert plan.method == NEW_SCALES  # F16 rows have no scales to keep
+    assert plan.loss < 0.8 * sample_of(source, added).loss(dequantize("Q4_K", written(plain))[sampled()], weights)
 
 
 @pytest.mark.parametrize("n_rows", [1, 5, 8, 63, 64, 65, 1000])
