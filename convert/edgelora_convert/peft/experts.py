@@ -19,7 +19,7 @@ from edgelora_convert.peft.tensors import factors
 from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update, transposed
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -35,6 +35,9 @@ NESTED = (("gate_up_proj", "down_proj"),)
 
 EXPERTS = "experts"
 """The module that holds them, in every model of Transformers 5."""
+
+MAX_DEPTH = 32
+"""Of a path's end that a name can be; models are a dozen modules deep."""
 
 _SWAPS_SINCE = (0, 19)
 """Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
@@ -56,6 +59,7 @@ class TargetParameters:
         for name in adapter.fields.names("target_parameters"):
             owner, _, parameter = name.rpartition(".")
             self._named.setdefault(owner, set()).add(parameter)
+        self._depth = min(max((owner.count(".") + 1 for owner in self._named), default=1), MAX_DEPTH)
         self._modules = adapter.modules
         self._scaling = scaling
         self._slowest_in_b = adapter.moe_b_layout == "unsloth-legacy"
@@ -86,9 +90,8 @@ class TargetParameters:
 
         Short names without a module are PEFT's own, for experts.
         """
-        ends = (owner[at:] for at, sign in enumerate(f".{owner}") if sign == ".")
         alone = self._named.get("", set()) if owner.endswith(EXPERTS) else set()
-        return alone.union(*(self._named.get(end, ()) for end in ends))
+        return alone.union(*(self._named.get(end, ()) for end in _ends(owner, self._depth)))
 
     def changes(self, parameter: str, parts: Parts) -> Iterable[Change]:
         """The change of an ordinary weight, or one for every expert."""
@@ -128,6 +131,15 @@ class TargetParameters:
             return _swapped(update) if is_swapped else update
 
         return Pending(update.module, complete, expert=update.expert)
+
+
+def _ends(path: str, depth: int) -> Iterator[str]:
+    """The last one, two, ... modules of a path, at most ``depth`` of them."""
+    *start, last = path.rsplit(".", depth)[-depth:]
+    yield last
+    for part in reversed(start):
+        last = f"{part}.{last}"
+        yield last
 
 
 def _version(text: str) -> tuple[int, ...]:

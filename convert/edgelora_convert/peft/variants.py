@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from edgelora_convert.peft.tensors import Parts
     from edgelora_convert.update import Weight
 
+MAX_BLOCK_NAMES = 64
+"""A name is that of a kind of module; each is looked for in every path."""
+
 
 def pooled(update: Update, group: int) -> Pending:
     """QA-LoRA: A sees the mean over each group of inputs, times the number of groups (QALoraLinearVariant.forward).
@@ -54,7 +57,11 @@ class BlockDiagonal:
         if not fields.get("use_bdlora"):
             return cls(0)
         inner = fields.inner("use_bdlora")
-        return cls(inner.count("nblocks"), inner.names("target_modules_bd_a"), inner.names("target_modules_bd_b"))
+        of_a, of_b = (inner.names(f"target_modules_bd_{side}") for side in "ab")
+        if len(of_a) + len(of_b) > MAX_BLOCK_NAMES:
+            fields.refuse("use_bdlora", f"use_bdlora names more than {MAX_BLOCK_NAMES} modules; name kinds of modules")
+            return cls(0)
+        return cls(inner.count("nblocks"), of_a, of_b)
 
     def expanded(self, module: str, parts: Parts) -> tuple[Matrix, Matrix] | None:
         """A and B in full, None where both are stored so."""

@@ -69,6 +69,10 @@ FIELDS: dict[str, tuple[dict[str, Any], str]] = {
     "endless name": ({"target_parameters": ["x" * 1001]}, "at most 1000 names"),
     "group": ({"use_qalora": True, "qalora_group_size": 0}, "qalora_group_size is 0"),
     "blocks": ({"use_bdlora": {"nblocks": "x"}}, 'nblocks is "x"'),
+    "too many blocks": (
+        {"use_bdlora": {"nblocks": 2, "target_modules_bd_a": ["x"] * 40, "target_modules_bd_b": ["y"] * 40}},
+        "use_bdlora names more than 64 modules",
+    ),
     "blocks of another kind": ({"use_bdlora": 3}, "use_bdlora is 3"),
 }
 

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from edgelora_convert.update import Kind
+from edgelora_convert.peft.changes import Adapter
+from edgelora_convert.peft.experts import TargetParameters
+from edgelora_convert.peft.fields import Fields
+from edgelora_convert.peft.scaling import Scaling
+from edgelora_convert.problems import Problems
+from edgelora_convert.update import Kind, UnusableError
 from support.changes import BaseWeight, Reading, change, folder_of, read, relative
 
 if TYPE_CHECKING:
@@ -126,6 +132,19 @@ def test_factors_without_a_parameter(tmp_path: Path) -> None:
     }
     for number, (reason, (tensors, names)) in enumerate(cases.items()):
         assert reason in "\n".join(reading_of(tmp_path / str(number), tensors, names).problems)
+
+
+def test_many_names_in_deep_paths_take_no_time() -> None:
+    names = [f"p{number}" for number in range(999)] + ["x.experts.p0"]
+    modules = {"a." * 490 + f"{number}.experts": {} for number in range(20_000)}
+    problems = Problems("source")
+    fields = Fields({"target_parameters": names, "r": 1, "lora_alpha": 1}, problems)
+    parameters = TargetParameters(Adapter(fields, modules, problems), Scaling.of(fields, "lora_alpha"))
+    start = time.process_time()
+    for module in modules:
+        with pytest.raises(UnusableError, match="target_parameters names 999"):
+            parameters.of(module)
+    assert time.process_time() - start < 4
 
 
 def test_ordinary_weights_named_as_parameters(tmp_path: Path) -> None:
