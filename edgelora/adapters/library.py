@@ -81,14 +81,16 @@ class AdapterLibrary:
         selection = Selection.of(Member(file.sha256, member.scale) for file, member in zip(files, members, strict=True))
         return selection, tuple(file for file in files if file.sha256 in selection.adapters)
 
-    def _entry(self, member: MemberText) -> AdapterEntry:
-        if member.is_path:
-            return self.add(Path(member.ref))
+    def named(self, name: str) -> AdapterEntry:
+        """The entry of this name, be it usable or not. Raises UnknownAdapterError."""
         for entries in (self.entries, self.refresh()):  # it may have been put there since
             for entry in entries:
-                if entry.name == member.ref:
+                if entry.name == name:
                     return entry
-        raise self._unknown(member.ref)
+        raise self._unknown(name)
+
+    def _entry(self, member: MemberText) -> AdapterEntry:
+        return self.add(Path(member.ref)) if member.is_path else self.named(member.ref)
 
     def _unknown(self, name: str) -> UnknownAdapterError:
         names = [entry.name for entry in self.entries]

@@ -22,8 +22,8 @@ def print_report(report: ConversionReport) -> None:
 
     unwrapped = None if sys.stderr.isatty() else 10_000  # a log keeps its lines whole
     console = Console(stderr=True, highlight=False, markup=False, width=unwrapped)
-    console.print(_printable(report.name), style="bold")
-    console.print(_printable(_bases(report)))
+    console.print(printable(report.name), style="bold")
+    console.print(printable(_bases(report)))
     console.print(f"{report.n_params:,} parameters that change {report.n_pairs} tensors\n")
     console.print(_table(report))
     estimate = "" if report.exact_norms else " (estimated from some rows)"
@@ -62,7 +62,7 @@ def _print_warnings(console: Console, warnings: Sequence[str]) -> None:
 
     grid = Table.grid(padding=(0, 1))
     for warning in warnings:
-        grid.add_row("warning:", _printable(warning))
+        grid.add_row("warning:", printable(warning))
     if warnings:
         grid.columns[0].style = "yellow"
         console.print()
@@ -108,6 +108,6 @@ def _percent(ratio: float) -> str:
     return f"{percent:.{2 if percent < 1 else 1 if percent < 10 else 0}f}"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Names come from files, so they may hold anything."""
     return "".join(char if char.isprintable() else "?" for char in text)

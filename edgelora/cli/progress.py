@@ -38,9 +38,11 @@ class ProgressBar:
             return
         bar = self._bar = self._bar or _new_bar()
         if progress.stage not in self._tasks:
-            self._tasks[progress.stage] = bar.add_task(progress.stage)
-        total = progress.total or None
-        bar.update(self._tasks[progress.stage], completed=progress.done, total=total, unit=progress.unit)
+            self._tasks[progress.stage] = bar.add_task(progress.stage, pace="")
+        task, total = self._tasks[progress.stage], progress.total or None
+        bar.update(task, completed=progress.done, total=total)
+        if progress.unit == "bytes":
+            bar.update(task, pace=_pace(next(shown for shown in bar.tasks if shown.id == task)))
 
     def clear(self) -> None:
         """Take the bar away, for something else to be printed."""
@@ -55,6 +57,15 @@ def _new_bar() -> rich.progress.Progress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
-    bar = Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True)
+    pace = TextColumn("{task.fields[pace]}")
+    bar = Progress(*columns, TimeElapsedColumn(), pace, console=Console(stderr=True), transient=True)
     bar.start()
     return bar
+
+
+def _pace(task: rich.progress.Task) -> str:
+    """How fast it goes, and how long it still takes: `212 MB/s, 0:08 left`."""
+    if not task.speed or task.time_remaining is None:
+        return ""
+    minutes, seconds = divmod(round(task.time_remaining), 60)
+    return f"{task.speed / 1e6:,.0f} MB/s, {minutes}:{seconds:02} left"

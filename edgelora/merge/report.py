@@ -71,6 +71,11 @@ class MergeReport:
     not_verified: str = ""
     notes: tuple[str, ...] = ()
 
+    @property
+    def broke_its_promise(self) -> bool:
+        """Was `auto` to keep the adapter, and did not?"""
+        return self.precision == "auto" and self.verification is not None and self.verification.verdict == "failed"
+
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints; figures of a verification are null where there was none."""
         found = self.verification

@@ -1,0 +1,114 @@
+"""``edgelora merge``: adapters baked into a base."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgelora.cli import options
+from edgelora.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgelora.merge.options import Member
+    from edgelora.merge.trade import Trade
+
+PRECISIONS = ("auto", "same", "f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m")
+NEED_SOURCE = frozenset({"q5_k_m", "q4_k_m"})
+
+
+@click.command("merge", short_help="Bake adapters into a base, and prove that they are in it.")
+@click.option("--base", required=True, type=click.Path(path_type=Path), metavar="GGUF", help="The base; of any type.")
+@click.option(
+    "--adapter",
+    "adapters",
+    multiple=True,
+    required=True,
+    metavar="MEMBER",
+    help="As for `run`: a name, a GGUF adapter or a PEFT or MLX folder, with a scale as in legal:0.7; may be repeated.",
+)
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), metavar="GGUF", help="The file to write.")
+@click.option(
+    "--precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Types of the changed tensors. auto: the smallest that keep the adapter; same: those of the base.",
+)
+@click.option(
+    "--source",
+    type=click.Path(path_type=Path),
+    metavar="GGUF",
+    help="The same base unquantized: merge there, and quantize once.",
+)
+@click.option("--verify/--no-verify", default=True, help="Compare with the adapter at run time.  [default: --verify]")
+@click.option("--force", is_flag=True, help="Write it even if less than half of the adapter is left.")
+@options.as_json
+def command(
+    base: Path,
+    adapters: Sequence[str],
+    out: Path,
+    precision: str,
+    source: Path | None,
+    verify: bool,
+    force: bool,
+    as_json: bool,
+) -> int:
+    """Write a GGUF of the base with adapters in its weights, and print its path.
+
+    It needs no adapter at run time, and can do nothing else. Adding an adapter to quantized weights and rounding them
+    to the same type again loses most of it; merge chooses types that keep it, says before it starts what they cost,
+    and measures the result against the adapter at run time.
+    """
+    from edgelora.cli.merging import print_report, print_trade
+    from edgelora.cli.outputs import require_folder
+    from edgelora.cli.progress import ProgressBar
+    from edgelora.merge.merge import merge
+    from edgelora.merge.options import Options
+
+    if precision in NEED_SOURCE and source is None:
+        raise UsageError(
+            f"--precision {precision} needs --source",
+            "Weights that are quantized already cannot take such a type without losing the adapter.",
+        )
+    require_folder(out)
+    chosen = Options(precision, source, verify=verify, force=force)  # type: ignore[arg-type]
+    members = _members(base, adapters)
+    with ProgressBar() as progress:
+
+        def announce(trade: Trade) -> None:
+            progress.clear()
+            print_trade(trade, has_source=source is not None)
+
+        report = merge(base, members, out, chosen, report=progress, announce=announce)
+    print_report(report)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(report.to_dict(), indent=2))
+    else:
+        click.echo(out)
+    return 1 if report.broke_its_promise else 0
+
+
+def _members(base: Path, texts: Sequence[str]) -> list[Member]:
+    """The adapters that ``texts`` name, each a selection. Raises UsageError and UnknownAdapterError."""
+    from edgelora.adapters.convertible import shown_name
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.adapters.naming import name_from_stem
+    from edgelora.adapters.selection import parse_selection
+    from edgelora.merge.options import Member
+
+    found = []
+    for member in (member for text in texts for member in parse_selection(text)):
+        if member.is_path:
+            path = Path(member.ref).expanduser()
+            found.append(Member(path, member.scale, name_from_stem(shown_name(path))))
+        else:
+            found.append(Member(AdapterLibrary(base).named(member.ref).path, member.scale, member.ref))
+    if not found:
+        raise UsageError("there is nothing to bake in", "Name an adapter: --adapter legal, or --adapter ./my.gguf:0.7")
+    return found

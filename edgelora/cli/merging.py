@@ -1,0 +1,109 @@
+"""What a merge will cost and what it did, for people, on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from edgelora.cli.conversion import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+    from edgelora.merge.report import KindReport, MergeReport
+    from edgelora.merge.trade import Trade
+    from edgelora.merge.verification import Verification
+
+
+def print_trade(trade: Trade, *, has_source: bool) -> None:
+    """Size and speed of what there is to choose between, and advice; before the work."""
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("")
+    table.add_column("size", justify="right")
+    table.add_column("speed, about", justify="right")
+    with_adapter = trade.base_bytes + trade.adapter_bytes
+    table.add_row("base + adapter at run time", _size(with_adapter), f"{trade.adapter_speed:.0%} of the base's")
+    table.add_row("merged", _size(trade.merged_bytes), f"{trade.merged_speed:.0%}" + " " * 14)
+    console = _console()
+    console.print(table)
+    console.print(trade.advice(has_source=has_source))
+
+
+def print_report(report: MergeReport) -> None:
+    """What became of each kind of tensor, how much of the adapter is left, the verdict, and the time it took."""
+    console = _console()
+    console.print()
+    console.print(_kinds(report))
+    console.print(f"\nkept of the adapter's change: {report.adapter_kept:.1%}")
+    if report.verification:
+        _print_verification(console, report.verification)
+    else:
+        console.print(f"not verified: {report.not_verified}", style="yellow")
+    for note in report.notes:
+        console.print(f"note: {printable(note)}", style="yellow")
+    times = f"{report.plan_s + report.write_s:.1f} s to merge"
+    if report.verification:
+        times += f", {report.verify_s:.1f} s to verify"
+    peak = f"{report.peak_memory_bytes / 2**20:,.0f} MiB of memory at most"
+    console.print(f"{_size(report.file_size)}, {times}, {peak}", style="dim")
+
+
+def _kinds(report: MergeReport) -> Table:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("tensor")
+    table.add_column("", justify="right")
+    table.add_column("type")
+    table.add_column("size", justify="right")
+    table.add_column("kept", justify="right")
+    for kind in report.kinds:
+        sizes = f"{_size(kind.base_bytes)} → {_size(kind.nbytes)}"
+        table.add_row(kind.kind, f"{kind.n_tensors}×", _types(kind), sizes, f"{kind.kept:.1%}")
+    return table
+
+
+def _types(kind: KindReport) -> str:
+    before = ", ".join(kind.base_types)
+    return kind.type_name if before == kind.type_name else f"{before} → {kind.type_name}"
+
+
+def _print_verification(console: Console, found: Verification) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for title in ("against the adapter at run time", "KL divergence", "same next token"):
+        table.add_column(title, justify="left" if title.startswith("against") else "right")
+    table.add_row("merged", f"{found.kl_merged:.2g}", f"{found.top1_merged:.1%}")
+    table.add_row("bare base", f"{found.kl_effect:.2g}", f"{found.top1_effect:.1%}")
+    console.print()
+    console.print(table)
+    console.print(_VERDICTS[found.verdict].format(share=_share(found)), style=_STYLES[found.verdict])
+
+
+_VERDICTS = {
+    "passed": "passed: the merged file does what the adapter does{share}.",
+    "failed": "FAILED: part of the adapter was lost{share}; --precision q8_0 or f16 keeps more.",
+    "unclear": "unclear: what rounding alone does hides the rest; the adapter changes too little to tell.",
+}
+_STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow"}
+
+
+def _share(found: Verification) -> str:
+    return f", up to {found.kl_merged / found.kl_effect:.1%} of its effect (5 % are allowed)" if found.kl_effect else ""
+
+
+def _size(n_bytes: int) -> str:
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:.2f} GB"
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    unwrapped = None if sys.stderr.isatty() else 10_000  # a log keeps its lines whole
+    return Console(stderr=True, highlight=False, markup=False, width=unwrapped)
