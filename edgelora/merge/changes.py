@@ -58,9 +58,13 @@ class LowRank:
     def rows(self, matrix: int, first: int, count: int) -> NDArray[np.float32]:
         """The change of ``count`` rows from ``first`` on of one matrix of the stack, float32 ``[count, n_cols]``."""
         if self.looked_up:
-            return (np.float32(self.scale) * _decoded(self.a, first, count)) @ _matrix(self.b, matrix).T
-        rows = np.float32(self.scale) * _decoded(self.b, matrix * self.b.shape[1] + first, count)
-        return rows @ _matrix(self.a, matrix)
+            return self._scaled(self.a, first, count) @ _matrix(self.b, matrix).T
+        return self._scaled(self.b, matrix * self.b.shape[1] + first, count) @ _matrix(self.a, matrix)
+
+    def _scaled(self, factor: BaseTensor, first: int, count: int) -> NDArray[np.float32]:
+        values = _decoded(factor, first, count)
+        values *= np.float32(self.scale)
+        return values
 
 
 @dataclass(frozen=True, slots=True)
