@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from edgelora_convert.options import MoeBLayout
     from edgelora_convert.peft.changes import Adapter, Change
     from edgelora_convert.peft.scaling import Scaling
     from edgelora_convert.peft.tensors import Parts
@@ -43,12 +44,19 @@ _SWAPS_SINCE = (0, 19)
 """Before, PEFT took every 3-D parameter for [experts, n_in, n_out], though most are [experts, n_out, n_in]."""
 
 _INPUTS_FIRST = {"gpt-oss": True, "llama4": False}
-"""Architectures whose parameters are [experts, n_in, n_out], and whether the module tells PEFT so (is_transposed)."""
+"""Architectures whose parameters are [experts, n_in, n_out], and whether the module tells PEFT so (is_transposed).
 
-LEGACY_HINT = (
-    "it adapts the experts' parameters (target_parameters), read as PEFT writes them; if Unsloth made it before "
-    "2026-09-17, its B is laid out differently (--moe-b-layout unsloth-legacy)"
-)
+Not here: qwen3vlmoe, which has them so in Transformers 4 and the other way round in Transformers 5; nothing in an
+adapter tells which it was. Its experts are not square in any model that was published, so their shape decides.
+"""
+
+_READ_AS = "it adapts the experts' parameters (target_parameters), read as"
+LAYOUT_HINTS: dict[MoeBLayout, str] = {
+    "peft": f"{_READ_AS} PEFT writes them; if Unsloth made it before 2026-09-17, its B is laid out differently "
+    "(--moe-b-layout unsloth-legacy)",
+    "unsloth-legacy": f"{_READ_AS} Unsloth wrote them before 2026-09-17 (--moe-b-layout unsloth-legacy)",
+}
+"""The file does not tell which it is, so what was taken for granted is said."""
 
 
 class TargetParameters:
@@ -62,7 +70,7 @@ class TargetParameters:
         self._depth = min(max((owner.count(".") + 1 for owner in self._named), default=1), MAX_DEPTH)
         self._modules = adapter.modules
         self._scaling = scaling
-        self._slowest_in_b = adapter.moe_b_layout == "unsloth-legacy"
+        self._layout = adapter.moe_b_layout
         self._swaps = _version(adapter.fields.text("peft_version")) >= _SWAPS_SINCE
         self._warnings = adapter.warnings
         self._load: Callable[[StoredTensor], NDArray[np.float32]] = lru_cache(maxsize=2)(lambda tensor: tensor.load())
@@ -106,13 +114,13 @@ class TargetParameters:
         if a.shape[0] == rank:
             yield _ordinary(module, a, b, scale)
             return
-        self._warnings.refuse("moe_b_layout", LEGACY_HINT)
+        self._warnings.refuse("moe_b_layout", LAYOUT_HINTS[self._layout])
         for expert in range(a.shape[0] // rank):
             yield self._expert(Update(module, *self._slices(a, b, rank, expert), scale, expert=expert))
 
     def _slices(self, a: StoredTensor, b: StoredTensor, rank: int, expert: int) -> tuple[Computed, Computed]:
         of_expert = slice(expert * rank, (expert + 1) * rank)
-        columns = of_expert if self._slowest_in_b else slice(expert, None, a.shape[0] // rank)
+        columns = of_expert if self._layout == "unsloth-legacy" else slice(expert, None, a.shape[0] // rank)
         return (
             Computed((rank, a.shape[1]), lambda: self._load(a)[of_expert]),
             Computed((b.shape[0], rank), lambda: np.ascontiguousarray(self._load(b)[:, columns])),

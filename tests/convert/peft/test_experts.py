@@ -83,12 +83,16 @@ def test_the_rank_of_one_expert_is_in_the_configuration(tmp_path: Path) -> None:
 
 def test_unsloth_laid_b_out_otherwise(tmp_path: Path) -> None:
     tensors = stored(EXPERTS, *SIZES["down_proj"])
-    peft = reading_of(tmp_path / "peft", tensors, ["experts.down_proj"]).changes(bases())
+    reading = reading_of(tmp_path / "peft", tensors, ["experts.down_proj"])
+    peft = reading.changes(bases())
+    assert "read as PEFT writes them; if Unsloth" in reading.warnings[0]
     name = f"{EXPERTS}.lora_B.weight"
     b = tensors[name].reshape(HIDDEN, RANK, N).swapaxes(1, 2).reshape(HIDDEN, -1)
-    legacy = reading_of(
+    reading = reading_of(
         tmp_path / "legacy", {**tensors, name: b}, ["experts.down_proj"], moe_b_layout="unsloth-legacy"
-    ).changes(bases())
+    )
+    legacy = reading.changes(bases())
+    assert reading.warnings[0].endswith("read as Unsloth wrote them before 2026-09-17 (--moe-b-layout unsloth-legacy)")
     assert peft.keys() == legacy.keys()
     assert all(np.array_equal(values, legacy[place]) for place, values in peft.items())
 
