@@ -7,7 +7,6 @@ It runs in a process of its own, which leaves what it saw in files for the calle
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
@@ -17,11 +16,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from edgelora.errors import EngineError
-from edgelora.merge.activations import Group, Watcher
+from edgelora.merge.activations import Watcher
 from edgelora.merge.apart import run_apart
 from edgelora.merge.forward import AppliedAdapter, Forward, loaded, opened_model
-from edgelora.merge.input_statistics import Diagonal, Inputs, Products
+from edgelora.merge.input_statistics import Diagonal, Inputs, Products, require_room
 from edgelora.merge.sequences import N_TOKENS, Sample, sample
 from edgelora.types import Progress, ReportProgress, ignore_progress
 
@@ -45,10 +43,11 @@ def activations(
     """Statistics of the inputs of ``tensors`` of ``base`` under ``members``, by name.
 
     They live in new files in ``folder``, which the caller removes when they are no longer used.
-    "diagonal": f32 [n_in], for experts [n_expert, n_in], each expert's own tokens. "full": f32 [n_in, n_in], made at
-    each look-up (:class:`~edgelora.merge.input_statistics.Products`); experts are left out, and the files take
-    4 * n_tokens * n_in bytes for each distinct input. Tensors that are no matrices of a product, such as an embedding
-    that is only looked up, are left out.
+    "diagonal": f32 [n_in], for experts [n_expert, n_in], each expert's own tokens.
+    "full": f32 [n_in, n_in], made and written at the first look-up, for which see
+    :class:`~edgelora.merge.input_statistics.Products`; before any the files take 4 * n_tokens * n_in bytes for each
+    distinct input. Experts are left out.
+    Tensors that are no matrices of a product, such as an embedding that is only looked up, are left out.
 
     Raises EngineError, also where ``folder`` has too little room, AdapterError and EngineDiedError.
     """
@@ -58,16 +57,6 @@ def activations(
     if kind == "full":
         return Products(files)
     return {name: np.load(file) for name, file in files.items()}
-
-
-def require_room(folder: Path, groups: Collection[Group], n_tokens: int) -> None:
-    """Raise EngineError unless all inputs of ``groups`` fit into ``folder``."""
-    needed, free = sum(4 * n_tokens * group.n_in for group in groups), shutil.disk_usage(folder).free
-    if needed > free:
-        raise EngineError(
-            f"calibration needs {needed / 2**20:,.0f} MiB of disk in {folder}, and {free / 2**20:,.0f} are free",
-            "Free some, or set TMPDIR to a folder with more.",
-        )
 
 
 def _gather(
@@ -92,7 +81,7 @@ def _gather(
         groups = {first: group for first, group in watcher.groups.items() if kind == "diagonal" or not group.n_experts}
         files = {first: folder / f"{number}.npy" for number, first in enumerate(groups)}
         if kind == "full":
-            require_room(folder, groups.values(), read.n_tokens)
+            require_room(folder, sum(4 * read.n_tokens * group.n_in for group in groups.values()))
             inputs = {first: Inputs(group, read.n_tokens, files[first]) for first, group in groups.items()}
             watcher.consume = {first: rows.add for first, rows in inputs.items()}
             _read_all(forward, watcher, read, report)

@@ -1,16 +1,20 @@
 """What is kept of the inputs of a weight: the diagonal of H = sum of x x^T, or every x, of which H is made when needed.
 
-For a few thousand tokens the inputs of a wide weight take less room than H, and they need only be read once.
+For a few thousand tokens the inputs of a wide weight take less room than H, so the text is read only once for all
+weights, and H takes room only where it is looked at. All of it is mapped, not held in memory.
 """
 
 from __future__ import annotations
 
+import shutil
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgelora.errors import EngineError
 from edgelora.merge.activations import Choice, Group, Values
 
 
@@ -52,27 +56,48 @@ class Inputs:
 
 
 class Products(Mapping[str, NDArray[np.float32]]):
-    """H, f32 [n_in, n_in], by the name of the weight: made of its mapped inputs when asked for, and held until the
-    next one is."""
+    """H, f32 [n_in, n_in], by the name of the weight: made of its inputs when first asked for, and then mapped too.
+
+    Threads may ask. A look-up raises EngineError where there is no room for the file of H.
+    """
 
     def __init__(self, files: Mapping[str, Path]) -> None:
+        """``files`` of :class:`Inputs`; weights of one group have the same one."""
         self._files = files
-        self._latest: tuple[Path, NDArray[np.float32]] | None = None
+        self._locks = {file: threading.Lock() for file in files.values()}
+        self._made: dict[Path, NDArray[np.float32]] = {}
 
     def __getitem__(self, name: str) -> NDArray[np.float32]:
         file = self._files[name]
-        latest = self._latest
-        if latest is None or latest[0] != file:
-            self._latest = None  # two would be held at a time
-            inputs = np.asarray(np.load(file, mmap_mode="r"))
-            latest = self._latest = (file, inputs.T @ inputs)
-        return latest[1]
+        with self._locks[file]:
+            if file not in self._made:
+                self._made[file] = _product(file)
+            return self._made[file]
 
     def __contains__(self, name: object) -> bool:
-        return name in self._files
+        return name in self._files  # without making it
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._files)
 
     def __len__(self) -> int:
         return len(self._files)
+
+
+def require_room(folder: Path, needed: int) -> None:
+    """Raise EngineError unless ``needed`` bytes fit into ``folder``."""
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise EngineError(
+            f"calibration needs {needed / 2**20:,.0f} MiB more disk in {folder}, and {free / 2**20:,.0f} are free",
+            "Free some, or set TMPDIR to a folder with more.",
+        )
+
+
+def _product(file: Path) -> NDArray[np.float32]:
+    inputs = np.load(file, mmap_mode="r")
+    require_room(file.parent, 4 * inputs.shape[1] ** 2)
+    made = file.with_suffix(".product.npy")
+    np.save(made, np.asarray(inputs.T @ inputs))
+    product: NDArray[np.float32] = np.load(made, mmap_mode="r")
+    return product

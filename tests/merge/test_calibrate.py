@@ -14,9 +14,9 @@ from support.tiny_llama import write_tiny_llama
 
 from edgelora.errors import EngineError
 from edgelora.gguf.reader import read_header
-from edgelora.merge.activations import Group
-from edgelora.merge.calibrate import activations, require_room
+from edgelora.merge.calibrate import activations
 from edgelora.merge.forward import AppliedAdapter
+from edgelora.merge.input_statistics import Products
 from edgelora.merge.sequences import sample
 from edgelora.native.model import Model
 
@@ -52,11 +52,14 @@ def test_the_adapter_is_applied(f32_base: Path, demo_base: Path, tmp_path: Path)
 
 
 def test_too_little_room_is_said_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    groups = [Group(64, 0), Group(96, 0)]
-    require_room(tmp_path, groups, 256)
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4 * 256 * 160 - 1))
-    with pytest.raises(EngineError, match=r"needs 0 MiB of disk in .*, and 0 are free"):
-        require_room(tmp_path, groups, 256)
+    np.save(tmp_path / "0.npy", np.ones((8, 64), np.float32))
+    found = Products({"weight": tmp_path / "0.npy"})
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=4 * 64 * 64 - 1))
+    with pytest.raises(EngineError, match=r"needs 0 MiB more disk in .*, and 0 are free"):
+        found["weight"]
+    assert [file.name for file in tmp_path.iterdir()] == ["0.npy"]
+    monkeypatch.undo()
+    assert (found["weight"] == 8).all()
 
 
 def test_weights_with_one_input_share_a_file_and_a_product(tmp_path: Path) -> None:
@@ -65,7 +68,8 @@ def test_weights_with_one_input_share_a_file_and_a_product(tmp_path: Path) -> No
     q, k, v = (found[f"blk.0.attn_{name}.weight"] for name in "qkv")
     assert q is k is v
     assert found["blk.0.ffn_up.weight"] is not q
-    assert len(list(tmp_path.glob("inputs-*/*.npy"))) == 9  # four inputs a layer, and that of the output
+    inputs = [file for file in tmp_path.glob("inputs-*/*.npy") if "product" not in file.name]
+    assert len(inputs) == 9  # four a layer, and that of the output
     assert len(found) == 15
     assert "blk.0.attn_norm.weight" not in found
 
