@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from edgelora.errors import ConversionError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
@@ -52,10 +54,13 @@ class Source:
     commit: str = ""  # of the repository
 
     def sha256(self) -> str:
-        """SHA-256 over the files' bytes, in hexadecimal."""
+        """SHA-256 over the files' bytes, in hexadecimal. Raises ConversionError where one cannot be read any more."""
         digest = hashlib.sha256()
         for path in self.files:
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+            try:
+                with path.open("rb") as file:
+                    while block := file.read(1 << 20):
+                        digest.update(block)
+            except OSError as error:
+                raise ConversionError(str(path), [f"it cannot be read ({error.strerror or error})"]) from None
         return digest.hexdigest()

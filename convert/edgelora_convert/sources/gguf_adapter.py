@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelora.errors import GGUFError
-from edgelora.gguf.data import tensor_data
+from edgelora.gguf.data import tensor_rows
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.fit import EMBEDDING, USABLE_TYPES
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
@@ -130,7 +130,7 @@ def _slice(info: TensorInfo, expert: int) -> TensorInfo:
 
 def _matrix(header: Header, info: TensorInfo, *, transposed: bool = False) -> Computed:
     def load() -> NDArray[np.float32]:
-        values = np.array(tensor_data(header, info), np.float32)
+        values = tensor_rows(header, info, range(info.shape[1]))
         return np.ascontiguousarray(values.T) if transposed else values
 
     return Computed(info.shape if transposed else info.shape[::-1], load)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from edgelora.errors import ConversionError
 from edgelora.gguf.data import bf16_to_f32
 
 if TYPE_CHECKING:
@@ -57,7 +58,10 @@ class StoredTensor:
         return replace(self.rows(index, 1), shape=self.shape[1:], strides=self.strides and self.strides[1:])
 
     def load(self) -> NDArray[np.float32]:
-        """The values. F64 is rounded; what is beyond float32 becomes infinite."""
+        """The values. F64 is rounded; what is beyond float32 becomes infinite.
+
+        Raises ConversionError where the file is no longer what it was.
+        """
         values = self._as_stored()
         if self.dtype == "BF16":
             return bf16_to_f32(values.view(np.uint16))
@@ -67,10 +71,21 @@ class StoredTensor:
     def _as_stored(self) -> NDArray[np.generic]:
         stored = np.dtype(_FLOATS[self.dtype])
         if self.strides is None:
-            return np.fromfile(self.path, stored, math.prod(self.shape), offset=self.start).reshape(self.shape)
-        flat = np.fromfile(self.path, stored, span(self.shape, self.strides), offset=self.start)
+            return self._elements(stored, math.prod(self.shape)).reshape(self.shape)
+        flat = self._elements(stored, span(self.shape, self.strides))
         steps = tuple(step * stored.itemsize for step in self.strides)
         return np.ascontiguousarray(as_strided(flat, self.shape, steps, writeable=False))
+
+    def _elements(self, stored: np.dtype[Any], count: int) -> NDArray[np.generic]:
+        try:
+            found = np.fromfile(self.path, stored, count, offset=self.start)
+        except OSError as error:
+            raise ConversionError(str(self.path), [f"it cannot be read ({error.strerror or error})"]) from None
+        if found.size < count:
+            raise ConversionError(
+                str(self.path), [f"it was cut off while it was read, within {self.name}; try again when it is complete"]
+            )
+        return found
 
 
 def span(shape: tuple[int, ...], strides: tuple[int, ...]) -> int:

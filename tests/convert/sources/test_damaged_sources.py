@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from safetensors.numpy import save_file
 from support.peft_folders import Shape, peft_source, write_base
 from support.torch_files import save_torch
 
-from edgelora.errors import ConversionError
+from edgelora.errors import ConversionError, EdgeloraError
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
 from edgelora.gguf.values import check_values
+from edgelora.types import Progress
 
 SHAPE = Shape(hidden=32, heads=2, kv_heads=1, ff=32, layers=1)
 FORMS = ("peft", "bin", "mlx", "gguf")
@@ -87,6 +89,36 @@ def test_changed_bytes(sound: Path, tmp_path: Path, form: str, data: st.DataObje
         adapter = read_header(out / "adapter.gguf")
         assert check_fit(adapter, read_header(sound / "base.gguf")) == []
         assert check_values(adapter) == []
+
+
+@pytest.mark.parametrize("stage", ["converting", "measuring"])
+@pytest.mark.parametrize("form", FORMS)
+def test_files_that_vanish_meanwhile(sound: Path, tmp_path: Path, form: str, stage: str) -> None:
+    folder, out = shutil.copytree(sound / form, tmp_path / "source"), tmp_path / "out.gguf"
+    source = source_in(folder)
+    weights = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+
+    def vanish(progress: Progress) -> None:
+        if progress.stage == stage:
+            weights.unlink(missing_ok=True)
+
+    with pytest.raises(EdgeloraError, match=rf"(?s){weights.name}.*(it )?cannot be read \(No such file or directory\)"):
+        convert(source, sound / "base.gguf", out, progress=vanish)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_files_that_shrink_meanwhile(sound: Path, tmp_path: Path, form: str) -> None:
+    folder, out = shutil.copytree(sound / form, tmp_path / "source"), tmp_path / "out.gguf"
+    source = source_in(folder)
+    weights = max(folder.iterdir(), key=lambda path: path.stat().st_size)
+
+    def shrink(progress: Progress) -> None:
+        os.truncate(weights, min(weights.stat().st_size, 900))
+
+    with pytest.raises(EdgeloraError, match=r"it was cut off while it was read|the file ends within"):
+        convert(source, sound / "base.gguf", out, progress=shrink)
+    assert not out.exists()
 
 
 def changed(content: bytes, data: st.DataObject) -> bytes:
