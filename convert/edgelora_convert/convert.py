@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelora.errors import AdapterError, ConversionError
+from edgelora.errors import AdapterError, ConversionError, GGUFError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import require_fit
 from edgelora.gguf.hashes import file_sha256, fingerprint_of
@@ -79,6 +79,14 @@ def convert(
 
 
 def _check_out(out: Path, base: Path, problems: Problems) -> None:
+    try:
+        _look_at(out, base, problems)
+    except OSError as error:
+        problems.refuse("out", f"{out} cannot be written ({error.strerror})")
+    problems.raise_if_any()
+
+
+def _look_at(out: Path, base: Path, problems: Problems) -> None:
     if out.is_dir():
         problems.refuse("out", f"the output {out} is a folder")
     elif not out.parent.is_dir():
@@ -89,7 +97,6 @@ def _check_out(out: Path, base: Path, problems: Problems) -> None:
         problems.refuse("out", "the output would replace the base")
     elif not os.access(out.resolve().parent, os.W_OK):
         problems.refuse("out", f"the folder for the output {out} cannot be written to")
-    problems.raise_if_any()
 
 
 def _check_sources(out: Path, plan: Plan, problems: Problems) -> None:
@@ -97,6 +104,9 @@ def _check_sources(out: Path, plan: Plan, problems: Problems) -> None:
     for source in plan.sources:
         if source.naming != "gguf" and out.exists() and any(out.samefile(path) for path in source.files):
             problems.refuse("out", f"the output would replace {out.name} of {source.name}")
+
+
+_LONGEST_NAME = 200  # of a base; a configuration may say anything
 
 
 @dataclass(frozen=True)
@@ -116,7 +126,10 @@ def _write(out: Path, base: Header, content: AdapterContent, source: str) -> _Wr
             require_fit(written.header, base)
         return written
     except OSError as error:
-        raise ConversionError(source, [f"{out} cannot be written ({error.strerror or error})"]) from None
+        # numpy, which writes the tensors, does not say why it could not
+        raise ConversionError(source, [f"{out} cannot be written ({error.strerror or 'is the disk full?'})"]) from None
+    except GGUFError:
+        raise ConversionError(source, [f"{out} cannot be written completely (is the disk full?)"]) from None
     except AdapterError as error:
         raise ConversionError(source, [f"the result would not work: {error.message}"]) from None
 
@@ -138,7 +151,7 @@ def _report(
         out=str(out),
         name=facts.name,
         base_name=plan.base.name,
-        trained_on=tuple(source.base_name for source in plan.sources),
+        trained_on=tuple(source.base_name[:_LONGEST_NAME] for source in plan.sources),
         arch=facts.arch,
         alpha=facts.alpha,
         n_layers=plan.base.n_layers,

@@ -24,8 +24,14 @@ def gather(
     What speaks against a conversion goes to ``problems``. Raises ConversionError where nothing more could be found
     out, and UsageError for a revision or subfolder that cannot exist.
     """
+    if not str(src):
+        problems.stop("source", "its name is empty")
     path = Path(src)
-    address = None if path.exists() else parse_address(str(src), options.revision, options.subfolder)
+    try:
+        exists = path.exists()
+    except OSError as error:
+        problems.stop("source", f"it cannot be looked for ({error.strerror})")
+    address = None if exists else parse_address(str(src), options.revision, options.subfolder)
     if address is None:
         return read_source(path, problems, warnings, options.moe_b_layout)
     from edgelora_convert.sources.hub.fetch import fetch

@@ -27,6 +27,11 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._whole or self._placed)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether what comes now will only be counted."""
+        return len(self._whole) + len(self._placed) >= MAX_LINES
+
     def refuse(self, cause: str, text: str) -> None:
         """A property of the whole source that rules it out; further signs of the same cause add nothing."""
         self._whole.setdefault(cause, text)

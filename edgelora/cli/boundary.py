@@ -29,12 +29,17 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except EdgeloraError as error:
-        click.echo(f"edgelora: {error}", err=True)
+        click.echo(f"edgelora: {_printable(str(error))}", err=True)
         return error.exit_code
     except Exception as error:
         click.echo(f"edgelora: internal error: {_one_line(error)} (details in {_write_log()})", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+def _printable(text: str) -> str:
+    """Names in a message come from anywhere, and may hold what a terminal obeys."""
+    return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
 
 
 def _one_line(error: Exception) -> str:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _U32 = struct.Struct("<I")
 _U64 = struct.Struct("<Q")
 
+MAX_STRINGS = 1 << 26
+"""In one array; vocabularies have 2^18 or so. Stepping over more would only take time."""
+
 
 class Cursor:
     """Reads little-endian values one after another; running past the end is a GGUFError, never anything else."""
@@ -69,6 +72,8 @@ class Cursor:
 
     def skip_strings(self, count: int) -> None:
         """Step over ``count`` strings without making objects of them; this loop is what a big vocabulary costs."""
+        if count > MAX_STRINGS:
+            raise self.fail(f"the header has an array of {count} strings, more than any vocabulary")
         unpack = _U64.unpack_from
         data, pos, end = self.data, self.pos, len(self.data)
         try:

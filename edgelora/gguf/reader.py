@@ -7,6 +7,7 @@ are read, as llama.cpp does on the machines this project runs on.
 from __future__ import annotations
 
 import mmap
+import stat
 from pathlib import Path
 from struct import calcsize
 from typing import TYPE_CHECKING
@@ -58,9 +59,11 @@ def read_part(path: str | PathLike[str]) -> Header:
     """
     path = Path(path)
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise GGUFError(f"{path}: this is no ordinary file")
         with path.open("rb") as file:
-            size = path.stat().st_size
-            if size == 0:
+            if path.stat().st_size == 0:
                 raise GGUFError(f"{path}: the file is empty", "Download or copy it again.")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _parse(Cursor(data, path))

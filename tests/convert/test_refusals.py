@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +56,12 @@ CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
     "other type": ({"peft_type": "IA3"}, "type is 'IA3'"),
     "no type": ({"peft_type": None}, "only LORA"),
     "rank": ({"r": 0}, "r is 0"),
-    "rank as text": ({"r": "8"}, "r is '8'"),
-    "alpha": ({"lora_alpha": None}, "lora_alpha is 'None'"),
-    "alpha infinite": ({"lora_alpha": float("inf")}, "lora_alpha is 'inf'"),
-    "alpha endless": ({"lora_alpha": 10**400}, "lora_alpha is '1000"),
+    "rank as text": ({"r": "8"}, 'r is "8"'),
+    "alpha": ({"lora_alpha": None}, "lora_alpha is null"),
+    "alpha infinite": ({"lora_alpha": float("inf")}, "lora_alpha is Infinity"),
+    "alpha endless": ({"lora_alpha": 10**400}, "lora_alpha is 1000"),
     "alpha 0": ({"lora_alpha": 0}, "every scale is 0"),
-    "pattern": ({"alpha_pattern": ["q_proj"]}, "alpha_pattern is list"),
+    "pattern": ({"alpha_pattern": ["q_proj"]}, "alpha_pattern is a list"),
     "pattern value": ({"rank_pattern": {"q_proj": "many"}}, "rank_pattern['q_proj']"),
     "pattern key": ({"alpha_pattern": {"(": 1}}, "invalid expression '('"),
 }
@@ -254,7 +255,7 @@ def test_outputs(base: Path, tmp_path: Path) -> None:
         (tmp_path, "is a folder"),
         (tmp_path / "none" / "out.gguf", "does not exist"),
         (base, "would replace the base"),
-        (tmp_path / ("n" * 250 + ".gguf"), "cannot be written"),
+        (tmp_path / ("n" * 300 + ".gguf"), "cannot be written"),
     ):
         with pytest.raises(ConversionError, match=reason):
             convert(folder, base, out)
@@ -284,3 +285,25 @@ def test_a_single_expert_is_named(base: Path, tmp_path: Path) -> None:
         source.add(f"model.layers.{layer}.mlp.experts.17.w9", 4, np.random.default_rng(0), 8, 8)
     (problem,) = problems_of(source.save(tmp_path / "p"), base)
     assert problem.startswith("model.layers.*.mlp.experts.17.w9 (layers 0-1): unknown in llama models")
+
+
+def test_sources_that_cannot_be_looked_for(base: Path, tmp_path: Path) -> None:
+    for src, reason in (("", "its name is empty"), ("n" * 5000, "cannot be looked for")):
+        with pytest.raises(ConversionError, match=reason):
+            convert(src, base, tmp_path / "out.gguf")
+
+
+def test_bases_that_are_no_files(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    folder = peft_source(SHAPE).save(tmp_path / "p")
+    with pytest.raises(GGUFError, match="no ordinary file"):
+        convert(folder, tmp_path / "fifo", tmp_path / "out.gguf")
+
+
+def test_very_many_unknown_modules_take_no_time(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    for number in range(3000):
+        source.add(f"model.layers.0.odd{number}", 1, np.random.default_rng(0), 2, 2)
+    found = problems_of(source.save(tmp_path / "p"), base)
+    assert "nearest" in found[0]
+    assert "nearest" not in found[-2] or len(found) == 41

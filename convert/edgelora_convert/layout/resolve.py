@@ -164,9 +164,13 @@ class Resolver:
             return _TIED
         if place.tensors:
             name = storage.name(place.tensors[0])
-            return f"the base has no {name}{nearest(name, self._base.tensors)}"
+            return f"the base has no {name}{self._nearest(name)}"
         guess = storage.name(module.rsplit(".", 1)[-1].removesuffix("_proj"))
-        return f"unknown in {self._base.arch} models{nearest(guess, self._base.tensors)}"
+        return f"unknown in {self._base.arch} models{self._nearest(guess)}"
+
+    def _nearest(self, name: str) -> str:
+        """Looking takes long, so it is done for what will be shown."""
+        return "" if self._problems.is_full else nearest(name, self._base.tensors)
 
 
 def _gguf_place(tensor: str) -> Place:

@@ -47,7 +47,7 @@ def archive_members(path: Path, size: int) -> Mapping[str, Member]:
     try:
         with _CappedFile(path, "rb") as file, zipfile.ZipFile(file) as archive:
             return {info.filename: _member(file, info, size) for info in archive.infolist()}
-    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error) as error:
         raise UnreadableFileError(f"it is damaged or incomplete ({error}); download or copy it again") from None
 
 
