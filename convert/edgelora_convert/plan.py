@@ -55,9 +55,7 @@ def make_plan(
     base = BaseFacts.of(header)
     sources = tuple(gather(path, options, problems, warnings, progress) for path in paths)
     for source in sources:
-        check_architecture(source, base, problems)
-        for cause, text in source.only_merged.items():
-            problems.refuse(cause, text)
+        refuse_what_rules_out(source, base, problems)
     resolver = Resolver(header, base, problems)
     scales = options.scales or (1.0,) * len(sources)
     pieces = [
@@ -69,8 +67,15 @@ def make_plan(
     if pieces:
         _check_choice(options, pieces, problems, warnings)
     if not kept and not problems:
-        problems.refuse("no effect", _why_nothing(pieces))
+        problems.refuse("no effect", why_nothing(pieces))
     return Plan(sources, header, base, targets_of(kept))
+
+
+def refuse_what_rules_out(source: Source, base: BaseFacts, problems: Problems) -> None:
+    """What rules a source out before anything is placed: another architecture, and what only a merge can express."""
+    check_architecture(source, base, problems)
+    for cause, text in source.only_merged.items():
+        problems.refuse(cause, text)
 
 
 def check_architecture(source: Source, base: BaseFacts, problems: Problems) -> None:
@@ -125,7 +130,8 @@ def _modules(pieces: list[Piece]) -> set[str]:
     return {short_target(piece.tensor.name) for piece in pieces}
 
 
-def _why_nothing(pieces: list[Piece]) -> str:
+def why_nothing(pieces: list[Piece]) -> str:
+    """Why nothing is left of a source that has these pieces."""
     if not pieces:
         return "every scale is 0, so the adapter would do nothing"
     return "nothing of it is in what was chosen"

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 from edgelora.errors import ConversionError
 from edgelora.gguf.facts import BaseFacts, short_target
+from edgelora_convert.assemble import Target, targets_of
+from edgelora_convert.ignored import warn_of_ignored
 from edgelora_convert.layout.resolve import Resolver
+from edgelora_convert.plan import pieces_of, refuse_what_rules_out, why_nothing
 from edgelora_convert.problems import Problems
 from edgelora_convert.sources.read import read_source
 
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 class Preview:
     """An adapter before its conversion. ``targets`` are short names of base tensors; ``n_bytes`` is on disk.
 
+    ``rank`` is the largest that the converted one will have.
     ``base_name`` is the model it says it was trained on. ``problems`` are the reasons against a conversion for this
     base that its values have no part in.
     """
@@ -40,8 +44,6 @@ def preview(src: Path, base: Header) -> Preview:
     problems = Problems(str(src))
     try:
         source = read_source(src, problems, Problems(str(src)))
-        for cause, text in source.only_merged.items():
-            problems.refuse(cause, text)
         targets = _targets(source, base, problems)
         n_bytes = sum(path.stat().st_size for path in source.files)
     except ConversionError as error:
@@ -50,8 +52,8 @@ def preview(src: Path, base: Header) -> Preview:
         return Preview(src.stem, problems=(f"it cannot be read ({error.strerror or error})",))
     return Preview(
         name=source.name,
-        rank=max((update.rank for update in source.updates), default=0),
-        targets=targets,
+        rank=max((target.rank for target in targets), default=0),
+        targets=tuple(dict.fromkeys(short_target(target.name) for target in targets)),
         n_bytes=n_bytes,
         base_name=source.base_name,
         example_prompt=source.texts.example_prompt,
@@ -59,8 +61,13 @@ def preview(src: Path, base: Header) -> Preview:
     )
 
 
-def _targets(source: Source, base: Header, problems: Problems) -> tuple[str, ...]:
-    """Short names of the tensors it would change; what does not fit goes to ``problems``."""
-    resolver = Resolver(base, BaseFacts.of(base), problems)
-    pieces = (piece for update in source.updates for piece in resolver.pieces(update, source.naming))
-    return tuple(dict.fromkeys(short_target(piece.tensor.name) for piece in pieces))
+def _targets(source: Source, header: Header, problems: Problems) -> list[Target]:
+    """What goes to which tensor, as a conversion would have it; what speaks against it goes to ``problems``."""
+    base, warnings = BaseFacts.of(header), Problems(source.name)
+    refuse_what_rules_out(source, base, problems)
+    pieces = list(pieces_of(source, 1.0, Resolver(header, base, problems), problems, warnings))
+    if not pieces and not problems:
+        problems.refuse("no effect", why_nothing(pieces))
+    targets = targets_of(pieces)
+    warn_of_ignored(base.arch, [target.name for target in targets], problems, warnings)
+    return targets
