@@ -11,7 +11,9 @@ from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.assemble import Target, targets_of
 from edgelora_convert.gather import gather
 from edgelora_convert.layout.resolve import Resolver
+from edgelora_convert.layout.tied import for_output
 from edgelora_convert.scales import LEAST_SCALE
+from edgelora_convert.update import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     from edgelora_convert.layout.placement import Piece
     from edgelora_convert.options import Options
     from edgelora_convert.problems import Problems
-    from edgelora_convert.source import Source
+    from edgelora_convert.source import Naming, Source
+    from edgelora_convert.update import Update
 
 
 MAX_SCALE = 1e4
@@ -98,17 +101,27 @@ def pieces_of(
         problems.refuse("scale", f"the scale {scale:g} is not between {-MAX_SCALE:g} and {MAX_SCALE:g}")
         return
     taken: dict[tuple[str, int | None], list[Piece]] = {}
-    for update in _completed(source, resolver).updates:
+    updates = _completed(source, resolver).updates
+    copies = _of_copies(updates) if resolver.output_is_a_copy else []
+    for update, naming in [*((update, source.naming) for update in updates), *copies]:
         if abs(update.scale * scale) <= LEAST_SCALE:
             warnings.add(update.module, "its scale is 0, so it is left out")
             continue
-        for piece in resolver.pieces(replace(update, scale=update.scale * scale), source.naming):
+        for piece in resolver.pieces(replace(update, scale=update.scale * scale), naming):
             others = taken.setdefault((piece.tensor.name, piece.stack), [])
             for other in others:
                 if other.update.module != update.module and _overlap(piece, other):
                     problems.add(update.module, f"a second update of {piece.tensor.name}, beside {other.update.module}")
             others.append(piece)
             yield piece
+
+
+def _of_copies(updates: Sequence[Update]) -> list[tuple[Update, Naming]]:
+    """What was trained on one matrix for input and output, for the output of a base that holds it twice."""
+    tied = [update for update in updates if update.tied]
+    if any(update.kind is Kind.LINEAR for update in tied):  # the source has it for the output as well
+        return []
+    return [(for_output(update), "gguf") for update in tied]
 
 
 def _overlap(one: Piece, other: Piece) -> bool:

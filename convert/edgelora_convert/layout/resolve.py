@@ -7,6 +7,7 @@ right shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from edgelora.gguf.facts import BaseFacts, layer_of, short_target
@@ -18,6 +19,7 @@ from edgelora_convert.layout.names import NameMap, Place, is_other_modality
 from edgelora_convert.layout.placement import Piece, placed
 from edgelora_convert.layout.rules import Part, Refused, Rule
 from edgelora_convert.layout.storage import BlockStorage
+from edgelora_convert.layout.tied import output_is_a_copy
 from edgelora_convert.layout.wholes import Parameter, placed_whole
 from edgelora_convert.update import Kind, UnusableError
 
@@ -62,6 +64,11 @@ class Resolver:
         self._rules = ARCHITECTURES.get(base.arch, {})
         self._names = NameMap(base.arch)
         self._blocks: dict[tuple[int, bool], BlockStorage] = {}
+
+    @cached_property
+    def output_is_a_copy(self) -> bool:
+        """Whether the base holds one matrix twice, as embedding and as output."""
+        return output_is_a_copy(self._header)
 
     def pieces(self, update: Update, naming: Naming) -> list[Piece]:
         """Where every row of ``update`` goes; empty where that is a problem."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgelora_convert.peft.changes import Adapter, Change, ReadModule
     from edgelora_convert.peft.tensors import Parts
+    from edgelora_convert.storage.stored import StoredTensor
 
 PARAMETERS = frozenset({"lora_A", "lora_B", "lora_E", "ranknum"})
 
@@ -37,8 +38,14 @@ def adalora(adapter: Adapter) -> ReadModule:
         rank = b.shape[1]
         if values.shape != (rank, 1):
             raise UnusableError(f"its lora_E {list(values.shape)} must be [{rank}, 1]")
-        ranknum = float(required(parts, "ranknum", 1).load()[0]) if "ranknum" in parts else initial_rank
+        ranknum = _number(required(parts, "ranknum", 1)) if "ranknum" in parts else initial_rank
         scale = (alpha if alpha > 0 else rank) / (ranknum + 1e-5)
         yield Update(module, Computed(a.shape, lambda: np.multiply(a.load(), values.load())), b, scale)
 
     return read
+
+
+def _number(tensor: StoredTensor) -> float:
+    if tensor.shape != (1,):
+        raise UnusableError(f"its ranknum {list(tensor.shape)} must be one number")
+    return float(tensor.load()[0])

@@ -78,6 +78,13 @@ class Fields:
         """Numbers by expressions; of several that are wrong, the first is noted."""
         return {key: self._number(value, f"{name}[{key!r}]", name) for key, value in self._object(name).items()}
 
+    def flag(self, name: str) -> bool:
+        """True or false; false where it is missing."""
+        value = self.get(name)
+        if value is not None and not isinstance(value, bool):
+            self._problems.refuse(name, f"{name} is {spelled(value)}; it must be true or false")
+        return value is True
+
     def inner(self, name: str) -> Fields:
         """A configuration inside this one."""
         return Fields(self._object(name), self._problems)

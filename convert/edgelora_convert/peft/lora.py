@@ -39,7 +39,7 @@ def lora(adapter: Adapter) -> ReadModule:
     parameters = TargetParameters(adapter, scaling)
     blocks = BlockDiagonal.of(adapter.fields)
     tokens = trained_beside(adapter)
-    group = adapter.fields.count("qalora_group_size") if adapter.fields.get("use_qalora") else 0
+    group = adapter.fields.count("qalora_group_size") if adapter.fields.flag("use_qalora") else 0
 
     def scaled(module: str, rank: int) -> float:
         adapter.compare_rank(module, scaling.ranks[module], rank)

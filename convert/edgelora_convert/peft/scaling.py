@@ -30,5 +30,5 @@ class Scaling:
         return cls(
             ByPattern(fields.counts_by_pattern("rank_pattern"), fields.count("r"), "rank_pattern", fields),
             ByPattern(fields.numbers_by_pattern("alpha_pattern"), fields.number(alpha), "alpha_pattern", fields),
-            stabilised=bool(fields.get("use_rslora")),
+            stabilised=fields.flag("use_rslora"),
         )

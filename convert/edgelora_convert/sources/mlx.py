@@ -91,7 +91,8 @@ def _updates_of(module: str, a: StoredTensor, b: StoredTensor, scale: float, pro
         problems.add(module, f"lora_a {list(a.shape)} or lora_b {list(b.shape)} is empty")
     elif len(a.shape) == len(b.shape) == 2 and a.shape[1] == b.shape[0]:
         kind = Kind.EMBEDDING if is_embedding(module) else Kind.LINEAR
-        yield Update(module, transposed(a), transposed(b), scale, kind)
+        # LoRAEmbedding.as_linear: where input and output are one matrix, both change
+        yield Update(module, transposed(a), transposed(b), scale, kind, tied=kind is Kind.EMBEDDING)
     elif len(b.shape) == 3 and b.shape[0] > MAX_EXPERTS:
         problems.add(module, f"it has {b.shape[0]} experts; llama.cpp can hold {MAX_EXPERTS}")
     elif len(b.shape) == 3 and a.shape in _shapes_of_experts(a, b):
