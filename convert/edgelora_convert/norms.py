@@ -41,11 +41,22 @@ def _matrices(values: Values) -> Values:
 def _product_squares(a: Values, b: Values) -> float:
     """‖B·A‖², which is Σ (BᵀB)∘(AAᵀ): nothing larger than rank x rank is formed, and nothing larger than a factor."""
     (rank, n_in), n_out = a.shape, len(b)
+    for factor, other in ((a, b), (b, a)):
+        if (multiple := _of_identity(factor)) is not None:
+            return multiple**2 * sum(float(np.square(chunk).sum()) for chunk in _chunks(other))
     if rank <= min(n_in, n_out):
         return float(np.vdot(_gram(b), _gram(a.T)))
     tall, wide = (b, a) if n_in <= n_out else (a.T, b.T)
     wide64 = wide.astype(np.float64)
     return sum(float(np.square(chunk @ wide64).sum()) for chunk in _chunks(tall))
+
+
+def _of_identity(factor: Values) -> float | None:
+    """c where a factor is c times the identity, as changes of full rank have one; else None."""
+    first = factor[0, 0]
+    if factor.shape[0] != factor.shape[1] or not (np.diagonal(factor) == first).all():
+        return None
+    return float(first) if np.count_nonzero(factor) <= len(factor) and first else None
 
 
 def _gram(tall: Values) -> NDArray[np.float64]:

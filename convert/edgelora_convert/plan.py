@@ -71,6 +71,8 @@ def make_plan(
         _check_choice(options, pieces, problems, warnings)
     if not kept and not problems:
         problems.refuse("no effect", why_nothing(pieces))
+    if any(source.only_merged for source in sources):
+        problems.raise_if_any()  # nothing will be written, and what only a merge can hold may be too large to look at
     return Plan(sources, header, base, targets_of(kept))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import tracemalloc
 from dataclasses import fields
 from pathlib import Path
@@ -85,6 +86,25 @@ def test_a_long_factor_is_worked_through_in_chunks(monkeypatch: pytest.MonkeyPat
     whole = product_norm(a, b)
     monkeypatch.setattr(norms, "_CHUNK_VALUES", 64)
     assert product_norm(a, b) == pytest.approx(whole, rel=1e-12)
+
+
+@pytest.mark.parametrize("multiple", [1, -0.25])
+def test_a_factor_that_is_the_identity(multiple: float) -> None:
+    rng = np.random.default_rng(0)
+    identity, other = np.float32(multiple) * np.eye(7, dtype=np.float32), rng.standard_normal((9, 7), np.float32)
+    expected = float(np.linalg.norm(multiple * other.astype(np.float64)))
+    assert product_norm(identity, other) == pytest.approx(expected, rel=1e-12)
+    assert product_norm(other.T, identity) == pytest.approx(expected, rel=1e-12)
+    nearly = identity.copy()
+    nearly[0, 1] = 1
+    assert product_norm(nearly, other) == pytest.approx(float(np.linalg.norm(other @ nearly)), rel=1e-6)
+
+
+def test_the_norm_of_a_large_change_of_full_rank_takes_no_time() -> None:
+    values = np.ones((2048, 2048), np.float32)
+    start = time.process_time()
+    assert product_norm(np.eye(2048, dtype=np.float32), values) == 2048
+    assert time.process_time() - start < 1
 
 
 @pytest.mark.parametrize(("n_in", "n_out"), [(3, 200), (200, 3)])

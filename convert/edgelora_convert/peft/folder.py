@@ -11,6 +11,7 @@ from edgelora_convert.peft.names import is_embedding, is_output, parse_factor_bi
 from edgelora_convert.peft.only_merged import is_copy_of_base, only_merged, refuse_what_is_missing, whole
 from edgelora_convert.peft.readers import READERS, Reader, why_not
 from edgelora_convert.peft.refusals import refuse_fields, refuse_tensors
+from edgelora_convert.peft.wide import too_wide
 from edgelora_convert.source import Source
 from edgelora_convert.storage.tensor_file import open_tensors
 from edgelora_convert.update import Pending, UnusableError, Update, Whole
@@ -43,7 +44,7 @@ def read_peft(found: Configured, problems: Problems, warnings: Problems, moe_b_l
         updates=tuple(change for change in changes if isinstance(change, Update)),
         pending=tuple(change for change in changes if isinstance(change, Pending)),
         wholes=tuple(change for change in changes if isinstance(change, Whole)),
-        only_merged=only_merged(fields, changes),
+        only_merged={**only_merged(fields, changes), **too_wide(changes)},
         base_name=fields.text("base_model_name_or_path"),
         folder=found.folder,
         invocation_tokens=fields.tokens("alora_invocation_tokens"),

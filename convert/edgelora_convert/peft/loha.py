@@ -27,7 +27,8 @@ def loha(adapter: Adapter) -> ReadModule:
     """A reader of LOHA modules: dW = alpha/r·(w1_a·w1_b)*(w2_a·w2_b) (peft/tuners/loha/layer.py, HadaWeight).
 
     Exact: the product of entries is a sum over pairs of ranks, so column (i, j) of B is w1_a[:, i]*w2_a[:, j], row
-    (i, j) of A is w1_b[i]*w2_b[j], and the rank is the product of both.
+    (i, j) of A is w1_b[i]*w2_b[j], and the rank is the product of both; where that is the full rank of a
+    large weight, only a merge takes it (wide.py).
     """
     scaling = Scaling.of(adapter.fields, "alpha")
 

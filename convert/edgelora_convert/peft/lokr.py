@@ -33,7 +33,8 @@ def lokr(adapter: Adapter) -> ReadModule:
     """A reader of LOKR modules: dW = alpha/r·kron(w1, w2) (peft/tuners/lokr/layer.py, get_delta_weight).
 
     Exact: kron(l1·r1, l2·r2) = kron(l1, l2)·kron(r1, r2). A matrix that is stored whole is one of its factors, the
-    other is the identity of its smaller side. Where both are whole, one factor of the update is the whole change.
+    other is the identity of its smaller side. Where both are whole, one factor of the update is the whole change;
+    of large weights only a merge takes that (wide.py).
     """
     scaling = Scaling.of(adapter.fields, "alpha")
 

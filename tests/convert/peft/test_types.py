@@ -143,6 +143,22 @@ def test_lokr(tmp_path: Path, first: str, second: str) -> None:
     assert update.rank == {"whole": 2, "factors": 1, "many": 2}[first] * {"whole": 4, "factors": 2}[second]
 
 
+@pytest.mark.parametrize("w2", [{"lokr_w2": rand(64, 64)}, {"lokr_w2_a": rand(64, 70), "lokr_w2_b": rand(70, 64)}])
+def test_lokr_of_full_rank_and_large_is_for_a_merge(tmp_path: Path, w2: dict[str, np.ndarray]) -> None:
+    tensors = {f"{Q}.{name}": values for name, values in {"lokr_w1": rand(32, 32), **w2}.items()}
+    source = read(folder_of(tmp_path, tensors, **LOKR)).source
+    assert "has the full rank 2048" in source.only_merged["rank"]
+    assert "save_as_lora" in source.only_merged["rank"]
+    assert len(source.updates) == 1
+    low = {f"{Q}.lokr_w1": rand(32, 32), f"{Q}.lokr_w2_a": rand(64, 2), f"{Q}.lokr_w2_b": rand(2, 64)}
+    assert read(folder_of(tmp_path, low, **LOKR)).source.only_merged == {}
+
+
+def test_a_large_lora_of_full_rank_is_none_of_it(tmp_path: Path) -> None:
+    tensors = {f"{Q}.lora_A.weight": rand(1100, 1100), f"{Q}.lora_B.weight": rand(1100, 1100)}
+    assert read(folder_of(tmp_path, tensors, **{**LORA, "r": 1100})).source.only_merged == {}
+
+
 VERA = {"peft_type": "VERA", "r": 4, "save_projection": True}
 
 
