@@ -46,19 +46,19 @@ def test_chains_factor_the_inverse_of_the_moments(columns: int, monkeypatch: pyt
 
 @settings(max_examples=12, deadline=None)
 @given(st.sampled_from(sorted(GRID_TYPES)), st.integers(0, 2**16))
-def test_calibrated_codes_err_less_than_the_nearest_ones(type_name: str, seed: int) -> None:
+def test_calibrated_codes_err_no_more_than_the_nearest_ones(type_name: str, seed: int) -> None:
     raw, wanted = rows(type_name, 512, seed)
     grid, weights = grid_of(type_name, raw), moments(512, seed)
     chosen = grid.values(rounding.rounded(grid, wanted, rounding.chains(weights)))
     nearest = grid.values(grid.nearest(wanted))
-    assert energy(chosen - wanted, weights) < energy(nearest - wanted, weights)
+    assert energy(chosen - wanted, weights) <= energy(nearest - wanted, weights)
 
 
 def test_the_gain_is_large_where_inputs_go_together() -> None:
-    raw, wanted = rows("Q4_K", 512, 1)
-    grid, weights = grid_of("Q4_K", raw), moments(512, 1)
+    raw, wanted = rows("Q6_K", 512, 1)
+    grid, weights = grid_of("Q6_K", raw), moments(512, 1)
     chosen = grid.values(rounding.rounded(grid, wanted, rounding.chains(weights)))
-    assert energy(chosen - wanted, weights) < 0.8 * energy(grid.values(grid.nearest(wanted)) - wanted, weights)
+    assert energy(chosen - wanted, weights) < 0.7 * energy(grid.values(grid.nearest(wanted)) - wanted, weights)
 
 
 def test_without_anything_in_common_codes_are_the_nearest() -> None:
