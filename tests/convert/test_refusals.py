@@ -307,3 +307,13 @@ def test_very_many_unknown_modules_take_no_time(base: Path, tmp_path: Path) -> N
     found = problems_of(source.save(tmp_path / "p"), base)
     assert "nearest" in found[0]
     assert "nearest" not in found[-2] or len(found) == 41
+
+
+def test_several_adapters_in_one_file(base: Path, tmp_path: Path) -> None:
+    source = peft_source(SHAPE)
+    names = {"0.self_attn.q_proj": "one", "0.self_attn.v_proj": "two"}
+    for name in list(source.tensors):
+        adapter = next((adapter for module, adapter in names.items() if module in name), "one")
+        source.tensors[name.replace(".weight", f".{adapter}.weight")] = source.tensors.pop(name)
+    (problem,) = problems_of(source.save(tmp_path / "p"), base)
+    assert problem == "the file holds the adapters one, two; save a single one"

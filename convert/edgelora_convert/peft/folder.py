@@ -71,6 +71,7 @@ def _modules(
     """
     modules: dict[str, dict[str, StoredTensor]] = {}
     wholes, others = [], []
+    adapters: set[str] = set()
     for name, tensor in tensors.items():
         if is_copy_of_base(name):
             continue
@@ -85,6 +86,9 @@ def _modules(
             problems.add(parsed.module, f"the file holds two {parsed.parameter} for it; save a single adapter")
         elif parsed.parameter in reader.parameters:
             modules.setdefault(parsed.module, {})[parsed.parameter] = tensor
+            adapters.add(parsed.adapter)
+    if len(adapters - {""}) > 1:
+        problems.refuse("adapters", f"the file holds the adapters {', '.join(sorted(adapters))}; save a single one")
     refuse_tensors(others, peft_type, problems)
     return modules, wholes
 

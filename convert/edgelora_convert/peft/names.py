@@ -68,16 +68,17 @@ _OUTPUTS = frozenset({"lm_head", "embed_out", "output"})
 
 
 class ParameterName(NamedTuple):
-    """A tensor's name in parts; ``module`` is without wrappers."""
+    """A tensor's name in parts; ``module`` is without wrappers, ``adapter`` mostly empty."""
 
     module: str
     parameter: str
+    adapter: str = ""
 
 
 def parse_name(name: str) -> ParameterName | None:
     """The module and parameter that a tensor belongs to, None where it is no parameter of a known type."""
     match = _PARAMETER.fullmatch(name) if len(name) <= MAX_NAME else None
-    return ParameterName(unwrapped(match["module"]), match["parameter"]) if match else None
+    return ParameterName(unwrapped(match["module"]), match["parameter"], match["adapter"] or "") if match else None
 
 
 def parse_factor_bias(name: str) -> ParameterName | None:
