@@ -118,7 +118,7 @@ def test_an_untrained_module_is_reported(base: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "rename",
     [
-        lambda name: name.replace(".lora_A.weight", ".lora_A.default.weight").replace(".lora_B.w", ".lora_B.my-name.w"),
+        lambda name: name.replace(".lora_A.weight", ".lora_A.my-name.weight").replace(".lora_B.w", ".lora_B.my-name.w"),
         lambda name: name.removeprefix("base_model.model."),
         lambda name: f"module._orig_mod.{name}",
         lambda name: name.replace("base_model.model.model.", "base_model.model."),

@@ -24,7 +24,7 @@ PATH = "model.layers.0.self_attn.q_proj"
 )
 def test_wrappers_are_removed(wrapped: str) -> None:
     assert unwrapped(wrapped) == PATH
-    assert parse_name(f"{wrapped}.lora_A.weight") == (PATH, "lora_A")
+    assert parse_name(f"{wrapped}.lora_A.weight")[:2] == (PATH, "lora_A")
 
 
 def test_hostile_names_take_no_time() -> None:
@@ -41,7 +41,7 @@ def test_modules_that_only_look_like_wrappers_stay() -> None:
 @pytest.mark.parametrize("parameter", PARAMETERS)
 def test_the_adapters_name_is_removed(parameter: str) -> None:
     for name in (parameter, f"{parameter}.weight", f"{parameter}.default", f"{parameter}.my adapter-2.weight"):
-        assert parse_name(f"base_model.model.{PATH}.{name}") == (PATH, parameter)
+        assert parse_name(f"base_model.model.{PATH}.{name}")[:2] == (PATH, parameter)
 
 
 @pytest.mark.parametrize(
