@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 
     from edgelora_convert.peft.changes import Adapter, Change, ReadModule
     from edgelora_convert.peft.tensors import Parts
+    from edgelora_convert.problems import Problems
     from edgelora_convert.storage.stored import StoredTensor
     from edgelora_convert.update import Weight
 
 PARAMETERS = frozenset({"trainable_tokens_delta"})
+MAX_VALUES = 1 << 28
+"""Of the matrix that chooses the tokens; it takes 1 GB in float32."""
+LARGE_VALUES = 1 << 25
+"""From here on a person is told how large it gets."""
 
 
 def token_rows(adapter: Adapter) -> ReadModule:
     """A reader of TRAINABLE_TOKENS modules, which all have the same tokens."""
     tokens = adapter.fields.tokens("token_indices")
     tied = not _of_output(adapter)
-    return lambda module, parts: [_replacement(module, tokens, parts, tied)]
+    return lambda module, parts: [_replacement(module, tokens, parts, tied, adapter.warnings)]
 
 
 def trained_beside(adapter: Adapter) -> Callable[[str, Parts], Change]:
@@ -46,7 +51,8 @@ def trained_beside(adapter: Adapter) -> Callable[[str, Parts], Change]:
     tied = not _of_output(adapter)
 
     def read(module: str, parts: Parts) -> Change:
-        return _replacement(module.removesuffix(".token_adapter"), _tokens_of(module, tokens), parts, tied)
+        table = module.removesuffix(".token_adapter")
+        return _replacement(table, _tokens_of(module, tokens), parts, tied, adapter.warnings)
 
     return read
 
@@ -66,7 +72,7 @@ def _tokens_of(module: str, tokens: Mapping[str, tuple[int, ...]]) -> tuple[int,
     return next((found for name, found in tokens.items() if path.endswith(name)), ())
 
 
-def _replacement(module: str, tokens: tuple[int, ...], parts: Parts, tied: bool) -> Pending:
+def _replacement(module: str, tokens: tuple[int, ...], parts: Parts, tied: bool, warnings: Problems) -> Pending:
     new = matrix(parts, "trainable_tokens_delta")
     if len(tokens) != new.shape[0] or len(set(tokens)) != len(tokens):
         raise UnusableError(f"the configuration names {len(set(tokens))} tokens, the file holds {new.shape[0]} rows")
@@ -74,6 +80,7 @@ def _replacement(module: str, tokens: tuple[int, ...], parts: Parts, tied: bool)
 
     def complete(weight: Weight) -> Update:
         _check(new, tokens, weight)
+        _check_size(len(tokens), weight.shape[0], warnings)
         chosen, change = _one_hot(tokens, weight.shape[0]), _change(new, tokens, weight)
         if output:
             return Update(module, change, transposed(chosen), 1.0)
@@ -90,6 +97,18 @@ def _check(new: StoredTensor, tokens: tuple[int, ...], weight: Weight) -> None:
         raise UnusableError(
             f"it trains token {max(tokens)}, and the base has only {n_tokens}: its vocabulary was resized"
         )
+
+
+def _check_size(n_tokens: int, vocabulary: int, warnings: Problems) -> None:
+    """A few megabytes of rows become a matrix with a row as long as the vocabulary for each of them."""
+    n_values = n_tokens * vocabulary
+    megabytes = f"about {n_values * 2 // 10**6} MB in F16, as each needs a row as long as the vocabulary"
+    if n_values > MAX_VALUES:
+        raise UnusableError(
+            f"its {n_tokens} trained tokens would take {megabytes}; merge it into its base with PEFT (merge_and_unload)"
+        )
+    if n_values > LARGE_VALUES:
+        warnings.refuse("token rows", f"its {n_tokens} trained tokens take {megabytes}")
 
 
 def _one_hot(tokens: tuple[int, ...], n_tokens: int) -> Computed:

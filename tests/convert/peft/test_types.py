@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from edgelora_convert.peft.folder import read_peft
 from edgelora_convert.peft.loha import column_products
+from edgelora_convert.problems import Problems
+from edgelora_convert.sources.find import find_source
 from edgelora_convert.update import UnusableError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -157,6 +160,22 @@ def test_lokr_of_full_rank_and_large_is_for_a_merge(tmp_path: Path, w2: dict[str
 def test_a_large_lora_of_full_rank_is_none_of_it(tmp_path: Path) -> None:
     tensors = {f"{Q}.lora_A.weight": rand(1100, 1100), f"{Q}.lora_B.weight": rand(1100, 1100)}
     assert read(folder_of(tmp_path, tensors, **{**LORA, "r": 1100})).source.only_merged == {}
+
+
+def test_the_size_of_many_trained_tokens_is_said(tmp_path: Path) -> None:
+    table = "model.embed_tokens"
+    tensors = {f"base_model.model.{table}.trainable_tokens_delta": rand(500, IN)}
+    fields = {"peft_type": "TRAINABLE_TOKENS", "token_indices": list(range(500))}
+    problems, warnings = Problems("source"), Problems("source")
+    found = find_source(folder_of(tmp_path, tensors, **fields), problems)
+    (pending,) = read_peft(found, problems, warnings).pending
+    pending.complete(BaseWeight(np.zeros((60_000, IN), np.float32)))
+    assert warnings.lines() == []
+    assert pending.complete(BaseWeight(np.zeros((150_000, IN), np.float32))).rank == 500
+    (warning,) = warnings.lines()
+    assert warning.startswith("its 500 trained tokens take about 150 MB in F16")
+    with pytest.raises(UnusableError, match="would take about 600 MB in F16"):
+        pending.complete(BaseWeight(np.zeros((600_000, IN), np.float32)))
 
 
 VERA = {"peft_type": "VERA", "r": 4, "save_projection": True}
