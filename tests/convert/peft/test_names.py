@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from edgelora_convert.peft.names import PARAMETERS, is_embedding, is_output, parse_name, unwrapped
+from edgelora_convert.peft.names import FACTOR_BIAS, PARAMETERS, is_embedding, is_output, parse_name, unwrapped
+from edgelora_convert.peft.readers import READERS
 
 PATH = "model.layers.0.self_attn.q_proj"
 
@@ -53,6 +54,11 @@ def test_the_adapters_name_is_removed(parameter: str) -> None:
 )  # fmt: skip
 def test_other_names_are_no_parameters(name: str) -> None:
     assert parse_name(name) is None
+
+
+def test_every_parameter_is_one_of_a_type_that_is_read() -> None:
+    read = {parameter for reader in READERS.values() for parameter in reader.parameters | reader.ignored}
+    assert read == {*PARAMETERS, FACTOR_BIAS}
 
 
 def test_embeddings_and_outputs_by_name() -> None:
