@@ -138,8 +138,19 @@ def test_spellings_of_the_same_module(base: Path, tmp_path: Path, rename: Callab
 
 def test_copies_of_base_weights_are_passed_over(base: Path, tmp_path: Path) -> None:
     source = peft_source(QWEN, ("q_proj",))
-    source.tensors[f"base_model.model.{Q}.base_layer.weight"] = np.zeros((64, 64), np.float32)
+    for name in ("model.embed_tokens.base_layer.weight", "lm_head.base_layer.weight", "lm_head.base_layer.bias"):
+        source.tensors[f"base_model.model.{name}"] = np.zeros((48, 64), np.float32)
+    source.tensors["base_model.model.model.embed_tokens.token_adapter.base_layer.weight"] = np.zeros((1, 1), np.float32)
     assert convert(source.save(tmp_path / "p"), base, tmp_path / "out.gguf").n_pairs == 2
+
+
+def test_weights_of_the_base_elsewhere_are_none_of_it(base: Path, tmp_path: Path) -> None:
+    source = peft_source(QWEN, ("q_proj",))
+    source.tensors[f"base_model.model.{Q}.base_layer.weight"] = np.zeros((64, 64), np.float32)
+    with pytest.raises(ConversionError) as caught:
+        convert(source.save(tmp_path / "p"), base, tmp_path / "out.gguf")
+    (problem,) = caught.value.problems
+    assert problem.startswith("the file holds weights of the base beside what was trained of them")
 
 
 def test_output_matrix_and_embedding_of_an_untied_base(base: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from edgelora_convert.peft.names import is_embedding, parse_whole
+from edgelora_convert.peft.names import is_embedding, is_output, parse_whole
 from edgelora_convert.peft.refusals import FIELDS, SIGNS, listed, whole_modules
 from edgelora_convert.update import Kind, Update, Whole
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from edgelora_convert.peft.fields import Fields
     from edgelora_convert.storage.stored import StoredTensor
 
-_COPY_OF_BASE = re.compile(r"\.base_layer\.weight$|(^|\.)(lm_head|embed_out)\.base_layer\.bias$")
-"""The unchanged weights of an adapted embedding or output (peft/utils/save_and_load.py, save_embedding_layers)."""
+_BASE_LAYER = re.compile(r"(?P<module>.+?)(?:\.token_adapter)?\.base_layer\.(?P<parameter>weight|bias)")
 
 
 def is_copy_of_base(name: str) -> bool:
-    """Whether a tensor is the base's own, saved beside its adapter."""
-    return _COPY_OF_BASE.search(name) is not None
+    """Whether a tensor is the base's own, saved beside its adapter.
+
+    PEFT does so for an adapted embedding or output (peft/utils/save_and_load.py, save_embedding_layers).
+    """
+    match = _BASE_LAYER.fullmatch(name)
+    return match is not None and (
+        is_output(match["module"]) or (is_embedding(match["module"]) and match["parameter"] == "weight")
+    )
 
 
 def whole(name: str, tensor: StoredTensor) -> Whole | None:

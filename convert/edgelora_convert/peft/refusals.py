@@ -31,6 +31,8 @@ FIELDS: dict[str, str] = {
         f"it is a MonteCLoRA adapter (monteclora_config), which samples its weights; {MERGE_WITH_PEFT}"
     ),
     "bias": f"biases were trained beside it (bias), {_NO_ROOM}; {MERGE}",
+    "base_layer": "the file holds weights of the base beside what was trained of them, which PEFT writes only for the "
+    "embedding and the output, so they may be changed ones; save the adapter again, from its own base",
     "kohya": "its tensors have the names of the Kohya or LyCORIS scripts; convert it to PEFT's format first",
 }
 """Reasons by cause: mostly fields that must be empty."""
@@ -43,6 +45,7 @@ SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\.lora_diag(\.|$)"), "kasa_config"),
     (re.compile(r"\.lora_monteclora_sampler\."), "monteclora_config"),
     (re.compile(r"\.lora_arrow\."), "arrow_config"),
+    (re.compile(r"\.base_layer\.weight$"), "base_layer"),
     (re.compile(r"(\.|^)lora_(te|unet)|\.lora_(down|up)(\.|$)|\.lora\.(down|up)\."), "kohya"),
 )
 """Names that show a feature even where the configuration does not mention it."""
