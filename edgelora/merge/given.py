@@ -7,17 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelora.errors import MergeError
-from edgelora.gguf.hashes import file_sha256
+from edgelora.errors import ConversionError, GGUFError, MergeError
+from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
-from edgelora.merge.changes import ScaledAdapter, TensorChange, low_rank_changes
+from edgelora.merge.changes import TensorChange
 from edgelora.merge.forward import AppliedAdapter
+from edgelora.merge.layout import Zeros
+from edgelora.merge.members import member_changes
 from edgelora.merge.report import MergedAdapter
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from edgelora.merge.base import Base
+    from edgelora_convert.source import Source
+
+    from edgelora.merge.base import Base, BaseTensor
     from edgelora.merge.options import Member
     from edgelora.types import ReportProgress
 
@@ -26,12 +30,14 @@ if TYPE_CHECKING:
 class Given:
     """All adapters of a merge together.
 
-    ``changes`` is by tensor, in the order of the base. ``applied`` are GGUF adapters that do the same at run time;
-    ``only_merged`` says what they leave out, if anything: then a merge cannot be verified against them.
+    ``changes`` is by tensor, in the order of the base, with those ``added`` to it at the end. ``applied`` are GGUF
+    adapters that do the same at run time; ``only_merged`` says what they leave out, if anything: then a merge cannot be
+    verified against them.
     """
 
     adapters: tuple[MergedAdapter, ...]
     changes: Mapping[str, TensorChange]
+    added: Mapping[str, BaseTensor | Zeros]
     applied: tuple[AppliedAdapter, ...]
     adapter_bytes: int
     only_merged: str = ""
@@ -39,34 +45,61 @@ class Given:
 
 
 def read_given(base: Base, members: Sequence[Member], folder: Path, report: ReportProgress) -> Given:
-    """Read ``members`` in any form; what has to be converted goes to ``folder``.
+    """Read ``members`` in any form; what has to be converted to be applied goes to ``folder``.
 
-    Raises AdapterError, ConversionError or GGUFError where one cannot be used with ``base``.
+    Raises MergeError or GGUFError where one cannot be used with ``base``.
     """
     if not members:
         raise MergeError("no adapter was given", "Name at least one.")
-    applied = [
-        AppliedAdapter(_gguf(base, member.path, folder / f"{number}.gguf", report), member.scale)
-        for number, member in enumerate(members)
-    ]
-    adapters = [
-        MergedAdapter(member.name or member.path.stem, str(member.path), file_sha256(made.path), member.scale)
-        for member, made in zip(members, applied, strict=True)
-    ]
-    changes = low_rank_changes(base, [ScaledAdapter(read_header(made.path), made.scale) for made in applied])
+    found = member_changes(base, members, report)
+    applied, left_out = _applied(base, members, found.sources, folder, report)
+    named = zip(members, found.sources, strict=True)
     return Given(
-        adapters=tuple(adapters),
-        changes=changes,
-        applied=tuple(made for made in applied if made.scale),
-        adapter_bytes=sum(made.path.stat().st_size for made in applied),
+        adapters=tuple(_merged(member, source) for member, source in named),
+        changes=found.changes,
+        added=found.added,
+        applied=tuple(applied),
+        adapter_bytes=sum(_n_bytes(source.files) for source in found.sources),
+        only_merged=left_out,
+        notes=found.warnings,
     )
 
 
-def _gguf(base: Base, path: Path, target: Path, report: ReportProgress) -> Path:
-    """The adapter as a GGUF, converted to ``target`` if it is none."""
-    if path.is_file() and path.suffix.lower() == ".gguf":
+def _merged(member: Member, source: Source) -> MergedAdapter:
+    return MergedAdapter(member.name or source.name, str(member.path), source.sha256(), member.scale)
+
+
+def _n_bytes(files: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in files)
+
+
+def _applied(
+    base: Base, members: Sequence[Member], sources: Sequence[Source], folder: Path, report: ReportProgress
+) -> tuple[list[AppliedAdapter], str]:
+    """What llama.cpp can apply of those that do anything, and why not all."""
+    applied: list[AppliedAdapter] = []
+    left_out = ""
+    for number, (member, source) in enumerate(zip(members, sources, strict=True)):
+        if member.scale:
+            try:
+                path = _gguf(base, member, source, folder / f"{number}.gguf", report)
+                applied.append(AppliedAdapter(path, member.scale))
+            except ConversionError as error:
+                left_out = left_out or f"no adapter can do at run time what {source.name} does: {error.problems[0]}"
+    return applied, left_out
+
+
+def _gguf(base: Base, member: Member, source: Source, target: Path, report: ReportProgress) -> Path:
+    """The adapter as a GGUF, converted to ``target`` if it is none. Raises ConversionError where it cannot be one."""
+    if source.naming == "gguf":
+        path = source.files[0]
+        if problems := check_fit(read_header(path), base.header):
+            raise ConversionError(source.name, problems)
         return path
     from edgelora_convert.convert import convert
 
-    convert(path, base.path, target, progress=report)
+    try:
+        convert(str(member.path), base.path, target, progress=report)
+    except GGUFError as error:  # the converter takes no base of several files
+        raise ConversionError(source.name, [error.message]) from None
     return target

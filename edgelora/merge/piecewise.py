@@ -33,22 +33,20 @@ class PiecewiseChange:
         """The new values of the rows from ``first_row`` on, whose old ones are ``values [n, n_cols]``."""
         new = values.copy()
         for matrix, first, here in _by_matrix(first_row, len(values), self.rows_per_matrix):
-            stored_scale = np.float32(self.stored_scales[matrix] if self.stored_scales else 1)
+            stored_scale = self.stored_scales[matrix] if self.stored_scales else 1.0
+            real = values[here] if stored_scale == 1 else values[here] * np.float32(stored_scale)
             for scale, piece in self.pieces.get(matrix, ()):
-                _add(new[here], values[here], first, np.float32(scale), piece, stored_scale)
+                _add(new[here], real, first, scale / stored_scale, piece)
         return new
 
 
-def _add(
-    new: Values, values: Values, first: int, scale: np.float32, piece: RowChange, stored_scale: np.float32
-) -> None:
-    """Add a piece's part to the rows from ``first`` on, as far as it changes them."""
+def _add(new: Values, values: Values, first: int, scale: float, piece: RowChange) -> None:
+    """Add ``scale`` times a piece's part to the rows from ``first`` on, as far as it changes them."""
     start, end = max(first, piece.first), min(first + len(values), piece.first + piece.n_rows)
     if start < end:
         here = slice(start - first, end - first)
-        delta = piece.delta(start - piece.first, values[here] * stored_scale)
-        delta *= scale / stored_scale
-        new[here] += delta
+        delta = piece.delta(start - piece.first, values[here])
+        new[here] += delta if scale == 1 else delta * np.float32(scale)
 
 
 def _by_matrix(first_row: int, count: int, rows_per_matrix: int) -> Iterator[tuple[int, int, slice]]:

@@ -52,6 +52,8 @@ class Tensor:
 
 
 ARCH = KV("general.architecture", STRING, text("llama"))
+MODEL = (ARCH, KV("llama.block_count", U32, u32(2)), KV("llama.embedding_length", U32, u32(32)))
+"""What every model says of itself."""
 
 
 def encode(

@@ -11,8 +11,9 @@ import numpy as np
 from edgelora.gguf.data import tensor_data
 from edgelora.gguf.reader import read_header
 from edgelora.merge.base import Base, read_base
-from edgelora.merge.changes import ScaledAdapter, low_rank_changes
 from edgelora.merge.layout import Layout, Rewrite, plan_layout
+from edgelora.merge.members import member_changes
+from edgelora.merge.options import Member
 from edgelora.merge.output import replacing
 from edgelora.merge.stream import write_layout
 from edgelora.native.quantize import quantize
@@ -30,7 +31,7 @@ def rounded(kind: str) -> RowEncoder:
 
 def rewrites(base: Base, adapters: Mapping[Path, float], kind: str | None = None) -> list[Rewrite]:
     """Every tensor that ``adapters`` (with scales) touch, in ``kind`` or in its own type."""
-    changes = low_rank_changes(base, [ScaledAdapter(read_header(path), scale) for path, scale in adapters.items()])
+    changes = member_changes(base, [Member(path, scale) for path, scale in adapters.items()]).changes
     found = []
     for name, change in changes.items():
         stored = kind or base.tensors[name].type_name
