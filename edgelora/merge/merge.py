@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from edgelora.errors import EdgeloraError, MergeError
 from edgelora.merge.base import read_base
 from edgelora.merge.calibrate import activations
-from edgelora.merge.choosing import choose
+from edgelora.merge.choosing import choose, retyped, target_types, unchanged, wants_moments
 from edgelora.merge.given import read_given
 from edgelora.merge.kept import together
 from edgelora.merge.layout import plan_layout
@@ -144,23 +144,26 @@ def _prepare(
     source = read_source(options.source, base) if options.source else None
     members = read_given(base, given, folder, report)
     _require_other_file(out, [part.path for read in (base, source) if read for part in read.parts], given)
-    moments = _moments(base, members, options, folder, report)
-    plans = choose(base, members.changes, options, source=source, moments=moments, report=report)
-    rewrites = [plan.rewrite() for plan in plans]
-    size = plan_layout(base, rewrites, {}).size
-    trade = trade_of(base, plans, members.adapter_bytes, size)
+    types = target_types(base, source, options.precision)
+    moments = _moments(base, members, types, options, folder, report)
+    plans = choose(
+        base, members.changes, types, options, source=source, added=members.added, moments=moments, report=report
+    )
+    rewrites = [*(plan.rewrite() for plan in plans), *unchanged(members.added, members.changes)]
+    if source is not None and types:
+        rewrites += retyped(base, source, members.changes, types, moments)
+    trade = trade_of(base, plans, rewrites, members.adapter_bytes, plan_layout(base, rewrites, {}).size)
     return _Prepared(base, members, plans, rewrites, trade)
 
 
 def _moments(
-    base: Base, members: Given, options: Options, folder: Path, report: ReportProgress
+    base: Base, members: Given, types: Mapping[str, str], options: Options, folder: Path, report: ReportProgress
 ) -> Mapping[str, NDArray[np.float32]]:
     """What goes into the changed tensors while the base reads, where their codes are to be chosen with it."""
-    if options.precision != "same" or options.source or not members.changes:
+    if not wants_moments(types, members.changes, options):
         return {}
-    return activations(
-        base.path, members.applied, list(members.changes), folder, kind="full", threads=options.threads, report=report
-    )
+    names = list(types if options.source else members.changes)
+    return activations(base.path, members.applied, names, folder, kind="full", threads=options.threads, report=report)
 
 
 def _require_enough(prepared: _Prepared, options: Options) -> None:

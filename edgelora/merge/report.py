@@ -31,8 +31,9 @@ class MergedAdapter:
 class KindReport:
     """All changed tensors of one kind, such as attn_q, that were stored in one type.
 
-    ``kept`` is the share of the change that is there after rounding; ``loss`` the largest expected error of a tensor's
-    output, relative to what the adapters change in it, both squared.
+    ``base_types`` is empty for tensors that the base lacks. ``kept`` is the share of the change that is there after
+    rounding; ``loss`` the largest expected error of a tensor's output, relative to what the adapters change in it, both
+    squared.
     """
 
     kind: str
@@ -73,8 +74,9 @@ class MergeReport:
 
     @property
     def broke_its_promise(self) -> bool:
-        """Was `auto` to keep the adapter, and did not?"""
-        return self.precision == "auto" and self.verification is not None and self.verification.verdict == "failed"
+        """Was `auto` to keep the adapter, and did not? With a source the base's types are taken, whatever they keep."""
+        promised = self.precision == "auto" and self.source is None
+        return promised and self.verification is not None and self.verification.verdict == "failed"
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints; figures of a verification are null where there was none."""
@@ -114,7 +116,7 @@ def by_kind(base: Base, plans: Sequence[Plan]) -> tuple[KindReport, ...]:
 
 
 def _kind(base: Base, kind: str, type_name: str, plans: Sequence[Plan]) -> KindReport:
-    olds = [base.tensors[plan.tensor.name] for plan in plans]
+    olds = [base.tensors[plan.tensor.name] for plan in plans if plan.tensor.name in base.tensors]
     return KindReport(
         kind=kind,
         n_tensors=len(plans),

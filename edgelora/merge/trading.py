@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 from edgelora.merge.kept import together
 from edgelora.merge.trade import Trade, Weight, estimated
+from edgelora.native.quantize import row_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgelora.merge.base import Base
+    from edgelora.merge.layout import Rewrite
     from edgelora.merge.precision import Plan
 
 
-def trade_of(base: Base, plans: Sequence[Plan], adapter_bytes: int, merged_bytes: int) -> Trade:
-    """What baking in costs and brings, for the ``plans`` of all changed tensors."""
-    new_sizes = {plan.tensor.name: plan.nbytes for plan in plans}
+def trade_of(
+    base: Base, plans: Sequence[Plan], rewrites: Sequence[Rewrite], adapter_bytes: int, merged_bytes: int
+) -> Trade:
+    """What baking in costs and brings: ``plans`` are of changed tensors, ``rewrites`` of all that are written anew."""
+    new_sizes = {rewrite.tensor.name: _nbytes(rewrite) for rewrite in rewrites}
     return estimated(
         base.header.file_size,
         adapter_bytes,
@@ -26,6 +30,10 @@ def trade_of(base: Base, plans: Sequence[Plan], adapter_bytes: int, merged_bytes
         n_pairs=len(plans),
         expected_kept=together(plan.expected for plan in plans).share,
     )
+
+
+def _nbytes(rewrite: Rewrite) -> int:
+    return rewrite.tensor.n_rows * row_bytes(rewrite.type_name, rewrite.tensor.shape[0])
 
 
 def _weights(base: Base, new_sizes: Mapping[str, int]) -> list[Weight]:

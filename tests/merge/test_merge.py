@@ -105,6 +105,19 @@ def test_a_source_keeps_the_types_of_the_base(quantized: Callable[[str], Path], 
     assert kl_share(base, LEGAL, out, tokens_of(base, "verification", 128)) <= BUDGET
 
 
+def test_a_mix_from_a_source_is_for_all_tensors(
+    quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path
+) -> None:
+    base, out = quantized("Q8_0"), tmp_path / "out.gguf"
+    options = Options("q6_k", source=f32_base, verify=False, threads=1)
+    merge(base, [Member(write_adapter(tmp_path / "q.gguf", base, targets=("attn_q",)).path)], out, options)
+    matrices = {name: kind for name, kind in types_of(out).items() if kind != "F32"}
+    assert "blk.0.ffn_up.weight" in matrices
+    assert set(matrices.values()) == {"Q6_K"}
+    before, after = (values_of(path, "blk.0.ffn_up.weight") for path in (f32_base, out))
+    assert 0 < np.linalg.norm(after - before) < 0.03 * np.linalg.norm(before)
+
+
 def types_of(path: Path) -> dict[str, str]:
     return {name: info.type_name for name, info in read_header(path).tensors.items()}
 
