@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from edgelora_convert.encode import Factor
-from edgelora_convert.write import AdapterContent, replacing, write_adapter
+from edgelora_convert.write import AdapterContent, write_adapter
 from gguf import GGMLQuantizationType, GGUFWriter
 
 from edgelora.errors import UsageError
 from edgelora.gguf.facts import LORA_A, LORA_B, BaseFacts, short_target
 from edgelora.gguf.ggml_types import FILE_TYPES, GGML_TYPES
 from edgelora.gguf.reader import read_header
+from edgelora.gguf.replacing import replacing
 from synthetic.blocks import random_tensor
 from synthetic.shapes import Shape, TensorPlan, tensor_plans
 from synthetic.vocabulary import add_vocabulary
