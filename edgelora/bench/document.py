@@ -19,7 +19,7 @@ def swap_document(result: SwapResult) -> dict[str, Any]:
     llama.cpp's own set call in a plain context. ``adapter_overhead_ratio`` is of the first selection.
     """
     first = result.subjects[0]
-    document: dict[str, Any] = _rounded(
+    document: dict[str, Any] = rounded(
         {
             "bench": "swap",
             "first_token_after_swap_ms": {
@@ -79,12 +79,12 @@ def _subject(result: SubjectResult) -> dict[str, Any]:
     }
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Six significant digits: more would only pretend."""
     if isinstance(value, float):
         return float(f"{value:.6g}")
     if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
+        return {key: rounded(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_rounded(item) for item in value]
+        return [rounded(item) for item in value]
     return value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgelora.bench.first_token import FirstToken
     from edgelora.bench.steps import SwapTimes
@@ -46,11 +46,18 @@ def markdown(tables: Sequence[Table], heading: str, remarks: Sequence[str]) -> s
 
 def remarks(result: SwapResult) -> tuple[str, ...]:
     """What was measured, and on what."""
-    base, machine = result.base, result.machine
+    base = result.base
     return (
         f"Base: {base.name}, {base.n_params / 1e6:,.1f} million parameters, {base.quantization}, mode {base.mode}.",
+        machine_remark(result.machine),
+    )
+
+
+def machine_remark(machine: Mapping[str, str | int]) -> str:
+    """On what it was measured."""
+    return (
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, "
-        f"{machine['memory_gib']} GiB, {machine['system']}, llama-cpp-python {machine['llama_cpp_python']}.",
+        f"{machine['memory_gib']} GiB, {machine['system']}, llama-cpp-python {machine['llama_cpp_python']}."
     )
 
 

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 import click
 
 from edgelora.cli import options
+from edgelora.cli.merge import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from edgelora.bench.merge import MergeResult
     from edgelora.bench.swap import SwapResult
     from edgelora.bench.tables import Table
     from edgelora.config.settings import Settings
+    from edgelora.merge.options import Precision
 
 
 @click.group("bench", no_args_is_help=True)
@@ -64,6 +67,75 @@ def swap(
         click.echo(json.dumps(swap_document(result), indent=2, ensure_ascii=False))
     else:
         _print(tables, remarks(result))
+
+
+@command.command("merge")
+@options.base
+@click.option("--adapter", required=True, metavar="SEL", help="What to bake in, as for `run`.")
+@options.engine_options
+@click.option(
+    "--precision",
+    "precisions",
+    type=click.Choice(PRECISIONS),
+    multiple=True,
+    help="How to merge; may be repeated.  [default: auto, same, q8_0, q6_k]",
+)
+@click.option("--source", type=click.Path(path_type=Path), metavar="GGUF", help="The same base unquantized.")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Where the merged files may lie meanwhile.  [default: the system's folder for such files]",
+)
+@click.option("--report", "page", type=click.Path(dir_okay=False, path_type=Path), help="Write a Markdown page too.")
+@options.as_json
+def merge(
+    adapter: str,
+    precisions: Sequence[Precision],
+    source: Path | None,
+    folder: Path | None,
+    page: Path | None,
+    as_json: bool,
+    **given: object,
+) -> None:
+    """Measure what baking an adapter in takes, what it keeps, and how fast the result is.
+
+    Needs the machine to itself. Takes two minutes on the demo, half an hour on a large base.
+    """
+    from edgelora.bench.merge_tables import merge_document, merge_remarks, merge_tables
+    from edgelora.bench.tables import markdown
+    from edgelora.cli.outputs import require_folder, write_text
+    from edgelora.config.settings import load_settings
+
+    if page:
+        require_folder(page)
+    settings = load_settings(given | {"adapter": adapter})
+    result = _measure_merge(settings, precisions or ("auto", "same", "q8_0", "q6_k"), source, folder)
+    tables = merge_tables(result)
+    if page:
+        write_text(page, markdown(tables, "edgelora bench merge", merge_remarks(result)))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(merge_document(result), indent=2, ensure_ascii=False))
+    else:
+        _print(tables, merge_remarks(result))
+
+
+def _measure_merge(
+    settings: Settings, precisions: Sequence[Precision], source: Path | None, folder: Path | None
+) -> MergeResult:
+    import tempfile
+
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.bench.merge import measure
+    from edgelora.bench.subject import find_subjects
+    from edgelora.cli.progress import ProgressBar
+    from edgelora.config.resolved import engine_config
+
+    config = engine_config(settings)
+    with ProgressBar() as progress, tempfile.TemporaryDirectory(prefix="edgelora-bench-", dir=folder) as own:
+        [subject] = find_subjects(AdapterLibrary(config.base), [settings.adapter or ""], None, progress)
+        return measure(config, subject, precisions, source, Path(own), progress)
 
 
 def _measure(settings: Settings, adapters: Sequence[str], prompt: str | None, rounds: int) -> SwapResult:

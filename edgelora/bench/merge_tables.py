@@ -1,0 +1,117 @@
+"""The result of ``bench merge`` as tables and as a document."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from edgelora.bench.document import rounded
+from edgelora.bench.tables import Table, machine_remark
+from edgelora.bench.throughput import SEQUENCES
+
+if TYPE_CHECKING:
+    from edgelora.bench.merge import MergeResult
+    from edgelora.bench.throughput import Throughput
+    from edgelora.merge.report import MergeReport
+
+NAMES = {"base": "bare base", "adapter": "adapter at run time"}
+
+
+def merge_document(result: MergeResult) -> dict[str, Any]:
+    """What scripts read: times in seconds, or in milliseconds where a name says ``ms``; sizes in bytes."""
+    document: dict[str, Any] = rounded(
+        {
+            "bench": "merge",
+            "selection": result.subject.text,
+            "base": {"name": result.base.name, "path": str(result.base.path), "n_params": result.base.n_params},
+            "base_bytes": result.base_bytes,
+            "kept_in": [asdict(kept) for kept in result.kept_in],
+            "merges": [report.to_dict() for report in result.merges],
+            "speeds": {name: asdict(speed) for name, speed in result.speeds.items()},
+            "machine": result.machine,
+        }
+    )
+    return document
+
+
+def merge_remarks(result: MergeResult) -> tuple[str, ...]:
+    """What was measured, and on what."""
+    base = result.base
+    return (
+        f"Base: {base.name}, {base.n_params / 1e6:,.1f} million parameters, {base.quantization}, "
+        f"{_megabytes(result.base_bytes)} MB. Baked in: {result.subject.label}.",
+        machine_remark(result.machine),
+    )
+
+
+def merge_tables(result: MergeResult) -> tuple[Table, ...]:
+    """The whole result, what people ask first at the top."""
+    return (_merges(result), _speeds(result), _kept(result))
+
+
+def _merges(result: MergeResult) -> Table:
+    return Table(
+        "Merging",
+        (
+            "precision",
+            "size (MB)",
+            "time (s)",
+            "verifying (s)",
+            "memory (MiB)",
+            "kept",
+            "KL",
+            "of effect",
+            "same token",
+        ),
+        tuple(map(_merge, result.merges)),
+        "MiB is anonymous memory, of all processes. KL, and the share of the same most likely tokens, are against the "
+        "adapter at run time; of effect: over the KL of the bare base.",
+    )
+
+
+def _merge(report: MergeReport) -> tuple[str, ...]:
+    found = report.verification
+    numbers = (
+        _megabytes(report.file_size),
+        f"{report.plan_s + report.write_s:.1f}",
+        f"{report.verify_s:.1f}",
+        f"{report.peak_memory_bytes / 2**20:,.0f}",
+        f"{report.adapter_kept:.1%}",
+    )
+    if not found:
+        return (report.precision, *numbers, "", "", "")
+    share = f"{found.kl_merged / found.kl_effect:.1%}" if found.kl_effect else ""
+    return (report.precision, *numbers, f"{found.kl_merged:.3g}", share, f"{found.top1_merged:.1%}")
+
+
+def _speeds(result: MergeResult) -> Table:
+    prompts = tuple(next(iter(result.speeds.values())).ttft_ms)
+    columns = (*(f"{count} at once" for count in SEQUENCES), *(f"TTFT {n} ms" for n in prompts))
+    rows = tuple((NAMES.get(name, f"baked, {name}"), *_speed(speed)) for name, speed in result.speeds.items())
+    return Table(
+        "Speed",
+        ("", *columns),
+        rows,
+        "Tokens per second of so many answers together; the time to the first token after prompts of so many tokens.",
+    )
+
+
+def _speed(speed: Throughput) -> tuple[str, ...]:
+    return (*(f"{rate:.1f}" for rate in speed.tok_per_s.values()), *(f"{wait:.0f}" for wait in speed.ttft_ms.values()))
+
+
+def _kept(result: MergeResult) -> Table:
+    rows = tuple(
+        (kept.type_name, f"{kept.kept:.1%}", f"{kept.median_loss:.2g}", _megabytes(kept.nbytes))
+        for kept in result.kept_in
+    )
+    return Table(
+        "What plain rounding keeps of the change",
+        ("type", "kept", "loss", "size of the changed tensors (MB)"),
+        rows,
+        "Estimated from some rows. Loss: error of a tensor's output over its change, both squared; the median.",
+    )
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:,.1f}"

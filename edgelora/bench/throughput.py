@@ -1,0 +1,68 @@
+"""Tokens per second with one and with many sequences, and the wait for the first token after prompts."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgelora.bench.pooled import crowd_out, run
+from edgelora.bench.samples import median
+from edgelora.bench.workloads import random_tokens
+from edgelora.engine.scheduler import PREFILL_CHUNK
+from edgelora.types import Failed, Request, SamplingParams, Selection
+
+if TYPE_CHECKING:
+    from edgelora.engine.core import EngineCore
+
+SEQUENCES = (1, 8, 16)
+PROMPTS = (60, 1000)
+REPEATS = 3
+
+STEPS = 24
+"""Steps whose time is taken in each repetition."""
+
+_PROMPT = 16  # tokens before them
+
+
+@dataclass(frozen=True, slots=True)
+class Throughput:
+    """``tok_per_s`` of all sequences together, by their number; ``ttft_ms`` by the length of the prompt."""
+
+    tok_per_s: dict[int, float]
+    ttft_ms: dict[int, float]
+
+
+def throughput(core: EngineCore, selection: Selection) -> Throughput:
+    """Measure ``core`` under ``selection``, whose adapters are loaded; without prompts that its context cannot hold."""
+    lengths = [length for length in PROMPTS if length + 1 < core.base.ctx]
+    return Throughput(
+        {count: median([_rate(core, selection, count) for _ in range(REPEATS)]) for count in SEQUENCES},
+        {length: median([_first_token_ms(core, selection, length) for _ in range(REPEATS)]) for length in lengths},
+    )
+
+
+def _first_token_ms(core: EngineCore, selection: Selection, length: int) -> float:
+    crowd_out(core)
+    return run(core, random_tokens(length, core.base.n_vocab, seed=length), selection, max_tokens=1).total
+
+
+def _rate(core: EngineCore, selection: Selection, count: int) -> float:
+    """Tokens per second while ``count`` answers are written."""
+    crowd_out(core)
+    warm_up = -(-count * _PROMPT // (PREFILL_CHUNK - count)) + 2  # steps in which prompts are still read
+    sampling = SamplingParams(max_tokens=STEPS + warm_up, temperature=0.0)
+    for number in range(count):
+        prompt = random_tokens(_PROMPT, core.base.n_vocab, seed=1000 + number)
+        core.submit(Request(f"rate-{number}", prompt, selection, sampling))
+    tokens, seconds, steps = 0, 0.0, 0
+    while core.busy:
+        began = time.perf_counter()
+        failed = [event.error for event in core.step() if isinstance(event, Failed)]
+        if failed:
+            raise failed[0]
+        steps += 1
+        if steps > warm_up:
+            tokens, seconds = tokens + core.times.n_tokens, seconds + time.perf_counter() - began
+    return tokens / seconds if seconds else math.nan
