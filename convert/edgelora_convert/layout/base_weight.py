@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GGUFError
-from edgelora.gguf.data import tensor_rows
 from edgelora_convert.update import Kind, UnusableError
 
 if TYPE_CHECKING:
@@ -23,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class BaseWeight:
-    """What ``located`` names in the base with this header; ``read`` is for one that is not a single file."""
+    """What ``located`` names in the base with this header, whose rows ``read`` gives."""
 
-    def __init__(self, header: Header, located: Located, kind: Kind, read: ReadRows | None = None) -> None:
+    def __init__(self, header: Header, located: Located, kind: Kind, read: ReadRows) -> None:
         self._header = header
-        self._read = read or partial(tensor_rows, header)
+        self._read = read
         self._slots = [located.storage.slot(part.tensor) for part in located.parts]
         self._rearranged = any(part.rows or part.columns or part.transposed for part in located.parts)
         self._kind = kind

@@ -7,9 +7,10 @@ right shape.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
+from edgelora.gguf.data import tensor_rows
 from edgelora.gguf.facts import BaseFacts, layer_of, short_target
 from edgelora.gguf.fit import EMBEDDING, nearest
 from edgelora_convert.layout.architectures import ARCHITECTURES, COMMON
@@ -60,7 +61,7 @@ class Resolver:
         self._header = header
         self._base = base
         self._problems = problems
-        self._read = read
+        self._read = read or partial(tensor_rows, header)
         self._rules = ARCHITECTURES.get(base.arch, {})
         self._names = NameMap(base.arch)
         self._blocks: dict[tuple[int, bool], BlockStorage] = {}
@@ -68,7 +69,7 @@ class Resolver:
     @cached_property
     def output_is_a_copy(self) -> bool:
         """Whether the base holds one matrix twice, as embedding and as output."""
-        return output_is_a_copy(self._header)
+        return output_is_a_copy(self._header, self._read)
 
     def pieces(self, update: Update, naming: Naming) -> list[Piece]:
         """Where every row of ``update`` goes; empty where that is a problem."""
