@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from edgelora.errors import GGUFError, MergeError, QuantizationError
 from edgelora.merge.base import opened
 from edgelora.merge.layout import Rewrite
+from edgelora.native.allocator import keep_freed_memory
 from edgelora.native.blas import one_blas_thread
 from edgelora.native.quantize import dequantize, row_bytes, rows_are_valid
 from edgelora.types import Progress, ignore_progress
@@ -54,6 +55,7 @@ def write_layout(
     MergeError where values cannot be stored, OSError where ``path`` cannot be written.
     """
     threads = threads or len(os.sched_getaffinity(0))
+    keep_freed_memory()
     with path.open("wb", buffering=0) as file, one_blas_thread():
         file.truncate(layout.size)
         done = os.pwrite(file.fileno(), layout.head, 0)
