@@ -85,7 +85,8 @@ def _applied(
                 path = _gguf(base, member, source, folder / f"{number}.gguf", report)
                 applied.append(AppliedAdapter(path, member.scale))
             except ConversionError as error:
-                left_out = left_out or f"no adapter can do at run time what {source.name} does: {error.problems[0]}"
+                reason = error.problems[0].partition("; ")[0]  # without the advice to merge it
+                left_out = left_out or f"no adapter can do at run time what {source.name} does: {reason}"
     return applied, left_out
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import gguf
 import numpy as np
 import pytest
 from gguf.quants import quantize
 from support.adapters import write_adapter
+from support.peft_folders import Shape, peft_source, write_base
 
 from edgelora.errors import MergeError
 from edgelora.gguf.data import tensor_data
@@ -32,6 +33,7 @@ SHAPES = {
     "output.weight": (N_VOCAB, N_IN),
 }
 RNG = np.random.default_rng(0)
+Q = "base_model.model.model.layers.0.self_attn.q_proj"
 
 
 @pytest.fixture
@@ -39,9 +41,11 @@ def base(tmp_path: Path) -> Path:
     return write(tmp_path / "base.gguf", {name: np.zeros(shape, "f4") for name, shape in SHAPES.items()})
 
 
-def write(path: Path, tensors: dict[str, np.ndarray], alpha: float | None = None, kind: str = "F32") -> Path:
+def write(
+    path: Path, tensors: dict[str, np.ndarray], alpha: float | None = None, kind: str = "F32", arch: str = "llama"
+) -> Path:
     """A base, or with ``alpha`` an adapter."""
-    writer = gguf.GGUFWriter(path, "llama")
+    writer = gguf.GGUFWriter(path, arch)
     if alpha is None:
         writer.add_block_count(1)
         writer.add_embedding_length(N_IN)
@@ -179,3 +183,51 @@ def test_an_adapter_for_a_part_of_the_text_is_refused(demo_base: Path, tmp_path:
     write_adapter(path, demo_base, extra=lambda writer: writer.add_key_value(*tokens))
     with pytest.raises(MergeError, match="works only from its invocation tokens on"):
         changes_of(read_base(demo_base), (path, 1))
+
+
+def test_a_gguf_adapter_needs_no_known_architecture(tmp_path: Path) -> None:
+    name = "blk.0.attn_q.weight"
+    base = write(tmp_path / "base.gguf", {name: np.zeros(SHAPES[name])}, arch="arwkv7")
+    a, b = pair(name)
+    adapter = write(tmp_path / "adapter.gguf", named(name, a, b), alpha=RANK, arch="arwkv7")
+    found = changes_of(read_base(base), (adapter, 1))[name].apply(0, np.zeros((N_OUT, N_IN), "f4"))
+    np.testing.assert_allclose(found, expected(name, a, b), rtol=1e-4, atol=1e-5)
+
+
+PEFT_REFUSALS: dict[str, tuple[dict[str, Any], dict[str, np.ndarray], str]] = {
+    "PiSSA": ({"init_lora_weights": "pissa"}, {}, "also changed the base weights"),
+    "bias that is never loaded": (
+        {},
+        {f"{Q}.bias": np.zeros(64, "f4")},
+        r"self_attn.q_proj \(layer 0\): llama.cpp knows no blk.\*.attn_q.bias in starcoder2 models",
+    ),
+    "module without a place": ({}, {"score.weight": np.zeros((2, 64), "f4")}, "score.weight: unknown|score: unknown"),
+    "whole weight of another size": (
+        {},
+        {f"{Q}.weight": np.zeros((32, 64), "f4")},
+        "trained for 64 and 32 inputs and outputs",
+    ),
+    "magnitudes of another size": (
+        {"use_dora": True},
+        {f"{Q}.lora_magnitude_vector": np.zeros(3, "f4")},
+        "it has 3 magnitudes for 64 outputs",
+    ),
+    "no magnitudes": ({"use_dora": True}, {}, "without the magnitudes of model.layers.0.self_attn.q_proj"),
+    "announced modules": ({"modules_to_save": ["lm_head"]}, {}, "modules_to_save: lm_head.*the file does not hold"),
+}
+
+
+@pytest.mark.parametrize("case", PEFT_REFUSALS)
+def test_what_cannot_be_merged_is_said(case: str, tmp_path: Path) -> None:
+    fields, tensors, reason = PEFT_REFUSALS[case]
+    base = write_base(tmp_path / "base.gguf", Shape(arch="starcoder2", layers=1))
+    source = peft_source(Shape(layers=1), ("q_proj",), **fields)
+    source.tensors |= tensors
+    with pytest.raises(MergeError, match=reason):
+        changes_of(read_base(base), (source.save(tmp_path / "adapter"), 1))
+
+
+@pytest.mark.parametrize("scale", [1e9, float("nan"), float("inf")])
+def test_scales_have_bounds(scale: float, demo_base: Path, adapters: tuple[Path, Path]) -> None:
+    with pytest.raises(MergeError, match=r"the scale .* is not between"):
+        changes_of(read_base(demo_base), (adapters[0], scale))

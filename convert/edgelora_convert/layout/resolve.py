@@ -39,7 +39,7 @@ _NATIVE_NAMES = (".attention.wq", ".attention.wk")
 
 _TIED = (
     "this base uses one matrix as embedding and as output (tied), and llama.cpp can adapt neither side of it; "
-    "train without this module"
+    "merge it into its base with edgelora merge, or train without this module"
 )
 
 
