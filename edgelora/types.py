@@ -154,7 +154,10 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class BaseInfo:
-    """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason."""
+    """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason.
+
+    ``baked`` are the adapters in its weights, where it is a merged file: every answer is computed with them.
+    """
 
     path: Path
     name: str
@@ -169,6 +172,7 @@ class BaseInfo:
     sampling_hints: dict[str, float]
     mode: Literal["pooled", "exclusive"]
     mode_reason: str = ""
+    baked: tuple[AttestedAdapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,12 @@ class Answer:
             "completion_tokens": made.completion_tokens,
             "ttft_ms": round(made.ttft_ms, 3),
             "tok_per_s": round(made.tok_per_s, 3),
-            "base": {"name": self._base.name, "path": str(self._base.path), "fingerprint": self._base.fingerprint},
+            "base": {
+                "name": self._base.name,
+                "path": str(self._base.path),
+                "fingerprint": self._base.fingerprint,
+                "baked": [asdict(adapter) for adapter in self._base.baked],
+            },
             "mode": self._base.mode,
         }
 

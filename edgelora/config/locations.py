@@ -40,6 +40,11 @@ def converted_dir() -> Path:
     return platformdirs.user_cache_path(APP, appauthor=False) / "converted"
 
 
+def baked_dir() -> Path:
+    """Bases with adapters baked in, as large as the bases they were made of; safe to delete."""
+    return platformdirs.user_cache_path(APP, appauthor=False) / "baked"
+
+
 def config_file() -> Path:
     """The settings file. It need not exist."""
     return platformdirs.user_config_path(APP, appauthor=False) / "config.toml"

@@ -27,15 +27,22 @@ class IsolatedProcess:
 
     ``target`` and ``arguments`` are pickled. The process ignores Ctrl-C, which is for the program that started it, and
     ends with it. Call :meth:`close` when it has ended.
+
+    A process that ``starts_others`` does not end by itself with the program; its target must, when its pipe closes.
     """
 
-    def __init__(self, name: str, target: Callable[..., object], *arguments: object) -> None:
+    def __init__(
+        self, name: str, target: Callable[..., object], *arguments: object, starts_others: bool = False
+    ) -> None:
         self.name = name
         self._log = tempfile.NamedTemporaryFile(prefix=f"edgelora-{name}-", suffix=".log")  # noqa: SIM115
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
-            target=_run, args=(target, theirs, self._log.name, arguments), name=f"edgelora-{name}", daemon=True
+            target=_run,
+            args=(target, theirs, self._log.name, arguments),
+            name=f"edgelora-{name}",
+            daemon=not starts_others,  # multiprocessing keeps daemons from starting any
         )
         _start(self.process)
         theirs.close()

@@ -81,6 +81,7 @@ def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) 
         },
         mode="exclusive" if exclusive else "pooled",
         mode_reason=exclusive,
+        baked=facts.baked,
     )
 
 

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgelora.errors import AdapterError, GGUFError
+from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.ggml_types import FILE_TYPES, ValueType
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+    from edgelora.types import AttestedAdapter
 
 SAMPLING_PREFIX = "general.sampling."
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
@@ -49,6 +52,7 @@ class BaseFacts:
     eos_token_id: int | None
     eot_token_id: int | None
     sampling: Mapping[str, float | int | str] = field(repr=False)  # hints: "temp" -> 0.7
+    baked: tuple[AttestedAdapter, ...]  # adapters in its weights, where it is a merged file
     tensors: Mapping[str, TensorInfo] = field(repr=False)
 
     @classmethod
@@ -81,6 +85,7 @@ class BaseFacts:
             eos_token_id=_token_id(header, "eos"),
             eot_token_id=_token_id(header, "eot"),
             sampling=_sampling(header),
+            baked=baked_into(header),
             tensors=header.tensors,
         )
 

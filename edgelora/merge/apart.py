@@ -31,17 +31,22 @@ class _Failed:
     error: EdgeloraError
 
 
-def run_apart(name: str, job: Callable[..., Result], *arguments: object, report: ReportProgress) -> Result:
+def run_apart(
+    name: str, job: Callable[..., Result], *arguments: object, report: ReportProgress, patience: float = 0.0
+) -> Result:
     """What ``job(*arguments, report)`` returns in a new process called ``name``.
 
     ``job`` must be a function of a module; it, its arguments and its result are pickled. Raises the EdgeloraError that
     the job raised, or EngineDiedError where the process ended unexpectedly. Whatever interrupts the waiting, a
-    KeyboardInterrupt or an error of ``report``, ends the process too.
+    KeyboardInterrupt or an error of ``report``, ends the process too: its next report fails, and if it has not ended
+    ``patience`` seconds later it is killed. With patience it may start processes of its own.
     """
-    apart = IsolatedProcess(name, _work, job, arguments)
+    apart = IsolatedProcess(name, _work, job, arguments, starts_others=patience > 0)
     try:
         outcome = _wait(apart, report)
     finally:
+        apart.connection.close()
+        apart.process.join(patience)
         apart.kill()
         apart.close()
     if isinstance(outcome, _Failed):

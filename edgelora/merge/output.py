@@ -27,7 +27,7 @@ def replacing(out: Path, size: int) -> Iterator[Path]:
         raise MergeError(f"{out}: this is a folder", "Name the file to write.")
     temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
     try:
-        _remove_abandoned(out)
+        remove_abandoned(out.parent, glob.escape(out.name))
         _require_room(out, size)
         with temporary.open("wb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -49,8 +49,9 @@ def _require_room(out: Path, size: int) -> None:
         )
 
 
-def _remove_abandoned(out: Path) -> None:
-    for path in out.parent.glob(f".{glob.escape(out.name)}.*.part"):
+def remove_abandoned(folder: Path, pattern: str = "*") -> None:
+    """Remove what killed processes have left behind of files whose names match ``pattern``."""
+    for path in folder.glob(f".{pattern}.*.part"):
         with path.open("rb") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
