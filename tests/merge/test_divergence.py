@@ -30,7 +30,7 @@ def test_it_is_what_the_definition_gives(pair: np.ndarray) -> None:
     expected = agreement(pair[:1], pair[1:])
     assert divergence(reference, other) == pytest.approx(expected.kl, rel=1e-9, abs=1e-12)
     best = np.sort(pair.astype(np.float64), axis=1)
-    if best.shape[1] == 1 or (best[:, -1] - best[:, -2] > 1e-9).all():  # a tie is nobody's choice, and rounding makes ties
+    if best.shape[1] == 1 or (best[:, -1] - best[:, -2] > 1e-9).all():  # ties come from rounding
         assert same_choice(reference, other) == bool(expected.top1)
 
 
