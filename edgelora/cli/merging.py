@@ -40,6 +40,7 @@ def print_report(report: MergeReport) -> None:
     console.print(f"\nkept of the adapter's change: {report.adapter_kept:.1%}")
     if report.verification:
         _print_verification(console, report.verification)
+        _print_verdict(console, report)
     else:
         console.print(f"not verified: {report.not_verified}", style="yellow")
     for note in report.notes:
@@ -81,7 +82,15 @@ def _print_verification(console: Console, found: Verification) -> None:
     table.add_row("bare base", f"{found.kl_effect:.2g}", f"{found.top1_effect:.1%}")
     console.print()
     console.print(table)
-    console.print(_VERDICTS[found.verdict].format(share=_share(found)), style=_STYLES[found.verdict])
+
+
+def _print_verdict(console: Console, report: MergeReport) -> None:
+    if source := report.against_source:
+        merged, base = f"{source.kl_merged:.2g}", f"{source.kl_at_run_time:.2g}"
+        console.print(f"from the unquantized base with the adapter: merged {merged}, base + adapter at run time {base}")
+    if report.verification and report.verdict:
+        share = _share(report.verification) if not report.against_source else ""
+        console.print(_VERDICTS[report.verdict].format(share=share), style=_STYLES[report.verdict])
 
 
 _VERDICTS = {
@@ -93,7 +102,8 @@ _STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow"}
 
 
 def _share(found: Verification) -> str:
-    return f", up to {found.kl_merged / found.kl_effect:.1%} of its effect (5 % are allowed)" if found.kl_effect else ""
+    """How far away it is, beside what the adapter does."""
+    return f", {found.kl_merged / found.kl_effect:.1%} of its effect away (5 % are allowed)" if found.kl_effect else ""
 
 
 def _size(n_bytes: int) -> str:

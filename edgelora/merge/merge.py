@@ -26,6 +26,7 @@ from edgelora.merge.source_base import read_source
 from edgelora.merge.stream import write_layout
 from edgelora.merge.trading import trade_of
 from edgelora.merge.verify import verify
+from edgelora.merge.verify_source import verify_source
 from edgelora.types import ignore_progress
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from edgelora.merge.precision import Plan
     from edgelora.merge.trade import Trade
     from edgelora.merge.verification import Verification
+    from edgelora.merge.verify_source import AgainstSource
     from edgelora.types import ReportProgress
 
 ENOUGH = 0.5
@@ -78,9 +80,9 @@ def merge(
             with _timed() as writing:
                 write_layout(temporary, layout, threads=options.threads, report=report)
             with _timed() as verifying:
-                verification = _verification(prepared, temporary, options, report)
+                found = _verified(prepared, temporary, options, report)
             times = (planning.seconds, writing.seconds, verifying.seconds)
-            made = prepared.report(out, options, layout.size, memory.peak_bytes, times, verification)
+            made = prepared.report(out, options, layout.size, memory.peak_bytes, times, *found)
             fill_text(temporary, REPORT_KEY, _embedded(made))
     return made
 
@@ -114,7 +116,8 @@ class _Prepared:
         file_size: int,
         peak_memory_bytes: int,
         times: tuple[float, float, float],
-        verification: Verification | None,
+        verification: Verification | None = None,
+        against_source: AgainstSource | None = None,
     ) -> MergeReport:
         plan_s, write_s, verify_s = times
         return MergeReport(
@@ -132,6 +135,7 @@ class _Prepared:
             write_s=write_s,
             verify_s=verify_s,
             verification=verification,
+            against_source=against_source,
             not_verified=_why_not(self.members, options),
             notes=self.members.notes,
         )
@@ -181,11 +185,17 @@ def _require_other_file(out: Path, read: Sequence[Path], members: Sequence[Membe
             raise MergeError(f"{out}: this is one of the files that are merged", "Write to another file.")
 
 
-def _verification(prepared: _Prepared, merged: Path, options: Options, report: ReportProgress) -> Verification | None:
+def _verified(
+    prepared: _Prepared, merged: Path, options: Options, report: ReportProgress
+) -> tuple[Verification | None, AgainstSource | None]:
     if _why_not(prepared.members, options):
-        return None
+        return None, None
+    base, applied, threads = prepared.base.path, prepared.members.applied, options.threads
     try:
-        return verify(prepared.base.path, prepared.members.applied, merged, threads=options.threads, report=report)
+        found = verify(base, applied, merged, threads=threads, report=report)
+        if options.source is None:
+            return found, None
+        return found, verify_source(options.source, base, applied, merged, threads=threads, report=report)
     except EdgeloraError as error:
         error.hint = f"{error.hint} Nothing was written; --no-verify writes it unverified.".strip()
         raise
@@ -201,7 +211,7 @@ def _why_not(members: Given, options: Options) -> str:
 def _metadata(prepared: _Prepared, out: Path, options: Options) -> dict[str, MetadataValue]:
     """What the merged file says about itself; the report gets its final words when all is known."""
     adapters = prepared.members.adapters
-    expected = prepared.report(out, options, prepared.trade.merged_bytes, 0, (0.0, 0.0, 0.0), None)
+    expected = prepared.report(out, options, prepared.trade.merged_bytes, 0, (0.0, 0.0, 0.0))
     entries: dict[str, MetadataValue] = {"edgelora.merge.precision": options.precision}
     if adapters:
         entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from edgelora.merge.base import Base
     from edgelora.merge.precision import Plan
     from edgelora.merge.trade import Trade
-    from edgelora.merge.verification import Verification
+    from edgelora.merge.verification import Verdict, Verification
+    from edgelora.merge.verify_source import AgainstSource
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ class MergeReport:
     """A finished merge.
 
     ``peak_memory_bytes`` is anonymous memory, of all processes of the merge together; times are in seconds.
-    ``verification`` is None where it was skipped, for the reason in ``not_verified``.
+    ``verification`` is None where it was skipped, for the reason in ``not_verified``. ``against_source`` is there too
+    where a source was given.
     """
 
     out: Path
@@ -69,14 +71,24 @@ class MergeReport:
     write_s: float
     verify_s: float
     verification: Verification | None
+    against_source: AgainstSource | None
     not_verified: str = ""
     notes: tuple[str, ...] = ()
 
     @property
+    def verdict(self) -> Verdict | None:
+        """Is it as good as the adapters at run time? None where nobody looked.
+
+        From a source it is where it passes either comparison: both files are roundings of that.
+        """
+        if self.against_source and self.against_source.passed:
+            return "passed"
+        return self.verification.verdict if self.verification else None
+
+    @property
     def broke_its_promise(self) -> bool:
-        """Was `auto` to keep the adapter, and did not? With a source the base's types are taken, whatever they keep."""
-        promised = self.precision == "auto" and self.source is None
-        return promised and self.verification is not None and self.verification.verdict == "failed"
+        """Was `auto` to keep the adapter, and did not?"""
+        return self.precision == "auto" and self.verdict == "failed"
 
     def to_dict(self) -> dict[str, Any]:
         """What `--json` prints; figures of a verification are null where there was none."""
@@ -92,8 +104,9 @@ class MergeReport:
             "kl_effect": found.kl_effect if found else None,
             "top1_merged": found.top1_merged if found else None,
             "top1_effect": found.top1_effect if found else None,
-            "verdict": found.verdict if found else None,
-            "verification": asdict(found) | {"summary": found.summary} if found else None,
+            "verdict": self.verdict,
+            "verification": asdict(found) if found else None,
+            "against_source": asdict(self.against_source) if self.against_source else None,
             "not_verified": self.not_verified or None,
             "adapter_kept": self.adapter_kept,
             "tensors": [asdict(kind) for kind in self.kinds],

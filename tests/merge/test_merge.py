@@ -105,6 +105,21 @@ def test_a_source_keeps_the_types_of_the_base(quantized: Callable[[str], Path], 
     assert kl_share(base, LEGAL, out, tokens_of(base, "verification", 128)) <= BUDGET
 
 
+def test_from_a_source_it_is_nearer_to_the_truth_than_the_adapter_at_run_time(
+    quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path
+) -> None:
+    base, out = quantized("Q4_K"), tmp_path / "out.gguf"
+    report = merge(base, [Member(LEGAL)], out, Options(source=f32_base, threads=1))
+    assert report.against_source is not None
+    assert report.verdict == "passed"
+    sequences = tokens_of(base, "verification", 256)
+    truth = all_logits(f32_base, sequences, [(LEGAL, 1.0)])
+    merged = agreement(truth, all_logits(out, sequences)).kl
+    at_run_time = agreement(truth, all_logits(base, sequences, [(LEGAL, 1.0)])).kl
+    assert merged < 0.9 * at_run_time
+    assert report.against_source.kl_merged < 0.9 * report.against_source.kl_at_run_time
+
+
 def test_a_mix_from_a_source_is_for_all_tensors(
     quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path
 ) -> None:
