@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,15 +13,25 @@ from edgelora.cli import options
 from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
+    from edgelora.merge.baked import BakedBase
+    from edgelora.merge.options import Member
     from edgelora.tui.setup import ChatSetup
     from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
 
 
 @click.command("chat", short_help="Chat in this terminal, with an adapter picker.")
+@click.option(
+    "--bake",
+    metavar="SEL",
+    help="Chat on the base with these adapters in its weights: merged first, and kept for the next time.",
+)
 @options.generation_options
-def command(**given: object) -> None:
+def command(bake: str | None, **given: object) -> None:
     """Chat in this terminal, and pick other adapters in the middle of a conversation.
 
     Without options it opens the embedded demo, a tiny model. With a base and an adapter of your own:
@@ -29,10 +40,16 @@ def command(**given: object) -> None:
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UsageError("the chat needs a terminal", "For scripts and pipes there is: edgelora run PROMPT")
+    if bake and given["adapter"]:
+        raise UsageError("--bake and --adapter exclude each other", "The chat begins with what --bake names.")
     from edgelora.config.settings import load_settings
+
+    setup = _setup(load_settings(given | {"adapter": bake or given["adapter"]}))
+    if bake:
+        setup = replace(setup, baked=_baked(setup))
     from edgelora.tui.app import ChatApp
 
-    app = ChatApp(_setup(load_settings(given)))
+    app = ChatApp(setup)
     app.run()
     sys.exit(app.return_code or 0)
 
@@ -51,6 +68,7 @@ def _setup(settings: Settings) -> ChatSetup:
         open_engine=partial(_open_engine, config),
         open_library=partial(AdapterLibrary, config.base),
         sampling=partial(_sampling, settings),
+        bake=_bake,
         selection=format_selection(parse_selection(settings.adapter or BASE_NAME)),
         template=settings.template,
         system=system_text(settings.system),
@@ -58,10 +76,28 @@ def _setup(settings: Settings) -> ChatSetup:
     )
 
 
-async def _open_engine(config: EngineConfig, report: ReportProgress) -> EngineClient:
+def _baked(setup: ChatSetup) -> Path:
+    """The base with the selection of ``setup`` in its weights, baked now if it was not before."""
+    from edgelora.cli.merge import named_members
+    from edgelora.cli.progress import ProgressBar
+
+    members = [member for member in named_members(setup.base, [setup.selection]) if member.scale]
+    if not members:
+        raise UsageError("--bake names nothing that does anything", "Name an adapter: --bake legal")
+    with ProgressBar() as progress:
+        return setup.bake(setup.base, members, progress).path
+
+
+def _bake(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+    from edgelora.merge.baked import bake_apart
+
+    return bake_apart(base, members, report)
+
+
+async def _open_engine(config: EngineConfig, base: Path, report: ReportProgress) -> EngineClient:
     from edgelora.engine.client import open_engine
 
-    return await open_engine(config, report=report)
+    return await open_engine(replace(config, base=base), report=report)
 
 
 def _sampling(settings: Settings, base: BaseInfo) -> SamplingParams:

@@ -76,7 +76,7 @@ def command(
         )
     require_folder(out)
     chosen = Options(precision, source, verify=verify, force=force)  # type: ignore[arg-type]
-    members = _members(base, adapters)
+    members = named_members(base, adapters)
     with ProgressBar() as progress:
 
         def announce(trade: Trade) -> None:
@@ -94,7 +94,7 @@ def command(
     return 1 if report.broke_its_promise else 0
 
 
-def _members(base: Path, texts: Sequence[str]) -> list[Member]:
+def named_members(base: Path, texts: Sequence[str]) -> list[Member]:
     """The adapters that ``texts`` name, each a selection. Raises UsageError and UnknownAdapterError."""
     from edgelora.adapters.convertible import shown_name
     from edgelora.adapters.library import AdapterLibrary

@@ -123,7 +123,9 @@ class BakedBases:
 
 def bake_apart(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
     """As :meth:`BakedBases.bake` with precision auto, in a process of its own: a crash there is one error here."""
-    return run_apart("baking", _bake, base, tuple(members), report=report, patience=PATIENCE)
+    return BakedBases().find(base, members) or run_apart(
+        "baking", _bake, base, tuple(members), report=report, patience=PATIENCE
+    )
 
 
 def _bake(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:

@@ -10,6 +10,8 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
 from edgelora.adapters.selection import MemberText
+from edgelora.tui.baking import Baking
+from edgelora.tui.commands import baking_commands
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.picks import pick_label
 from edgelora.tui.state import ChatState
@@ -22,7 +24,10 @@ from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
+    from collections.abc import Iterable
+
+    from textual.app import ComposeResult, SystemCommand
+    from textual.screen import Screen
 
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
@@ -52,8 +57,9 @@ class ChatApp(App[None], inherit_bindings=False):
         self.state = ChatState()
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
+        self._baking = Baking(setup, self.state, self, self._conductor)
         self._stale = False
-        self._phase_shown: Phase = "opening"
+        self._keys_shown: tuple[Phase, bool] = ("opening", False)
 
     def compose(self) -> ComposeResult:
         """Conversation at the left, picker at the right or over it."""
@@ -62,6 +68,7 @@ class ChatApp(App[None], inherit_bindings=False):
         with Horizontal(id="columns"):
             with Vertical(id="conversation"):
                 yield Transcript(id="transcript")
+                yield ProgressLine(id="baking")
                 yield ProgressLine(id="progress")
                 yield composer
             yield AdapterPicker(self.state, composer, id="picker")
@@ -77,7 +84,8 @@ class ChatApp(App[None], inherit_bindings=False):
         self.run_worker(self._conductor.open())
 
     async def on_unmount(self) -> None:
-        """Leave no engine behind, however the app ends."""
+        """Leave no engine behind, however the app ends, and nothing half-baked."""
+        self._baking.stop()
         await self._conductor.close()
 
     # --- from the widgets
@@ -125,8 +133,16 @@ class ChatApp(App[None], inherit_bindings=False):
             self.run_worker(self._conductor.look_for_adapters())
 
     def action_stop(self) -> None:
-        """Stop the answer, or go back to the former adapter."""
-        self.run_worker(self._conductor.stop())
+        """Stop the answer, or go back to the former adapter, or stop baking."""
+        if self.state.phase in _STOPPABLE:
+            self.run_worker(self._conductor.stop())
+        else:
+            self._baking.stop()
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette's commands, ours first."""
+        yield from baking_commands(self.state, self._baking, self.run_worker)
+        yield from super().get_system_commands(screen)
 
     def action_new_conversation(self) -> None:
         """Leave this conversation and begin another."""
@@ -144,7 +160,7 @@ class ChatApp(App[None], inherit_bindings=False):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that mean nothing now are not offered."""
         if action == "stop":
-            return self.state.phase in ("answering", "rereading")
+            return self.state.phase in _STOPPABLE or bool(self.state.baking)
         return self.state.phase == "down" if action == "restart" else True
 
     # --- Stage
@@ -157,11 +173,11 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def show_progress(self, label: str, done: int, total: int) -> None:
         """Something takes time."""
-        self.query_one(ProgressLine).show_progress(label, done, total)
+        self.query_one("#progress", ProgressLine).show_progress(label, done, total)
 
     def hide_progress(self) -> None:
         """It is over."""
-        self.query_one(ProgressLine).hide()
+        self.query_one("#progress", ProgressLine).hide()
 
     async def say(self, severity: Severity, text: str) -> None:
         """A remark in the transcript."""
@@ -173,8 +189,9 @@ class ChatApp(App[None], inherit_bindings=False):
 
     async def begin_answer(self) -> Answer:
         """An answer under the active pick."""
-        pick = self.state.active
-        return await self._transcript.add_answer(pick_label(pick), self.state.tint([member.ref for member in pick]))
+        pick, base = self.state.active, self.state.base
+        tint = self.state.tint([member.ref for member in pick])
+        return await self._transcript.add_answer(self.state.label(pick), tint, base.baked if base else ())
 
     def give_back(self, prompt: str) -> None:
         """Put a prompt into the composer, unless something else was written there."""
@@ -203,20 +220,34 @@ class ChatApp(App[None], inherit_bindings=False):
         self._show_composer()
         for welcome in self.query(Welcome):
             await welcome.show()
-        if self._phase_shown != self.state.phase:
-            self._phase_shown = self.state.phase
+        self._show_baking()
+        keys = (self.state.phase, bool(self.state.baking))
+        if self._keys_shown != keys:
+            self._keys_shown = keys
             self.refresh_bindings()
+
+    def _show_baking(self) -> None:
+        line, progress = self.query_one("#baking", ProgressLine), self.state.baking_progress
+        if self.state.baking:
+            stage = f": {progress.stage}" if progress else ""
+            label = f"Baking in {pick_label(self.state.baking)}{stage} · Esc stops it"
+            line.show_progress(label, progress.done if progress else 0, progress.total if progress else 0)
+        else:
+            line.hide()
 
     def _show_composer(self) -> None:
         composer = self.query_one(Composer)
         state = self.state
         later = state.phase == "answering" and state.active != state.settled
-        composer.border_title = f"next: {pick_label(state.active)}" if later else pick_label(state.active)
+        label = state.label(state.active)
+        composer.border_title = f"next: {label}" if later else label
         used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
         composer.border_subtitle = used
         welcomes = self.query(Welcome)
         composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else 0
 
+
+_STOPPABLE: tuple[Phase, ...] = ("answering", "rereading")
 
 _WHY_NOT = {
     "answering": "An answer is being written; Escape stops it.",

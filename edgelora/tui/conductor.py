@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
-from edgelora.chat.resolved import ResolvedSelection, resolve
+from edgelora.chat.resolved import ResolvedSelection, resolve, resolve_baked
 from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError, EngineDiedError, GGUFError
 from edgelora.tui.opening import first_pick, open_engine_beside
@@ -15,6 +15,8 @@ from edgelora.tui.picks import Pick, pick_label
 from edgelora.types import AdapterEvicted, AdapterLoaded, EngineDied, Failed, Finished, Prefilling, Progress, Token
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.engine.client import EngineClient
     from edgelora.tui.setup import ChatSetup
@@ -40,6 +42,8 @@ class Conductor:
         self._stage = stage
         self._library: AdapterLibrary | None = None
         self._session: ChatSession | None = None
+        self._base = setup.baked or setup.base
+        self._change: object = None  # the latest change of base that was asked for
         self._watching: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
         self._stopped = False  # a person asked to stop what is running
@@ -52,16 +56,43 @@ class Conductor:
         async with self._busy:
             self._enter("opening")
             try:
-                engine = await open_engine_beside(self._open_library(), self._setup.open_engine(self._report))
+                engine = await self._opened(self._base)
             except EdgeloraError as error:
                 await self._go_down(error)
                 return
             first = self._session is None
             session = self._use(engine)
             self._stage.hide_progress()
-            if first and self._library and not self._state.active:
+            if first and self._library and (self._setup.baked or not self._state.active):
                 self._state.active = await first_pick(self._library, self._setup.selection, self._stage)
                 self._state.entries = self._library.entries
+                self._state.baked = self._state.settled = self._state.active if self._setup.baked else ()
+            await self._read_again(session)
+
+    async def change_base(self, base: Path, pick: Pick, *, baked: bool) -> None:
+        """Go on with ``base`` under ``pick``, which is ``baked`` into it or applied beside it. The conversation is read
+        again there, once a running answer has ended. Where the base cannot be opened nothing changes."""
+        change = self._change = object()
+        await self._supersede()
+        async with self._busy:
+            if change is not self._change or self._closed:
+                return
+            before = self._state.phase
+            self._enter("opening")
+            try:
+                engine = await self._opened(base)
+            except EdgeloraError as error:
+                self._stage.hide_progress()
+                if self._state.phase == "opening":  # the engine may have died meanwhile
+                    self._enter(before)
+                await self._stage.say("error", f"{error}\nNothing has changed.")
+                return
+            await self._leave_engine()
+            self._base = base
+            self._state.active = pick
+            self._state.baked = self._state.settled = pick if baked else ()
+            session = self._use(engine)
+            self._stage.hide_progress()
             await self._read_again(session)
 
     async def ask(self, prompt: str) -> None:
@@ -87,6 +118,10 @@ class Conductor:
             if entry and problem:
                 await self._stage.say("error", f"{entry.name} cannot be used: {problem}")
                 return
+        if self._state.baked and pick != self._state.baked:  # only that is in its weights
+            await self.change_base(self._setup.base, pick, baked=False)
+            return
+        self._change = None
         self._state.active = pick
         self._stage.refresh_state()
         await self._supersede()
@@ -133,6 +168,15 @@ class Conductor:
         return self._state.phase in ("opening", "ready", "rereading")
 
     # --- opening
+
+    async def _opened(self, base: Path) -> EngineClient:
+        return await open_engine_beside(self._open_library(), self._setup.open_engine(base, self._report))
+
+    async def _leave_engine(self) -> None:
+        if self._watching:
+            self._watching.cancel()
+        if self._session:
+            await self._session.engine.close()
 
     async def _open_library(self) -> None:
         if self._library is None:
@@ -199,7 +243,8 @@ class Conductor:
         if outcome == "done":
             self._state.settled = pick
         elif outcome != "superseded" and self._state.phase != "down":
-            self._state.active = self._state.settled if self._state.settled != pick else ()
+            former = self._state.settled if self._state.settled != pick else ()
+            self._state.active = self._state.baked or former
         self._stage.refresh_state()
 
     async def _supersede(self) -> None:
@@ -245,13 +290,16 @@ class Conductor:
     def _reading_label(self, pick: Pick, view: AnswerView | None) -> str:
         if view:
             return "Reading"
+        if self._state.baked:
+            return f"Re-reading under {self._state.label(pick)} · Esc: with the next message"
         former = pick_label(self._state.settled)
         return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
 
     async def _resolve(self, pick: Pick) -> ResolvedSelection:
         if not pick or self._library is None:
             return ResolvedSelection()
-        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
+        resolving = resolve_baked if pick == self._state.baked else resolve
+        resolved = await asyncio.to_thread(resolving, self._library, format_selection(pick), self._report)
         self._state.entries = self._library.refresh()  # a converted folder has a content hash now
         return resolved
 

@@ -21,17 +21,17 @@ SCALE_STEP = 0.1
 
 def pick_label(pick: Pick) -> str:
     """``legal 0.7 + medical``, or ``base``."""
-    return _label((member.ref, member.scale) for member in pick)
+    return made_by_label(pick, ())
 
 
-def made_by_label(adapters: Iterable[AttestedAdapter]) -> str:
-    """The same for what an engine says it answered with."""
-    return _label((adapter.name, adapter.scale) for adapter in adapters)
+def made_by_label(beside: Iterable[AttestedAdapter | MemberText], baked: Iterable[AttestedAdapter]) -> str:
+    """``legal (baked in) + medical 0.3``: the adapters in the weights of a base, and those applied beside it."""
+    return " + ".join([f"{member} (baked in)" for member in map(_text, baked)] + list(map(_text, beside))) or BASE_NAME
 
 
-def _label(members: Iterable[tuple[str, float]]) -> str:
-    texts = [name if scale == 1.0 else f"{name} {format_scale(scale)}" for name, scale in members]
-    return " + ".join(texts) or BASE_NAME
+def _text(member: AttestedAdapter | MemberText) -> str:
+    name = member.ref if isinstance(member, MemberText) else member.name
+    return name if member.scale == 1.0 else f"{name} {format_scale(member.scale)}"
 
 
 @dataclass

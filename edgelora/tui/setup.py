@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from edgelora.adapters.selection import BASE_NAME
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.engine.client import EngineClient
+    from edgelora.merge.baked import BakedBase
+    from edgelora.merge.options import Member
     from edgelora.types import BaseInfo, ReportProgress, SamplingParams
 
 
@@ -20,15 +22,19 @@ if TYPE_CHECKING:
 class ChatSetup:
     """Everything the chat needs, not opened yet, so that its first frame waits for nothing.
 
-    ``open_engine`` is called again when the engine died; ``open_library`` once, in a thread. ``selection`` is the
-    text form of what to begin with. ``is_demo``: the base is the embedded demo's.
+    ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died;
+    ``open_library`` is called once, in a thread. ``bake`` blocks, and is ended by what its report raises.
+    ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
+    ``is_demo``: the base is the embedded demo's.
     """
 
     base: Path
-    open_engine: Callable[[ReportProgress], Awaitable[EngineClient]]
+    open_engine: Callable[[Path, ReportProgress], Awaitable[EngineClient]]
     open_library: Callable[[], AdapterLibrary]
     sampling: Callable[[BaseInfo], SamplingParams]
+    bake: Callable[[Path, Sequence[Member], ReportProgress], BakedBase]
     selection: str = BASE_NAME
+    baked: Path | None = None
     template: str | None = None
     system: str = ""
     is_demo: bool = False

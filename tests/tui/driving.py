@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from textual.command import CommandInput, CommandList, CommandPalette
 from textual.events import Key
 
 from edgelora.tui.app import ChatApp
@@ -18,6 +19,7 @@ from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.prompt import Prompt
 from edgelora.tui.widgets.remark import Remark
 from edgelora.types import ReportProgress, SamplingParams
+from tests.tui.fake_baker import FakeBaker
 from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary
 
@@ -78,6 +80,16 @@ class Driver:
         await self.app.workers.wait_for_complete()
         await self.settled()
 
+    async def command(self, words: str) -> None:
+        """Choose the first command of the palette that matches."""
+        await self.keys("ctrl+p")
+        await self.until(lambda: isinstance(self.app.screen, CommandPalette))
+        self.app.screen.query_one(CommandInput).value = words
+        await self.until(lambda: self.app.screen.query_one(CommandList).option_count == 1)
+        await self.keys("enter")
+        await self.until(lambda: not isinstance(self.app.screen, CommandPalette))
+        await self.settled()
+
     async def until(self, holds: Callable[[], bool]) -> None:
         """Wait until something is so; fails after a few seconds."""
         for _ in range(PATIENCE):
@@ -119,8 +131,10 @@ class Opener:
 
     engines: list[FakeEngine | Exception]
     opened: list[FakeEngine] = field(default_factory=list)
+    bases: list[Path] = field(default_factory=list)
 
-    async def __call__(self, report: ReportProgress) -> FakeEngine:
+    async def __call__(self, base: Path, report: ReportProgress) -> FakeEngine:
+        self.bases.append(base)
         engine = self.engines.pop(0)
         if isinstance(engine, Exception):
             raise engine
@@ -134,14 +148,15 @@ async def chat(
     library: FakeLibrary | None = None,
     size: tuple[int, int] = (120, 36),
     wait: bool = True,
-    opener: Callable[[ReportProgress], Awaitable[FakeEngine]] | None = None,
+    opener: Callable[[Path, ReportProgress], Awaitable[FakeEngine]] | None = None,
+    baker: FakeBaker | None = None,
     **setup: object,
 ) -> AsyncIterator[Driver]:
     """A chat on ``engines`` (one by default), or on what ``opener`` opens; open already unless ``wait`` is False."""
     queue = Opener(list(engines) or [FakeEngine()])
     shelf = library or FakeLibrary()
-    made = ChatSetup(Path("demo.gguf"), opener or queue, lambda: shelf, lambda base: SamplingParams(), **setup)  # type: ignore
-    app = ChatApp(made)
+    sampling, bake = (lambda base: SamplingParams()), baker or FakeBaker()
+    app = ChatApp(ChatSetup(Path("demo.gguf"), opener or queue, lambda: shelf, sampling, bake, **setup))  # type: ignore
     async with app.run_test(size=size, notifications=True) as pilot:
         driver = Driver(app, pilot, queue.opened[0] if queue.opened else FakeEngine())
         if wait:

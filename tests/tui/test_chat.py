@@ -290,7 +290,7 @@ async def test_the_mouse_chooses_examples_and_adapters() -> None:
 async def test_quit_while_the_base_opens_leaves_no_engine_behind() -> None:
     engine, complaints, reports = FakeEngine(), [], []
 
-    async def slowly(report):  # type: ignore[no-untyped-def]
+    async def slowly(base, report):  # type: ignore[no-untyped-def]
         reports.append(report)
         try:
             await asyncio.sleep(60)
@@ -346,7 +346,7 @@ async def test_an_initial_selection_by_path_and_one_that_is_wrong() -> None:
 async def test_opening_shows_its_progress() -> None:
     release = asyncio.Event()
 
-    async def slowly(report):  # type: ignore[no-untyped-def]
+    async def slowly(base, report):  # type: ignore[no-untyped-def]
         report(Progress("opening the base", 1, 2))
         await release.wait()
         return FakeEngine()

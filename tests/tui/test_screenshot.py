@@ -10,6 +10,7 @@ import pytest
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.config import locations
 from edgelora.engine.client import open_engine
+from edgelora.merge.baked import bake_apart
 from edgelora.tui.app import ChatApp
 from edgelora.tui.setup import ChatSetup
 from edgelora.types import EngineConfig, SamplingParams
@@ -23,9 +24,10 @@ async def test_the_picture_of_the_readme(tmp_path: Path) -> None:
     config = EngineConfig(locations.demo_base(), threads=1)
     setup = ChatSetup(
         base=config.base,
-        open_engine=lambda report: open_engine(config, in_process=True, report=report),
+        open_engine=lambda base, report: open_engine(config, in_process=True, report=report),
         open_library=partial(AdapterLibrary, config.base, folder=tmp_path),
         sampling=lambda base: SamplingParams(temperature=0),
+        bake=bake_apart,
         is_demo=True,
     )
     app = ChatApp(setup)

@@ -40,6 +40,8 @@ def adapter_row(entry: AdapterEntry, state: ChatState, draft: Draft) -> Content:
 
 def adapter_detail(entry: AdapterEntry, state: ChatState, draft: Draft) -> Content:
     """What the highlighted row has no room for."""
+    if _is_baked(entry, state):
+        return Content("Baked into the base. Another choice goes back to the base with adapters.")
     problem = state.problem(entry)
     if problem:
         return Content.assemble((problem, "$text-error"))
@@ -62,11 +64,17 @@ def _mark(marked: bool) -> tuple[str, str]:
 
 
 def _state(entry: AdapterEntry, state: ChatState) -> tuple[str, str]:
+    if _is_baked(entry, state):
+        return "baked in", "$text-success"
     if state.problem(entry):
         return "cannot be used", "$text-error"
     if state.status(entry):
         return "resident", "$text-success"
     return "on disk", QUIET
+
+
+def _is_baked(entry: AdapterEntry, state: ChatState) -> bool:
+    return entry.name in [member.ref for member in state.baked]
 
 
 def _scale_bar(scale: float) -> Content:

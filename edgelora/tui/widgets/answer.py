@@ -13,7 +13,7 @@ from edgelora.tui.widgets.parser import chat_parser
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from edgelora.types import Finished
+    from edgelora.types import AttestedAdapter, Finished
 
 FRAMES_PER_SECOND = 20
 
@@ -21,8 +21,10 @@ FRAMES_PER_SECOND = 20
 class Answer(Vertical):
     """Shows text as it comes, at most 20 times a second, however fast tokens arrive. Implements AnswerView."""
 
-    def __init__(self, label: str, tint: int | None) -> None:
+    def __init__(self, label: str, tint: int | None, baked: tuple[AttestedAdapter, ...]) -> None:
+        """``baked`` are the adapters in the weights of the base that answers."""
         super().__init__(classes="" if tint is None else f"-tint-{tint}")
+        self._baked = baked
         self.text = ""
         self._pending: list[str] = []
         self._body = Markdown(parser_factory=chat_parser)
@@ -51,7 +53,7 @@ class Answer(Vertical):
     async def finish(self, finished: Finished) -> None:
         """All text is there; the caption says what made it."""
         await self._end()
-        self._caption.update(_caption(finished))
+        self._caption.update(_caption(finished, self._baked))
 
     async def abandon(self) -> None:
         """It ended by an error: what came stays readable, and nothing is left where nothing came."""
@@ -72,8 +74,8 @@ class Answer(Vertical):
         await self._stream.stop()
 
 
-def _caption(made_by: Finished) -> str:
-    parts = [f"● {made_by_label(made_by.adapters)}"]
+def _caption(made_by: Finished, baked: tuple[AttestedAdapter, ...]) -> str:
+    parts = [f"● {made_by_label(made_by.adapters, baked)}"]
     if made_by.completion_tokens:
         parts += [
             f"TTFT {made_by.ttft_ms:,.0f} ms",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 from textual.widgets import Static
 
+from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import QUIET
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ class TitleBar(Static):
 def base_facts(base: BaseInfo) -> str:
     """One line about a base."""
     exclusive = " · exclusive mode" if base.mode == "exclusive" else ""
-    return f"{base.name} · {base.arch} · {parameters(base.n_params)} · {base.quantization}{exclusive}"
+    baked = f" with {made_by_label(base.baked, ())} in it" if base.baked else ""
+    return f"{base.name}{baked} · {base.arch} · {parameters(base.n_params)} · {base.quantization}{exclusive}"
 
 
 def parameters(count: int) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from textual.widget import Widget
 
     from edgelora.tui.stage import Severity
+    from edgelora.types import AttestedAdapter
 
 
 class Transcript(VerticalScroll, can_focus=False):
@@ -41,9 +42,9 @@ class Transcript(VerticalScroll, can_focus=False):
         await self.add(Prompt(text))
         self.anchor()
 
-    async def add_answer(self, label: str, tint: int | None) -> Answer:
-        """An answer that begins under ``label``."""
-        answer = Answer(label, tint)
+    async def add_answer(self, label: str, tint: int | None, baked: tuple[AttestedAdapter, ...]) -> Answer:
+        """An answer that begins under ``label``, on a base with ``baked`` in its weights."""
+        answer = Answer(label, tint, baked)
         await self.add(answer)
         return answer
 
