@@ -95,8 +95,18 @@ def _look_at(out: Path, base: Path, problems: Problems) -> None:
         problems.refuse("out", f"the output {out} is no ordinary file")
     elif out.exists() and base.exists() and out.samefile(base):
         problems.refuse("out", "the output would replace the base")
+    elif out.exists() and _is_model(out):
+        problems.refuse("out", f"the output {out} is a model, which it would replace")
     elif not os.access(out.resolve().parent, os.W_OK):
         problems.refuse("out", f"the folder for the output {out} cannot be written to")
+
+
+def _is_model(path: Path) -> bool:
+    """Whether a file is a GGUF that is no adapter."""
+    try:
+        return read_header(path).metadata.get("general.type") != "adapter"
+    except GGUFError:
+        return False
 
 
 def _check_sources(out: Path, plan: Plan, problems: Problems) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edgelora.gguf.facts import BaseFacts, layer_of, short_target
+from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.assemble import Target, targets_of
@@ -71,6 +72,10 @@ def make_plan(
         _check_choice(options, pieces, problems, warnings)
     if not kept and not problems:
         problems.refuse("no effect", why_nothing(pieces))
+    for source in sources if problems else ():
+        other = base_name_warning(source.base_name, base.names)
+        if other:
+            problems.first(other)
     if any(source.only_merged for source in sources):
         problems.raise_if_any()  # nothing will be written, and what only a merge can hold may be too large to look at
     return Plan(sources, header, base, targets_of(kept))
@@ -138,7 +143,10 @@ def _check_choice(options: Options, pieces: list[Piece], problems: Problems, war
         problems.refuse(f"module {module}", f"it does not change {module}; it changes {', '.join(sorted(modules))}")
     missing = sorted((options.layers or set()) - layers)
     if missing:
-        warnings.refuse("layers", f"it does not change {len(missing)} of the chosen layers, from {missing[0]} on")
+        there = f"it changes layers {min(layers)} to {max(layers)}"
+        warnings.refuse(
+            "layers", f"{len(missing)} of the chosen layers, from {missing[0]} on, are not its own; {there}"
+        )
 
 
 def _modules(pieces: list[Piece]) -> set[str]:
@@ -149,4 +157,5 @@ def why_nothing(pieces: list[Piece]) -> str:
     """Why nothing is left of a source that has these pieces."""
     if not pieces:
         return "every scale is 0, so the adapter would do nothing"
-    return "nothing of it is in what was chosen"
+    layers = [layer_of(piece.tensor.name) for piece in pieces]
+    return f"nothing of it is in what was chosen; it changes layers {min(layers)} to {max(layers)}"

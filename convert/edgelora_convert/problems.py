@@ -36,6 +36,10 @@ class Problems:
         """A property of the whole source that rules it out; further signs of the same cause add nothing."""
         self._whole.setdefault(cause, text)
 
+    def first(self, text: str) -> None:
+        """What explains all the others, before them."""
+        self._whole = {text: text, **self._whole}
+
     def add(self, module: str, text: str) -> None:
         """A problem of one module (or tensor), such as ``model.layers.3.self_attn.q_proj``."""
         key = (_NUMBER.sub("*", module), _NUMBER.sub("*", text))

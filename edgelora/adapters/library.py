@@ -34,6 +34,7 @@ class AdapterLibrary:
         self._inspector = Inspector(base)
         self._explicit: list[Path] = []
         self._entries: tuple[AdapterEntry, ...] | None = None
+        self._named: dict[str, AdapterEntry] = {}  # a file with the bytes of another one is the same adapter
 
     @property
     def entries(self) -> tuple[AdapterEntry, ...]:
@@ -43,14 +44,11 @@ class AdapterLibrary:
     def refresh(self) -> tuple[AdapterEntry, ...]:
         """Look at the disk again."""
         named: dict[str, AdapterEntry] = {}
-        seen: set[str | Path] = set()
+        first: dict[str | Path, AdapterEntry] = {}
         for entry in self._found():
-            identity = entry.sha256 or entry.path
-            if identity not in seen:
-                seen.add(identity)
-                name = name_from_stem(entry.name, named)
-                named[name] = replace(entry, name=name)
-        self._entries = tuple(named.values())
+            name = name_from_stem(entry.name, named)
+            named[name] = first.setdefault(entry.sha256 or entry.path, replace(entry, name=name))
+        self._named, self._entries = named, tuple(first.values())
         return self._entries
 
     def add(self, path: Path) -> AdapterEntry:
@@ -83,10 +81,10 @@ class AdapterLibrary:
 
     def named(self, name: str) -> AdapterEntry:
         """The entry of this name, be it usable or not. Raises UnknownAdapterError."""
-        for entries in (self.entries, self.refresh()):  # it may have been put there since
-            for entry in entries:
-                if entry.name == name:
-                    return entry
+        if name not in self._named:
+            self.refresh()  # it may have been put there since
+        if name in self._named:
+            return self._named[name]
         raise self._unknown(name)
 
     def _entry(self, member: MemberText) -> AdapterEntry:

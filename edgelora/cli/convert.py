@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -122,12 +121,12 @@ def _new_file(sources: Sequence[str], chosen: Options) -> Path:
 
 def _name(src: str, chosen: Options) -> str:
     """What an adapter is called: as its repository, its file if that has a name of its own, or its folder."""
+    from edgelora_convert.sources.find import name_of
     from edgelora_convert.sources.hub.address import parse_address
 
     path = Path(src)
     if not path.exists() and (address := parse_address(src, chosen.revision, chosen.subfolder)):
         return address.name
-    whole = Path(os.path.abspath(path))
     if not path.is_file():
-        return whole.name
-    return whole.parent.name if whole.stem in NAMELESS else whole.stem
+        return name_of(path)
+    return name_of(path.parent) if path.stem in NAMELESS else path.stem

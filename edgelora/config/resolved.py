@@ -29,7 +29,8 @@ def base_path(settings: Settings) -> Path:
     if path.is_file():
         return path
     if settings.base:
-        raise ConfigError(f"there is no base at {path}", "--base takes the path of a GGUF file.")
+        what = f"{path} is a folder, not a base" if path.is_dir() else f"there is no base at {path}"
+        raise ConfigError(what, "--base takes the path of a GGUF file.")
     raise ConfigError(f"the embedded demo is missing ({path})", "Reinstall edgelora, or give a base with --base.")
 
 

@@ -157,3 +157,11 @@ def test_unchanged_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.Mon
     first = hashes.of_file(path)
     monkeypatch.setattr("edgelora.adapters.hashing.file_sha256", lambda _: pytest.fail("hashed again"))
     assert hashes.of_file(path) == first == hashlib.sha256(b"one").hexdigest()
+
+
+def test_a_copy_can_be_named_and_is_listed_once(library: AdapterLibrary, make_adapter: MakeAdapter) -> None:
+    first = make_adapter(library.folder / "first.gguf")
+    (library.folder / "second.gguf").write_bytes(first.read_bytes())
+    assert [entry.name for entry in library.entries if entry.path.parent == library.folder] == ["first"]
+    assert library.named("second") == library.named("first")
+    assert library.resolve("second") == library.resolve("first")

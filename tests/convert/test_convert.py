@@ -347,3 +347,16 @@ def test_a_gguf_is_converted_in_place(base: Path, tmp_path: Path) -> None:
     convert(peft_source(QWEN).save(tmp_path / "p"), base, out, "f32")
     report = convert(out, base, out, "f16")
     assert (report.types, report.sha256) == ({"F16": 8}, file_sha256(out))
+
+
+def test_a_model_is_not_replaced(base: Path, tmp_path: Path) -> None:
+    other = write_base(tmp_path / "other.gguf", QWEN)
+    before = other.read_bytes()
+    with pytest.raises(ConversionError, match="is a model, which it would replace"):
+        convert(peft_source(QWEN).save(tmp_path / "p"), base, other)
+    assert other.read_bytes() == before
+
+
+def test_a_checkpoint_has_the_name_of_its_training(base: Path, tmp_path: Path) -> None:
+    report = convert(peft_source(QWEN).save(tmp_path / "skill" / "checkpoint-20"), base, tmp_path / "out.gguf")
+    assert report.name == "skill-checkpoint-20"

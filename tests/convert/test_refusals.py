@@ -317,3 +317,11 @@ def test_several_adapters_in_one_file(base: Path, tmp_path: Path) -> None:
         source.tensors[name.replace(".weight", f".{adapter}.weight")] = source.tensors.pop(name)
     (problem,) = problems_of(source.save(tmp_path / "p"), base)
     assert problem == "the file holds the adapters one, two; save a single one"
+
+
+def test_another_base_explains_all_the_rest(tmp_path: Path) -> None:
+    base = write_base(tmp_path / "base.gguf", SHAPE, general__basename="Qwen2.5", general__size_label="7B")
+    source = peft_source(Shape(hidden=128), base_model_name_or_path="Qwen/Qwen2.5-0.5B")
+    first, *others = problems_of(source.save(tmp_path / "p"), base)
+    assert "Qwen2.5-0.5B" in first
+    assert "inputs and outputs" in others[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora_convert.sources.other_files import what_its_name_says, where_else, why_not_one
@@ -12,13 +14,14 @@ from edgelora_convert.storage.configured import Configured
 from edgelora_convert.storage.signatures import GGUF, begins_with, what_else
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from edgelora_convert.problems import Problems
 
 CONFIG = "adapter_config.json"
 _MLX_FIELDS = frozenset({"lora_parameters", "fine_tune_type", "lora_layers"})
 _NOT_IT = re.compile(r"model[.-].*|consolidated.*|optimizer.*|.*-of-\d+\.safetensors|\d+_adapters\.safetensors")
+
+
+_CHECKPOINT = re.compile(r"checkpoint-\d+")
 
 
 class PeftFolder(Configured):
@@ -64,7 +67,13 @@ def _in_folder(folder: Path, problems: Problems) -> Found:
     if elsewhere:
         problems.stop("config", f"there is no adapter in it; {elsewhere}")
     kind = _kind(folder / CONFIG, "in it", problems)
-    return _complete(kind(folder.resolve().name, folder, folder / CONFIG, _weights(folder, kind, problems)), problems)
+    return _complete(kind(name_of(folder), folder, folder / CONFIG, _weights(folder, kind, problems)), problems)
+
+
+def name_of(folder: Path) -> str:
+    """What an adapter in ``folder`` is called: of the checkpoints of a training, with the training's name."""
+    whole = Path(os.path.abspath(folder))
+    return f"{whole.parent.name}-{whole.name}" if _CHECKPOINT.fullmatch(whole.name) else whole.name
 
 
 def _in_file(path: Path, problems: Problems) -> Found:
@@ -74,7 +83,7 @@ def _in_file(path: Path, problems: Problems) -> Found:
     if other:
         problems.stop("weights", f"{path.name} cannot be used: {other}")
     folder = path.parent
-    kind = _kind(folder / CONFIG, "beside it; the strength of the adapter is only known from there", problems)
+    kind = _kind(folder / CONFIG, "beside it; the scale of the adapter is only known from there", problems)
     name = folder.resolve().name if path.name in _WEIGHTS[kind] else path.stem
     return _complete(kind(name, folder, folder / CONFIG, path), problems)
 

@@ -71,5 +71,5 @@ def _two_meanings(scale: float, factor: float) -> str:
     """
     return (
         f"its configuration has an alpha beside the scale of {scale:g}; mlx-lm ignores it since June 2024, and it is "
-        f"ignored here. If the adapter is older, its scale is {scale * factor:g}: use it with a strength of {factor:g}"
+        f"ignored here. If the adapter is older, its scale is {scale * factor:g}: convert it with --scale {factor:g}"
     )

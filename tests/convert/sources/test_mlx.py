@@ -125,7 +125,7 @@ def test_alpha_counts_in_no_version_that_can_be_told(
     assert source.updates[0].scale == 12.5
     assert bool(warnings) == warned
     if warned:
-        assert "its scale is 66.6667: use it with a strength of 5.33333" in warnings[0]
+        assert "its scale is 66.6667: convert it with --scale 5.33333" in warnings[0]
 
 
 CONFIGS: dict[str, tuple[dict[str, Any], str]] = {
