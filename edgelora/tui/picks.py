@@ -25,8 +25,11 @@ def pick_label(pick: Pick) -> str:
 
 
 def made_by_label(beside: Iterable[AttestedAdapter | MemberText], baked: Iterable[AttestedAdapter]) -> str:
-    """``legal (baked in) + medical 0.3``: the adapters in the weights of a base, and those applied beside it."""
-    return " + ".join([f"{member} (baked in)" for member in map(_text, baked)] + list(map(_text, beside))) or BASE_NAME
+    """The adapters applied beside a base, and those ``baked`` into its weights: ``medical 0.3 on legal (baked in)``."""
+    label, below = (" + ".join(map(_text, members)) for members in (beside, baked))
+    if not below:
+        return label or BASE_NAME
+    return f"{label} on {below} (baked in)" if label else f"{below} (baked in)"
 
 
 def _text(member: AttestedAdapter | MemberText) -> str:

@@ -91,7 +91,7 @@ async def test_a_mixture_is_baked_with_its_scales_and_without_what_is_at_zero() 
         await driver.app._conductor.switch((MemberText("legal"), MemberText("medical", 0.3), MemberText("chat", 0.0)))
         await bake(driver)
         assert baker.baked == [[("legal", 1.0), ("medical", 0.3)]]
-        assert (await driver.ask("Hi")).caption.startswith("● legal (baked in) + medical 0.3 (baked in) · ")
+        assert (await driver.ask("Hi")).caption.startswith("● legal + medical 0.3 (baked in) · ")
 
 
 async def test_a_bake_that_fails_is_one_message_and_changes_nothing() -> None:
@@ -224,3 +224,11 @@ async def test_quitting_ends_baking() -> None:
         await asyncio.sleep(0.01)
     assert baker.ended == 1
     assert driver.app.return_code == 0
+
+
+async def test_a_merged_file_given_as_the_base_says_what_is_in_it() -> None:
+    async with chat(baked_engine(("legal", 0.5))) as driver:
+        assert "legal 0.5 in its weights" in driver.screen_text
+        assert (await driver.ask("Hi")).caption.startswith("● legal 0.5 (baked in) · ")
+        await driver.pick(*"medical")
+        assert (await driver.ask("Hi")).caption.startswith("● medical on legal 0.5 (baked in) · ")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from edgelora.adapters.selection import BASE_NAME, format_scale
+from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import FAINT, QUIET
 
 if TYPE_CHECKING:
@@ -18,10 +19,12 @@ BASE_DETAIL = "The base alone, without any adapter."
 SCALE_CELLS = 10
 
 
-def base_row(draft: Draft) -> Content:
-    """The first row."""
+def base_row(state: ChatState, draft: Draft) -> Content:
+    """The first row. Beside a baked base the one without adapters is meant, unless there is none."""
     in_use = not draft.active if draft.mix is None else not draft.mix
-    return Content.assemble(_mark(in_use), (BASE_NAME, "bold"), "\n", ("  no adapter", QUIET))
+    merged = state.base.baked if state.base and not state.baked else ()
+    facts = f"{made_by_label(merged, ())} in its weights" if merged else "no adapter"
+    return Content.assemble(_mark(in_use), (BASE_NAME, "bold"), "\n", (f"  {facts}", QUIET))
 
 
 def adapter_row(entry: AdapterEntry, state: ChatState, draft: Draft) -> Content:

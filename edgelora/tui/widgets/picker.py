@@ -197,7 +197,7 @@ class AdapterPicker(Vertical):
     def _wanted_rows(self) -> dict[str, Content]:
         """Name to row of everything that the filter lets through."""
         wanted = self._filter.value.strip().lower()
-        rows = {BASE_NAME: base_row(self._draft)} if wanted in BASE_NAME else {}
+        rows = {BASE_NAME: base_row(self._state, self._draft)} if wanted in BASE_NAME else {}
         return rows | {
             entry.name: adapter_row(entry, self._state, self._draft)
             for entry in self._state.entries
