@@ -6,16 +6,12 @@ import fcntl
 import glob
 import os
 import secrets
-import time
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-ABANDONED_S = 60
-"""What is younger may just have been created, and not been locked yet."""
 
 _SHOWN_NAME = 100  # of 255 bytes, so that a temporary name is no longer than a file's may be
 
@@ -29,21 +25,31 @@ def replacing(target: Path) -> Iterator[Path]:
     """
     target = target.resolve()
     start = f".{target.name[:_SHOWN_NAME]}."
-    _remove_abandoned(target.parent, start)
-    temporary = target.with_name(f"{start}{secrets.token_hex(6)}.part")
+    remove_abandoned(target.parent, start)
+    temporary, file = _created(target.parent, start)
     try:
-        with temporary.open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with file:
             yield temporary
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _remove_abandoned(folder: Path, start: str) -> None:
+def _created(folder: Path, start: str) -> tuple[Path, BinaryIO]:
+    """A new file that is locked; another process may take one for abandoned that is not locked yet."""
+    while True:
+        temporary = folder / f"{start}{secrets.token_hex(6)}.part"
+        file = temporary.open("xb")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, file
+        file.close()
+
+
+def remove_abandoned(folder: Path, start: str = ".") -> None:
+    """Remove the temporary files that killed processes have left in ``folder``, by the start of their names."""
     for path in folder.glob(f"{glob.escape(start)}*.part"):
         with suppress(OSError), path.open("rb") as file:
-            if time.time() - path.stat().st_mtime > ABANDONED_S:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                path.unlink()
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()

@@ -16,9 +16,9 @@ from edgelora.errors import GGUFError, MergeError
 from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.hashes import fingerprint
 from edgelora.gguf.reader import read_header
+from edgelora.gguf.replacing import remove_abandoned
 from edgelora.merge.apart import run_apart
 from edgelora.merge.options import Options
-from edgelora.merge.output import remove_abandoned
 from edgelora.types import Member as SelectedMember
 from edgelora.types import Selection, ignore_progress
 

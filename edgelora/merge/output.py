@@ -1,15 +1,13 @@
-"""A file that takes its name only when it is complete, whatever happens before."""
+"""Where a merged file goes: room for it is asked for first, and it takes its name only when it is complete."""
 
 from __future__ import annotations
 
-import fcntl
-import glob
-import os
 import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgelora.errors import MergeError
+from edgelora.gguf import replacing as files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,41 +18,24 @@ if TYPE_CHECKING:
 def replacing(out: Path, size: int) -> Iterator[Path]:
     """A temporary path beside ``out`` that takes its place once the block ends, and vanishes if it fails.
 
-    Room for ``size`` bytes is asked for first. What processes that were killed have left behind is removed; the lock
-    on a temporary file tells whether somebody still writes it. Raises MergeError where the file cannot be written.
+    Raises MergeError where ``size`` bytes have no room or the file cannot be written.
     """
     if out.is_dir():
         raise MergeError(f"{out}: this is a folder", "Name the file to write.")
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.part")
+    if out.exists() and not out.is_file():
+        raise MergeError(f"{out}: this is no ordinary file", "Name another file to write.")
     try:
-        remove_abandoned(out.parent, glob.escape(out.name))
-        _require_room(out, size)
-        with temporary.open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with files.replacing(out) as temporary:
+            _require_room(out, size)
             yield temporary
-            os.fsync(file.fileno())
-            os.replace(temporary, out)
     except OSError as error:
         raise MergeError(f"{out}: cannot be written ({error.strerror})", "Nothing was left behind.") from None
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _require_room(out: Path, size: int) -> None:
-    free = shutil.disk_usage(out.parent).free
+    free = shutil.disk_usage(out.resolve().parent).free
     if free < size:
         raise MergeError(
             f"{out}: {size / 1e9:.2f} GB are needed on this disk, {free / 1e9:.2f} GB are free",
             "Make room, or write to another disk.",
         )
-
-
-def remove_abandoned(folder: Path, pattern: str = "*") -> None:
-    """Remove what killed processes have left behind of files whose names match ``pattern``."""
-    for path in folder.glob(f".{pattern}.*.part"):
-        with path.open("rb") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
-            path.unlink(missing_ok=True)
