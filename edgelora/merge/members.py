@@ -21,6 +21,7 @@ from edgelora_convert.problems import Problems
 from edgelora.errors import ConversionError, MergeError
 from edgelora.gguf.facts import BaseFacts, short_target
 from edgelora.gguf.fit import EMBEDDING
+from edgelora.gguf.model_names import base_name_warning
 from edgelora.merge.accepted import ONE_MATRIX, OPTIONAL_BIASES
 from edgelora.merge.layout import Zeros
 from edgelora.merge.pieces import Recent, RowChange
@@ -88,6 +89,9 @@ class _Reader:
         try:
             source = gather(member.path, EVERYTHING, problems, warnings, self._progress)
             _check(member, source, problems)
+            other = base_name_warning(source.base_name, self._facts.names)
+            if other:
+                warnings.refuse("base", other)
             places = list(self._places(source, problems, warnings))
             problems.raise_if_any()
         except ConversionError as error:

@@ -231,3 +231,11 @@ def test_what_cannot_be_merged_is_said(case: str, tmp_path: Path) -> None:
 def test_scales_have_bounds(scale: float, demo_base: Path, adapters: tuple[Path, Path]) -> None:
     with pytest.raises(MergeError, match=r"the scale .* is not between"):
         changes_of(read_base(demo_base), (adapters[0], scale))
+
+
+def test_another_base_of_the_same_shape_is_said(tmp_path: Path) -> None:
+    named = write_base(tmp_path / "base.gguf", Shape(), general__basename="Qwen2.5", general__size_label="7B")
+    source = peft_source(Shape(), base_model_name_or_path="Qwen/Qwen2.5-0.5B")
+    changes = member_changes(read_base(named), [Member(source.save(tmp_path / "skill"))])
+    (warning,) = changes.warnings
+    assert "Qwen2.5-0.5B" in warning
