@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PATIENCE = 5.0
 """Seconds that a bake which is stopped gets to remove what it has written."""
+
+NICENESS = 10
 
 _REPORT = "edgelora.merge.report"
 
@@ -129,6 +132,7 @@ def bake_apart(base: Path, members: Sequence[Member], report: ReportProgress) ->
 
 
 def _bake(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+    os.nice(NICENESS)  # who chats meanwhile goes first
     return BakedBases().bake(base, members, report=report)
 
 

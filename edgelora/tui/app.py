@@ -229,8 +229,8 @@ class ChatApp(App[None], inherit_bindings=False):
     def _show_baking(self) -> None:
         line, progress = self.query_one("#baking", ProgressLine), self.state.baking_progress
         if self.state.baking:
-            stage = f": {progress.stage}" if progress else ""
-            label = f"Baking in {pick_label(self.state.baking)}{stage} · Esc stops it"
+            stage = f" · {progress.stage}" if progress else ""
+            label = f"Baking in {pick_label(self.state.baking)} · Esc stops it{stage}"
             line.show_progress(label, progress.done if progress else 0, progress.total if progress else 0)
         else:
             line.hide()
