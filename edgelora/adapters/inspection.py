@@ -10,7 +10,7 @@ from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.hashing import FileHashes
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts, names_of
-from edgelora.gguf.fit import check_fit, require_fit
+from edgelora.gguf.fit import by_kind, check_fit, require_fit
 from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
 from edgelora.types import AdapterFile, ReportProgress
@@ -104,7 +104,7 @@ class Inspector:
         )
 
     def _misfit(self, header: Header) -> str | None:
-        problems = check_fit(header, self._base)
+        problems = by_kind(check_fit(header, self._base))
         return f"does not fit this base: {_summary(problems)}" if problems else None
 
     def _doubt(self, trained_on: str) -> str | None:

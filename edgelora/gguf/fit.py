@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 from typing import TYPE_CHECKING
 
 from edgelora.errors import AdapterError, AdapterMismatchError
@@ -28,6 +29,7 @@ EMBEDDING = "token_embd.weight"
 _ALORA_KEY = "adapter.alora.invocation_tokens"
 _ALPHA_KEY = "adapter.lora.alpha"
 _SHOWN_PROBLEMS = 12
+_BLOCK = re.compile(r"\bblk\.(\d+)\.")
 
 
 def check_fit(adapter: Header, base: Header) -> list[str]:
@@ -46,7 +48,7 @@ def require_fit(adapter: Header, base: Header) -> None:
     """
     if adapter.metadata.get("general.type") != "adapter" or adapter.metadata.get("adapter.type") != "lora":
         raise AdapterError(f"{adapter.path}: this GGUF is not a LoRA adapter")
-    problems = check_fit(adapter, base)
+    problems = by_kind(check_fit(adapter, base))
     if problems:
         shown = [f"\n  - {problem}" for problem in problems[:_SHOWN_PROBLEMS]]
         if len(problems) > _SHOWN_PROBLEMS:
@@ -55,6 +57,24 @@ def require_fit(adapter: Header, base: Header) -> None:
             f"{adapter.path} does not fit the base {base.path}:{''.join(shown)}",
             "Use the base that it was trained on, or convert it again for this base.",
         )
+
+
+def by_kind(problems: list[str]) -> list[str]:
+    """Problems with the same in many layers as one that names the layers."""
+    layers: dict[str, list[int]] = {}
+    for problem in problems:
+        found = layers.setdefault(_BLOCK.sub("blk.*.", problem), [])
+        found += map(int, _BLOCK.findall(problem)[:1])
+    return [kind + _in_layers(found) for kind, found in layers.items()]
+
+
+def _in_layers(layers: list[int]) -> str:
+    if not layers:
+        return ""
+    first, last, count = min(layers), max(layers), len(set(layers))
+    if count == 1:
+        return f" (layer {first})"
+    return f" (layers {first} to {last})" if count == last - first + 1 else f" ({count} layers from {first} to {last})"
 
 
 def nearest(name: str, tensors: Mapping[str, TensorInfo]) -> str:

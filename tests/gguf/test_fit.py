@@ -13,7 +13,7 @@ from support.adapters import write_adapter
 from support.peft_folders import Shape, random_tensors, write_base
 
 from edgelora.errors import AdapterError, AdapterMismatchError
-from edgelora.gguf.fit import check_fit, require_fit
+from edgelora.gguf.fit import by_kind, check_fit, require_fit
 from edgelora.gguf.reader import read_header
 from edgelora.gguf.values import check_values
 
@@ -129,7 +129,7 @@ def test_errors_say_whether_it_is_no_adapter_or_another_bases(base: Header, tmp_
         require_fit(base, base)
     wider = write_base(tmp_path / "wider.gguf", Shape(hidden=128, layers=20))
     file = write_adapter(tmp_path / "a.gguf", wider)
-    with pytest.raises(AdapterMismatchError, match="and 76 more") as caught:
+    with pytest.raises(AdapterMismatchError, match=r"\(layers 0 to 1\)") as caught:
         require_fit(read_header(file.path), base)
     assert "a.gguf does not fit the base" in str(caught.value)
 
@@ -143,3 +143,16 @@ def test_values_that_are_not_finite(base: Header, tmp_path: Path) -> None:
     spoilt[info.offset : info.offset + 2] = np.array([np.nan], np.float16).tobytes()
     file.path.write_bytes(spoilt)
     assert check_values(read_header(file.path)) == [f"tensor '{Q}.lora_b' holds values that are not finite"]
+
+
+def test_the_same_in_many_layers_is_said_once() -> None:
+    problems = [f"blk.{layer}.attn_q.weight: A takes 8 inputs, the base 16" for layer in (0, 1, 2)]
+    problems += ["blk.4.ffn_up.weight does not exist in the base (nearest: blk.4.ffn_gate.weight)", "it is for gemma"]
+    assert by_kind(problems) == [
+        "blk.*.attn_q.weight: A takes 8 inputs, the base 16 (layers 0 to 2)",
+        "blk.*.ffn_up.weight does not exist in the base (nearest: blk.*.ffn_gate.weight) (layer 4)",
+        "it is for gemma",
+    ]
+    assert by_kind(problems[:1] + problems[2:3]) == [
+        "blk.*.attn_q.weight: A takes 8 inputs, the base 16 (2 layers from 0 to 2)"
+    ]
