@@ -62,8 +62,8 @@ def _of_part(update: Update, part: Part, located: Located, stack: int | None) ->
     slot = located.storage.slot(part.tensor)
     n_out, n_in = update.b.shape[0], update.a.shape[1]
     try:
-        rows = part.rows(located.dims, n_out) if part.rows else None
-        columns = part.columns(located.dims, n_in) if part.columns else None
+        rows = part.rows(located.storage.dims, n_out) if part.rows else None
+        columns = part.columns(located.storage.dims, n_in) if part.columns else None
     except ValueError:
         # a shape that is wrong anyway is said in the words of shapes
         _check(Piece(update, slot.tensor, slot.first, stack=stack), slot.n_rows)

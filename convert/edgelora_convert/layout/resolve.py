@@ -27,7 +27,6 @@ from edgelora_convert.update import Kind, UnusableError
 if TYPE_CHECKING:
     from edgelora.gguf.header import Header
     from edgelora_convert.layout.base_weight import ReadRows
-    from edgelora_convert.layout.dims import BlockDims
     from edgelora_convert.problems import Problems
     from edgelora_convert.source import Naming
     from edgelora_convert.update import Pending, Update, Whole
@@ -49,7 +48,6 @@ class Located:
 
     parts: tuple[Part, ...]
     storage: BlockStorage
-    dims: BlockDims
     expert: int | None
 
 
@@ -121,7 +119,7 @@ class Resolver:
         if isinstance(rule, Refused):
             self._problems.add(module, rule.reason)
             return None
-        return Located(rule, storage, storage.dims, place.expert)
+        return Located(rule, storage, place.expert)
 
     def _require_known_layout(self) -> None:
         arch = self._base.arch

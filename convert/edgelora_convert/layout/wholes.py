@@ -120,7 +120,7 @@ def _entries(whole: Whole, part: Part, located: Located, arch: str) -> Entries:
     if len(slot.tensor.shape) > 2 or part.transposed or (whole.parameter == "weight" and not is_norm):
         raise ValueError(f"{slot.tensor.name} of the base is {list(slot.tensor.shape)}, which is no place for a vector")
     n = whole.values.shape[0]
-    rows = part.rows(located.dims, n) if part.rows else None
+    rows = part.rows(located.storage.dims, n) if part.rows else None
     n_rows = slot.tensor.shape[0] if is_norm else slot.n_rows
     if (n if rows is None else len(rows)) != n_rows:
         raise ValueError(f"it has {n} values, {slot.tensor.name} of the base has {n_rows} outputs")
