@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,7 +11,7 @@ from edgelora.cli import options
 from edgelora.cli.merge import PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from edgelora.bench.merge import MergeResult
     from edgelora.bench.swap import SwapResult
@@ -49,24 +49,15 @@ def swap(
 
     Needs the machine to itself. Takes a minute on the demo, several on a large base.
     """
-    from edgelora.bench.tables import markdown, remarks, swap_tables
-    from edgelora.cli.outputs import require_folder, write_text
+    from edgelora.bench.document import swap_document
+    from edgelora.bench.tables import remarks, swap_tables
+    from edgelora.cli.outputs import require_folder
     from edgelora.config.settings import load_settings
 
     if page:
         require_folder(page)
     result = _measure(load_settings(given), adapters, prompt, rounds)
-    tables = swap_tables(result)
-    if page:
-        write_text(page, markdown(tables, "edgelora bench swap", remarks(result)))
-    if as_json:
-        import json
-
-        from edgelora.bench.document import swap_document
-
-        click.echo(json.dumps(swap_document(result), indent=2, ensure_ascii=False))
-    else:
-        _print(tables, remarks(result))
+    _publish("edgelora bench swap", swap_tables(result), remarks(result), swap_document(result), page, as_json)
 
 
 @command.command("merge")
@@ -102,23 +93,16 @@ def merge(
     Needs the machine to itself. Takes two minutes on the demo, half an hour on a large base.
     """
     from edgelora.bench.merge_tables import merge_document, merge_remarks, merge_tables
-    from edgelora.bench.tables import markdown
-    from edgelora.cli.outputs import require_folder, write_text
+    from edgelora.cli.outputs import require_folder
     from edgelora.config.settings import load_settings
 
     if page:
         require_folder(page)
     settings = load_settings(given | {"adapter": adapter})
     result = _measure_merge(settings, precisions or ("auto", "same", "q8_0", "q6_k"), source, folder)
-    tables = merge_tables(result)
-    if page:
-        write_text(page, markdown(tables, "edgelora bench merge", merge_remarks(result)))
-    if as_json:
-        import json
-
-        click.echo(json.dumps(merge_document(result), indent=2, ensure_ascii=False))
-    else:
-        _print(tables, merge_remarks(result))
+    _publish(
+        "edgelora bench merge", merge_tables(result), merge_remarks(result), merge_document(result), page, as_json
+    )
 
 
 def _measure_merge(
@@ -151,6 +135,28 @@ def _measure(settings: Settings, adapters: Sequence[str], prompt: str | None, ro
         subjects = find_subjects(AdapterLibrary(config.base), wanted, prompt, progress)
         with SwapBench(config, subjects, settings.template, rounds, progress) as bench:
             return bench.measure()
+
+
+def _publish(
+    title: str,
+    tables: Sequence[Table],
+    remarks: Sequence[str],
+    document: Mapping[str, Any],
+    page: Path | None,
+    as_json: bool,
+) -> None:
+    """Write the page if one is wanted, and print the document or the tables."""
+    from edgelora.bench.tables import markdown
+    from edgelora.cli.outputs import write_text
+
+    if page:
+        write_text(page, markdown(tables, title, remarks))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    else:
+        _print(tables, remarks)
 
 
 def _print(tables: Sequence[Table], remarks: Sequence[str]) -> None:

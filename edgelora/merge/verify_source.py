@@ -15,6 +15,7 @@ from edgelora.merge.apart import run_apart
 from edgelora.merge.divergence import divergence, log_probabilities
 from edgelora.merge.forward import AppliedAdapter, Forward, loaded, opened_model
 from edgelora.merge.sequences import N_TOKENS, sample
+from edgelora.native.model import Model
 from edgelora.types import Progress, ReportProgress, ignore_progress
 
 CHUNK = 32
@@ -66,15 +67,14 @@ def _verify(
     report: ReportProgress,
 ) -> AgainstSource:
     with ExitStack() as stack:
+        models = [stack.enter_context(opened_model(path, report)) for path in (source, merged, base)]
 
-        def reader(path: Path, *applied: AppliedAdapter) -> Forward:
-            model = stack.enter_context(opened_model(path, report))
+        def reader(model: Model, *applied: AppliedAdapter) -> Forward:
             adapters = stack.enter_context(loaded(model, applied))
             return stack.enter_context(Forward(model, CHUNK, threads=threads, adapters=adapters))
 
-        reference, *others = reader(source, *members), reader(merged), reader(base, *members)
-        with opened_model(base, report) as model:
-            read = sample(model, "verification", n_tokens)
+        reference, *others = reader(models[0], *members), reader(models[1]), reader(models[2], *members)
+        read = sample(models[2], "verification", n_tokens)
         sums, done = [0.0, 0.0], 0
         for sequence in read.sequences:
             for start in range(0, len(sequence), CHUNK):
