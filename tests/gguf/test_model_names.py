@@ -75,7 +75,7 @@ NOTHING = [
     ("./output/checkpoint-500", "Qwen2.5 0.5B"),
     ("checkpoint-1200", "Qwen2.5 0.5B"),
     ("outputs/llama-step-1000", "Qwen2.5 0.5B"),
-    ("/root/models/Qwen2.5-1.5B", "Qwen2.5 0.5B"),
+    ("/models/Qwen2.5-1.5B", "Qwen2.5 0.5B"),
     ("C:\\Users\\me\\llama-3-8b", "Qwen2.5 0.5B"),
     ("..\\models\\llama", "Qwen2.5 0.5B"),
     ("~/llama", "Qwen2.5 0.5B"),
