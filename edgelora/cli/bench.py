@@ -100,9 +100,7 @@ def merge(
         require_folder(page)
     settings = load_settings(given | {"adapter": adapter})
     result = _measure_merge(settings, precisions or ("auto", "same", "q8_0", "q6_k"), source, folder)
-    _publish(
-        "edgelora bench merge", merge_tables(result), merge_remarks(result), merge_document(result), page, as_json
-    )
+    _publish("edgelora bench merge", merge_tables(result), merge_remarks(result), merge_document(result), page, as_json)
 
 
 def _measure_merge(
