@@ -7,10 +7,11 @@ sequences it concerns; the others go on.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence as Seq
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from edgelora.engine.admission import Admission, no_room
+from edgelora.engine.batching import Batching
 from edgelora.engine.failures import NotFiniteError, as_error
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker
@@ -23,12 +24,9 @@ from edgelora.engine.rows import PoolFullError
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.selftest import self_test
 from edgelora.engine.sequence import Sequence
-from edgelora.engine.text import TextStream
-from edgelora.errors import ContextOverflowError, EdgeloraError, EngineError, MemoryLimitError
+from edgelora.errors import EdgeloraError, EngineError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
-from edgelora.native.batch import Batch
-from edgelora.native.sampler import Sampler
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -45,9 +43,6 @@ from edgelora.types import (
     Token,
     ignore_progress,
 )
-
-DETACH_AFTER = 32
-"""Steps without any adapter after which the pool is taken out of the graph: attaching it again costs milliseconds."""
 
 
 @dataclass(slots=True)
@@ -74,7 +69,6 @@ class EngineCore:
         plan = plan_memory(facts, config)
         self.config = config
         self.times = StepTimes()
-        self._ctx = plan.ctx
         self._masker = Masker()
         scratch = (config.max_sequences, config.max_sequences + 1)
         with ExitStack() as opened:
@@ -101,11 +95,10 @@ class EngineCore:
                 self._model, self._context, header, self._pool, probe, config.pool_dtype, exclusive
             )
             self._native = opened.pop_all()
-        self._batch = Batch(config.batch)
         self._kv = KVStore(self._context, plan.cells, config.max_sequences)
+        self._admission = Admission(self._model, self.residency, self._kv, plan.ctx)
+        self._batching = Batching(self._context, self._masker, self._pool, self.residency, config.batch)
         self._scheduler = Scheduler(config.batch, self._group_of)
-        self._base_only_steps = 0
-        self._masked = False
         self._blocked: Sequence | None = None
         self._events: list[Event] = []
 
@@ -119,7 +112,9 @@ class EngineCore:
     def submit(self, request: Request) -> None:
         """Queue ``request``. What is wrong with it comes as its Failed event."""
         try:
-            self._scheduler.waiting.append(self._new_sequence(request))
+            if any(sequence.request.id == request.id for sequence in self._scheduler.sequences):
+                raise EngineError(f"a request with the id {request.id} is running already")
+            self._scheduler.waiting.append(self._admission.new_sequence(request))
         except Exception as error:
             self._events.append(Failed(request.id, as_error(error)))
 
@@ -134,7 +129,7 @@ class EngineCore:
         try:
             return self.residency.load(file)
         except PoolFullError:
-            raise _no_room(1) from None
+            raise no_room(1) from None
         except NotFiniteError:
             self._purge()
             raise
@@ -170,28 +165,12 @@ class EngineCore:
 
     # --- admission
 
-    def _new_sequence(self, request: Request) -> Sequence:
-        if any(sequence.request.id == request.id for sequence in self._scheduler.sequences):
-            raise EngineError(f"a request with the id {request.id} is running already")
-        if not request.tokens or not all(0 <= token < self._model.n_vocab for token in request.tokens):
-            raise EngineError("the prompt must hold at least one token, all of them of the base's vocabulary")
-        room = self._ctx - len(request.tokens)
-        wanted = request.sampling.max_tokens
-        if room < (wanted != 0):
-            raise ContextOverflowError(
-                f"the conversation has {len(request.tokens)} tokens, and the context holds {self._ctx} with the answer",
-                "Start a new conversation, shorten the message, or choose a larger --ctx.",
-            )
-        self.residency.require_known(request.selection)
-        limit = room if wanted is None else min(wanted, room)
-        return Sequence(request, limit, self.residency.attest(request.selection), TextStream(request.sampling.stop))
-
     def _admit(self) -> None:
         waiting, running = self._scheduler.waiting, self._scheduler.running
         while waiting and len(running) < self.config.max_sequences and waiting[0] is not self._blocked:
             sequence = waiting[0]
             try:
-                admitted = self._acquire(sequence)
+                admitted = self._admission.admit(sequence, alone=not running)
             except Exception as error:
                 waiting.popleft()
                 self._events.append(Failed(sequence.request.id, as_error(error)))
@@ -204,34 +183,8 @@ class EngineCore:
             running.append(waiting.popleft())
             self._begin(sequence)
 
-    def _acquire(self, sequence: Sequence) -> bool:
-        """Give the sequence adapters, sampler and slot. False, and nothing taken, while others have them."""
-        try:
-            self.residency.acquire(sequence.selection)
-        except PoolFullError:
-            if not self._scheduler.running:
-                raise _no_room(len(sequence.selection.members)) from None
-            return False
-        try:
-            sequence.sampler = Sampler(self._model, sequence.request.sampling, sequence.request.tokens)
-            if self._give_slot(sequence):
-                return True
-        except Exception:
-            self._give_back(sequence)
-            raise
-        self._give_back(sequence)
-        return False
-
-    def _give_slot(self, sequence: Sequence) -> bool:
-        tokens = sequence.request.tokens
-        sequence.slot = self._kv.acquire(
-            sequence.selection, tokens, len(tokens) + sequence.limit, recompute_last=sequence.wants_tokens
-        )
-        return sequence.slot is not None
-
     def _begin(self, sequence: Sequence) -> None:
         request = sequence.request
-        sequence.reused = len(sequence.held.tokens)
         self._events.append(Started(request.id, sequence.attested, len(request.tokens), sequence.reused))
         if sequence.reused == len(request.tokens):  # a prefill that finds everything done
             self._end(sequence, "length")
@@ -243,71 +196,19 @@ class EngineCore:
 
     def _compute(self, plan: Plan) -> None:
         try:
-            rows = self._fill(plan)
-            began = time.perf_counter()
-            self._set_adapters(plan)
-            masked = time.perf_counter()
-            self._decode(plan, rows)
+            rows = self._batching.compute(plan)
         except EdgeloraError as error:
             self._fail(plan, error)
             return
         except BaseException:
             self._fail(plan, EngineError("the answer was interrupted", "Ask again."))
             raise
-        decoded = time.perf_counter()
+        computed = time.perf_counter()
         for chunk, row in zip(plan.chunks, rows, strict=True):
             self._advance(chunk, row)
-        self.times.mask, self.times.decode = masked - began, decoded - masked
-        self.times.choose, self.times.n_tokens = time.perf_counter() - decoded, len(self._batch)
-
-    def _decode(self, plan: Plan, rows: Seq[int]) -> None:
-        status = self._context.decode(self._batch)
-        self._masker.raise_error()
-        if status != 0:
-            raise EngineError(f"llama.cpp could not compute this answer (status {status})", "Ask again.")
-        if self._masked:
-            self._masker.require_applied()
-        wanted = [row for chunk, row in zip(plan.chunks, rows, strict=True) if chunk.wants_logits]
-        if not all(self._context.has_finite_logits(row) for row in wanted):
-            raise NotFiniteError(
-                "the base computed values that are no numbers, under this selection or one beside it",
-                "A broken adapter or a large scale does that. Ask again with another.",
-            )
-
-    def _fill(self, plan: Plan) -> list[int]:
-        self._batch.clear()
-        return [
-            self._batch.add(
-                chunk.tokens,
-                position=len(chunk.sequence.held.tokens),
-                sequence=chunk.sequence.held.sequence,
-                logits=chunk.wants_logits,
-            )
-            for chunk in plan.chunks
-        ]
-
-    def _set_adapters(self, plan: Plan) -> None:
-        """What llama.cpp has set during this batch: the pool with its masks, one selection, or nothing."""
-        self._masked = False
-        if plan.group is not None:
-            self._context.set_adapters(self.residency.natives(plan.group))
-            return
-        adapted = any(not chunk.sequence.selection.is_base for chunk in plan.chunks)
-        self._base_only_steps = 0 if adapted else self._base_only_steps + 1
-        native = self._pool.native
-        if native is None or self._base_only_steps >= DETACH_AFTER:
-            self._context.set_adapters([])
-            return
-        self._context.set_adapters([(native, 1.0)])
-        self._masked = True
-        self._write_masks(plan.chunks)
-
-    def _write_masks(self, chunks: Seq[Chunk]) -> None:
-        selections = [chunk.sequence.selection for chunk in chunks]
-        by_token = by_output = self._pool.masks(selections, [len(chunk.tokens) for chunk in chunks])
-        if any(len(chunk.tokens) > 1 or not chunk.wants_logits for chunk in chunks):
-            by_output = self._pool.masks(selections, [int(chunk.wants_logits) for chunk in chunks])
-        self._masker.set_masks(by_token, by_output)
+        self.times.mask, self.times.decode = self._batching.mask_s, self._batching.decode_s
+        self.times.choose = time.perf_counter() - computed
+        self.times.n_tokens = sum(len(chunk.tokens) for chunk in plan.chunks)
 
     def _advance(self, chunk: Chunk, row: int) -> None:
         sequence, slot = chunk.sequence, chunk.sequence.held
@@ -366,19 +267,5 @@ class EngineCore:
         """The sequence has ended. The only place where what it holds is given back."""
         self._scheduler.remove(sequence)
         if sequence.slot:
-            self._give_back(sequence)
-
-    def _give_back(self, sequence: Sequence) -> None:
-        self._blocked = None
-        if sequence.sampler:
-            sequence.sampler.free()
-        if sequence.slot:
-            self._kv.release(sequence.slot)
-        self.residency.release(sequence.selection)
-
-
-def _no_room(adapters: int) -> MemoryLimitError:
-    which = "this adapter" if adapters == 1 else f"these {adapters} adapters together"
-    return MemoryLimitError(
-        f"there is no memory left for {which}", "Wait for a running answer to end, or close other programs."
-    )
+            self._blocked = None
+            self._admission.give_back(sequence)

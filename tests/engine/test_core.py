@@ -12,7 +12,8 @@ from support.adapters import write_adapter
 from support.engines import drain, exact_config, greedy, opened, run, selection, texts
 
 from edgelora.engine import residency
-from edgelora.engine.core import DETACH_AFTER, EngineCore
+from edgelora.engine.batching import DETACH_AFTER
+from edgelora.engine.core import EngineCore
 from edgelora.engine.mask import Masker
 from edgelora.errors import (
     AdapterError,
