@@ -1,7 +1,7 @@
 """Which type each tensor gets when a whole model is quantized: the mixes of llama-quantize.
 
 Tensors that matter more get more bits: the output matrix; attention values and the way down of the feed-forward in the
-first and last eighth of the layers and in every third between. Sources: llama_tensor_get_type_impl,
+first and last eighth of the layers and in every third between. Vectors and small delicate matrices stay. Sources: llama_tensor_get_type_impl,
 tensor_allows_quantization and tensor_type_fallback in src/llama-quant.cpp of llama.cpp, but for what it does for single
 architectures (falcon, glm5).
 """
@@ -28,6 +28,9 @@ class Mix:
 
 
 MIXES: Mapping[str, Mix] = {
+    "f16": Mix("F16", "F16"),
+    "q8_0": Mix("Q8_0", "Q8_0"),
+    "q6_k": Mix("Q6_K", "Q6_K"),
     "q4_k_m": Mix("Q4_K", "Q6_K"),
     "q5_k_m": Mix("Q5_K", "Q6_K"),
 }
@@ -76,22 +79,27 @@ class _Matters:
 def _type_of(mix: Mix, info: TensorInfo, matters: _Matters) -> str:
     if len(info.shape) < 2 or not info.name.endswith("weight") or _STAY.search(info.name):
         return info.type_name
-    chosen = "Q6_K" if info.name == matters.output else _chosen(mix, info.name, matters)
+    chosen = _chosen(mix, info.name, matters) if _is_quantized(mix) else mix.most
     while info.shape[0] % TYPES[chosen].block_size:
         chosen = _NARROWER_BLOCKS[chosen]
     return chosen
 
 
+def _is_quantized(mix: Mix) -> bool:
+    return TYPES[mix.most].block_size > 1
+
+
 def _chosen(mix: Mix, name: str, matters: _Matters) -> str:
+    if name == matters.output:
+        return mix.most if mix.most == "Q8_0" else "Q6_K"
     if matters.has_eight_experts and (_VALUES.search(name) or "attn_k.weight" in name):
         return "Q8_0"
-    if matters.has_eight_experts and "attn_output.weight" in name:
-        return "Q5_K"
     if matters.more(name):
         return mix.more
-    if _VALUES.search(name) and matters.n_layers == _LAYERS_OF_70B:
-        return "Q5_K"
-    return mix.most
+    needs_five_bits = (matters.has_eight_experts and "attn_output.weight" in name) or (
+        matters.n_layers == _LAYERS_OF_70B and _VALUES.search(name)
+    )
+    return "Q5_K" if needs_five_bits and mix.most == "Q4_K" else mix.most
 
 
 def _important(place: int, count: int) -> bool:
