@@ -1,9 +1,9 @@
 """Which type each tensor gets when a whole model is quantized: the mixes of llama-quantize.
 
 Tensors that matter more get more bits: the output matrix; attention values and the way down of the feed-forward in the
-first and last eighth of the layers and in every third between. Vectors and small delicate matrices stay. Sources: llama_tensor_get_type_impl,
-tensor_allows_quantization and tensor_type_fallback in src/llama-quant.cpp of llama.cpp, but for what it does for single
-architectures (falcon, glm5).
+first and last eighth of the layers and in every third between. Vectors and small delicate matrices stay. Sources:
+llama_tensor_get_type_impl, tensor_allows_quantization and tensor_type_fallback in src/llama-quant.cpp of llama.cpp, but
+for what it does for single architectures (falcon, glm5).
 """
 
 from __future__ import annotations
