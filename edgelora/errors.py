@@ -14,6 +14,8 @@ EdgeloraError
 └── EngineError             the engine could not do what was asked
     ├── ContextOverflowError    more tokens than the context holds
     ├── MemoryLimitError        too little memory
+    ├── QueueFullError          too many requests wait already
+    ├── DeadlineError           the time that a request was given is over
     └── EngineDiedError         the engine process ended
 
 An error says what went wrong and where in its message, and what to do about it in its hint.
@@ -97,6 +99,14 @@ class ContextOverflowError(EngineError):
 
 
 class MemoryLimitError(EngineError):
+    pass
+
+
+class QueueFullError(EngineError):
+    pass
+
+
+class DeadlineError(EngineError):
     pass
 
 

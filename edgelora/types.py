@@ -111,12 +111,23 @@ class AdapterFile:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One generation. ``tokens`` is the whole prompt; ``id`` is unique within an engine."""
+    """One generation. ``tokens`` is the whole prompt; ``id`` is unique within an engine.
+
+    Requests of different ``client`` take turns. ``deadline_s`` seconds after it was submitted the request fails with
+    DeadlineError. A ``background`` request is computed while nothing else is, and cancelled where it is in the way.
+    """
 
     id: str
     tokens: tuple[int, ...]
     selection: Selection = BASE
     sampling: SamplingParams = field(default_factory=SamplingParams)
+    client: str = ""
+    deadline_s: float | None = None
+    background: bool = False
+
+    def __post_init__(self) -> None:
+        deadline = self.deadline_s is None or (math.isfinite(self.deadline_s) and self.deadline_s >= 0)
+        _require(self, (("deadline_s", deadline, "0 or more seconds"),))
 
 
 # --- the engine's settings and what it reports about itself
@@ -135,6 +146,7 @@ class EngineConfig:
     threads: int | None = None  # None: the machine's physical cores; one for a tiny base
     gpu_layers: int = 0
     max_sequences: int = 16
+    max_waiting: int = 256  # requests beyond those that run; more are refused
     batch: int = 144  # tokens a step: a piece of a prompt, and one for each answer; one llama.cpp ubatch
     kv_dtype: KVType = "f16"
     pool_dtype: KVType = "f16"
@@ -147,6 +159,7 @@ class EngineConfig:
             ("threads", self.threads is None or 1 <= self.threads <= 512, "between 1 and 512"),
             ("gpu_layers", 0 <= self.gpu_layers <= 10_000, "0 or more"),
             ("max_sequences", 1 <= self.max_sequences <= 200, "between 1 and 200"),
+            ("max_waiting", 1 <= self.max_waiting, "1 or more"),
             ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
         )
         _require(self, limits)
