@@ -117,8 +117,8 @@ class Pending:
 class Whole:
     """The ``parameter`` of ``module`` takes new ``values``, or changes by ``added`` times them; only a merge can do it.
 
-    A weight is [n_out, n_in], that of an embedding [vocabulary, width], that of a norm and any bias [n]. ``tied`` is
-    as in :class:`Update`.
+    A weight is [n_out, n_in], that of an embedding [vocabulary, width], that of a norm and any bias [n]. ``tied`` and
+    ``expert`` are as in :class:`Update`.
     """
 
     module: str
@@ -127,3 +127,4 @@ class Whole:
     kind: Kind = Kind.LINEAR
     added: float | None = None
     tied: bool = False
+    expert: int | None = None

@@ -26,7 +26,7 @@ class BaseWeight:
     def __init__(self, header: Header, located: Located, kind: Kind, read: ReadRows) -> None:
         self._header = header
         self._read = read
-        self._slots = [located.storage.slot(part.tensor) for part in located.parts]
+        self._located = located
         self._rearranged = any(part.rows or part.columns or part.transposed for part in located.parts)
         self._kind = kind
 
@@ -38,13 +38,13 @@ class BaseWeight:
     @property
     def shape(self) -> tuple[int, int]:
         """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
-        return sum(slot.n_rows for slot in self._slots), self._slots[0].tensor.shape[0]
+        return self._located.shape
 
     def rows(self, indices: Sequence[int]) -> NDArray[np.float32]:
         """Some rows, dequantized: float32 [len(indices), columns]. Raises UnusableError where they are not at hand."""
         if self._rearranged and self._kind is not Kind.EMBEDDING:
             raise UnusableError("the base keeps its rows in another order")
-        (slot,) = self._slots
+        (slot,) = self._located.slots
         try:
             return self._read(slot.tensor, [slot.first + index for index in indices])
         except GGUFError as error:

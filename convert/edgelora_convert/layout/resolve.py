@@ -27,6 +27,7 @@ from edgelora_convert.update import Kind, UnusableError
 if TYPE_CHECKING:
     from edgelora.gguf.header import Header
     from edgelora_convert.layout.base_weight import ReadRows
+    from edgelora_convert.layout.storage import Slot
     from edgelora_convert.problems import Problems
     from edgelora_convert.source import Naming
     from edgelora_convert.update import Pending, Update, Whole
@@ -49,6 +50,17 @@ class Located:
     parts: tuple[Part, ...]
     storage: BlockStorage
     expert: int | None
+
+    @property
+    def slots(self) -> list[Slot]:
+        """Where the parts are, in their order."""
+        return [self.storage.slot(part.tensor) for part in self.parts]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """[n_out, n_in] of a layer (of one expert, where there are several), [vocabulary, width] of an embedding."""
+        slots = self.slots
+        return sum(slot.n_rows for slot in slots), slots[0].tensor.shape[0]
 
 
 class Resolver:
@@ -95,6 +107,10 @@ class Resolver:
         except ValueError as error:
             self._problems.add(f"{whole.module}.{whole.parameter}", str(error))
             return []
+
+    def kind_of(self, module: str) -> Kind:
+        """What the weight of ``module`` is, by its name."""
+        return Kind.EMBEDDING if short_target(EMBEDDING) in self._names.place(module).tensors else Kind.LINEAR
 
     def locate(self, module: str, kind: Kind, naming: Naming) -> Located | None:
         """What ``module`` is in the base; None where that is a problem.

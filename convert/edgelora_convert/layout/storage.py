@@ -42,6 +42,11 @@ class BlockStorage:
         self._prefix = f"blk.{layer}." if layer >= 0 else ""
         self.dims = dims
 
+    @property
+    def is_block(self) -> bool:
+        """Whether these are the tensors of a block."""
+        return bool(self._prefix)
+
     def name(self, short: str) -> str:
         """The full name of a tensor here."""
         return f"{self._prefix}{short}.weight"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,6 +29,9 @@ _NORMS_OF_ONE_MORE = frozenset(
 
 ``modify_tensors`` in conversion/gemma.py (``norm_shift`` of Gemma3Model), nemotron.py and qwen.py (Qwen3NextModel).
 """
+
+_INPUTS_FIRST = frozenset({"gpt2", "jais"})
+"""Architectures whose layers are Conv1D, [n_in, n_out]: conversion/gpt2.py and jais.py."""
 
 _NORM_AS_IT_IS = ".linear_attn.norm"  # of the latter three
 
@@ -89,24 +92,42 @@ def placed_whole(whole: Whole, located: Located, arch: str) -> list[Parameter]:
     if len(whole.values.shape) == 1:
         return [_entries(whole, part, located, arch) for part in located.parts]
     if len(whole.values.shape) == 2 and whole.parameter == "weight":
-        return list(_matrices(whole, located))
+        return list(placed_matrix(whole, located, arch))
     raise ValueError(f"it is {list(whole.values.shape)}, and only matrices and vectors can be replaced")
 
 
-def _matrices(whole: Whole, located: Located) -> Iterator[MatrixRows]:
+def placed_matrix(whole: Whole, located: Located, arch: str) -> Iterator[MatrixRows]:
+    """Where the rows of a weight of two dimensions go. Raises ValueError where the base has no such rows."""
+    if arch in _INPUTS_FIRST and located.storage.is_block:
+        whole = replace(whole, values=whole.values.transposed)
     for piece in placed(_as_update(whole), located):
-        if piece.transposed:
-            raise ValueError(f"{piece.tensor.name} of the base holds it the other way round")
         looked_up = whole.kind is Kind.EMBEDDING
-        rows, columns = (piece.columns, piece.rows) if looked_up else (piece.rows, piece.columns)
+        chosen = (piece.columns, piece.rows) if looked_up else (piece.rows, piece.columns)
+        values, rows, columns = (_turned if piece.transposed else _straight)(whole.values, *chosen)
         n_rows = piece.shape[1 if looked_up else 0]
-        yield MatrixRows(piece.tensor.name, piece.first, n_rows, piece.stack, whole.values, rows, columns)
+        yield MatrixRows(piece.tensor.name, piece.first, n_rows, piece.stack, values, rows, columns)
+
+
+_Chosen = tuple["StoredTensor", "Index | None", "Index | None"]
+"""A matrix, and which of its rows and columns are taken."""
+
+
+def _straight(values: StoredTensor, rows: Index | None, columns: Index | None) -> _Chosen:
+    return values, rows, columns
+
+
+def _turned(values: StoredTensor, rows: Index | None, columns: Index | None) -> _Chosen:
+    """The same of the transposed matrix, as far as the rows reach that are taken."""
+    if rows is None:
+        return values.transposed, columns, None
+    lowest = int(rows.min())
+    return values.rows(lowest, int(rows.max()) - lowest + 1).transposed, columns, rows - lowest
 
 
 def _as_update(whole: Whole) -> Update:
     """The shape of a weight in the form of an update, which can be placed; it has no values."""
     n_out, n_in = whole.values.shape[::-1] if whole.kind is Kind.EMBEDDING else whole.values.shape
-    return Update(whole.module, _nothing(0, n_in), _nothing(n_out, 0), 1.0, whole.kind)
+    return Update(whole.module, _nothing(0, n_in), _nothing(n_out, 0), 1.0, whole.kind, whole.expert)
 
 
 def _nothing(n_rows: int, n_columns: int) -> Computed:

@@ -57,6 +57,12 @@ class StoredTensor:
         """One row of a tensor of floats along its first axis, which it loses."""
         return replace(self.rows(index, 1), shape=self.shape[1:], strides=self.strides and self.strides[1:])
 
+    @property
+    def transposed(self) -> StoredTensor:
+        """A matrix with its rows as columns. Whichever of the new rows are loaded, all of the bytes are read."""
+        strides = self.strides or (self.shape[1], 1)
+        return replace(self, shape=self.shape[::-1], strides=strides[::-1])
+
     def load(self) -> NDArray[np.float32]:
         """The values. F64 is rounded; what is beyond float32 becomes infinite.
 
