@@ -16,7 +16,8 @@ EdgeloraError
     ├── MemoryLimitError        too little memory
     ├── QueueFullError          too many requests wait already
     ├── DeadlineError           the time that a request was given is over
-    └── EngineDiedError         the engine process ended
+    ├── EngineDiedError         the engine process ended
+    └── QuarantinedError        a base or an adapter that crashed the engine twice
 
 An error says what went wrong and where in its message, and what to do about it in its hint.
 Errors are built from positional arguments only, so that they survive pickling between processes.
@@ -111,4 +112,12 @@ class DeadlineError(EngineError):
 
 
 class EngineDiedError(EngineError):
-    pass
+    """``crashed``: it ended itself (SIGSEGV, SIGABRT, an exit code); nobody, and no lack of memory, killed it."""
+
+    def __init__(self, message: str, hint: str = "", crashed: bool = False) -> None:
+        super().__init__(message, hint)
+        self.crashed = crashed
+
+
+class QuarantinedError(EngineError):
+    """A base or an adapter that crashed the engine twice."""

@@ -159,7 +159,7 @@ class EngineConfig:
             ("threads", self.threads is None or 1 <= self.threads <= 512, "between 1 and 512"),
             ("gpu_layers", 0 <= self.gpu_layers <= 10_000, "0 or more"),
             ("max_sequences", 1 <= self.max_sequences <= 200, "between 1 and 200"),
-            ("max_waiting", 1 <= self.max_waiting, "1 or more"),
+            ("max_waiting", self.max_waiting >= 1, "1 or more"),
             ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
         )
         _require(self, limits)
@@ -170,6 +170,7 @@ class BaseInfo:
     """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason.
 
     ``baked`` are the adapters in its weights, where it is a merged file: every answer is computed with them.
+    ``system_prompt`` and ``end_tokens`` (texts) are what they brought of these.
     """
 
     path: Path
@@ -186,6 +187,8 @@ class BaseInfo:
     mode: Literal["pooled", "exclusive"]
     mode_reason: str = ""
     baked: tuple[AttestedAdapter, ...] = ()
+    system_prompt: str = ""
+    end_tokens: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,13 +295,22 @@ class AdapterEvicted:
 
 @dataclass(frozen=True, slots=True)
 class EngineDied:
-    """The engine process ended by itself; every open request failed with the same error."""
+    """The engine process ended by itself; every running request failed with the same error.
+
+    ``restarting``: EngineRestarted follows, or another EngineDied if that fails. Else this is its end.
+    """
 
     error: EdgeloraError
+    restarting: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EngineRestarted:
+    """The engine is there again on the same base. No adapter is resident; each comes back at its next use."""
 
 
 RequestEvent = Started | Prefilling | Token | Finished | Failed
-EngineEvent = AdapterLoaded | AdapterEvicted | EngineDied
+EngineEvent = AdapterLoaded | AdapterEvicted | EngineDied | EngineRestarted
 Event = RequestEvent | EngineEvent
 
 

@@ -14,7 +14,7 @@ from edgelora.engine.admission import Admission, no_room
 from edgelora.engine.batching import Batching
 from edgelora.engine.failures import NotFiniteError, as_error
 from edgelora.engine.kv import KVStore
-from edgelora.engine.mask import Masker
+from edgelora.engine.mask import new_masker
 from edgelora.engine.memory import plan_memory
 from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
 from edgelora.engine.pool import Pool
@@ -69,12 +69,12 @@ class EngineCore:
         plan = plan_memory(facts, config)
         self.config = config
         self.times = StepTimes()
-        self._masker = Masker()
+        self._masker = new_masker()
         scratch = (config.max_sequences, config.max_sequences + 1)
         with ExitStack() as opened:
             self._model = open_model(config, report)
             opened.callback(self._model.close)
-            self._context = open_context(self._model, config, plan, len(scratch), self._masker.callback)
+            self._context = open_context(self._model, config, plan, len(scratch), self._masker)
             opened.callback(self._context.close)
             self._pool = Pool(
                 self._model,
@@ -133,6 +133,10 @@ class EngineCore:
         except NotFiniteError:
             self._purge()
             raise
+
+    def know(self, file: AdapterFile, status: AdapterStatus) -> None:
+        """Take over what a former engine found out about ``file``: it is loaded when a request needs it."""
+        self.residency.know(file, status)
 
     def evict(self, sha256: str) -> bool:
         """Give an adapter's memory back. False while it is in use."""

@@ -34,6 +34,14 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
+class Know:
+    """An adapter that a former engine had loaded; it is loaded when a request needs it."""
+
+    adapter: AdapterFile
+    status: AdapterStatus
+
+
+@dataclass(frozen=True, slots=True)
 class Evict:
     """Give an adapter's memory back; answered once nobody uses it."""
 
@@ -56,7 +64,7 @@ class Close:
     """End everything; the engine says no more afterwards."""
 
 
-Command = Submit | Cancel | Load | Evict | Tokenize | Close
+Command = Submit | Cancel | Load | Know | Evict | Tokenize | Close
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,11 @@ class Residency:
         status = self._statuses[file.sha256] = replace(self._statuses[file.sha256], name=file.name)
         return status
 
+    def know(self, file: AdapterFile, status: AdapterStatus) -> None:
+        """Take over what a former engine found out about ``file``, as if it had been loaded and evicted here."""
+        self._files.setdefault(file.sha256, file)
+        self._statuses.setdefault(file.sha256, replace(status, resident=False))
+
     def evict(self, sha256: str) -> bool:
         """Give the memory of an adapter back. False, and nothing done, while it is in use."""
         if self._users[sha256]:

@@ -12,6 +12,7 @@ from edgelora.engine.messages import (
     Close,
     Command,
     Evict,
+    Know,
     Load,
     Loading,
     Message,
@@ -78,6 +79,8 @@ class _Service:
                 self._core.cancel(request)
             case Load(call, adapter):
                 self._answer(call, lambda: self._core.load(adapter))
+            case Know(adapter, status):
+                self._core.know(adapter, status)
             case Evict():
                 self._waiting_evictions.append(command)
             case Tokenize(call, text, parse_special, add_special):
