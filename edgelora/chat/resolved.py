@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgelora.errors import ConversionError
 from edgelora.types import BASE, AdapterFile, ReportProgress, Selection, ignore_progress
 
 if TYPE_CHECKING:
@@ -41,14 +40,3 @@ def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_
         end_tokens=tuple(dict.fromkeys(token for entry in entries for token in entry.eos_tokens)),
         system_prompts=tuple(entry.system_prompt for entry in entries if entry.system_prompt),
     )
-
-
-def resolve_baked(library: AdapterLibrary, text: str, report: ReportProgress = ignore_progress) -> ResolvedSelection:
-    """What ``text`` means where its adapters are in the weights of the base: no files, but the texts they carry.
-
-    What only a merge can hold cannot be converted; then the texts are those of the base.
-    """
-    try:
-        return replace(resolve(library, text, report), selection=BASE, files=())
-    except ConversionError:
-        return ResolvedSelection()

@@ -102,7 +102,7 @@ class ChatSession:
                 yield loading
             choice = choose_template(self._template, resolved.templates, self.engine.base)
             before = self.conversation.left_out
-            spoken = replace(self.conversation, system=self._system or _common(resolved.system_prompts))
+            spoken = replace(self.conversation, system=self._system_prompt(resolved))
             fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(spoken, prompt)
             end_tokens = await self._end_tokens(resolved)
         except EdgeloraError as error:
@@ -127,9 +127,17 @@ class ChatSession:
                 await self.engine.load(file)
                 self._loaded.add(file.sha256)
 
+    def _system_prompt(self, resolved: ResolvedSelection) -> str:
+        """The one that was asked for, the adapter's, or that of an adapter in the weights of the base."""
+        return self._system or _common(resolved.system_prompts) or self.engine.base.system_prompt
+
     async def _end_tokens(self, resolved: ResolvedSelection) -> tuple[int, ...]:
-        """Tokens that the selected adapters end their answers with. What is no single token here cannot be meant."""
-        found = [await self.engine.tokenize(text) for text in resolved.end_tokens]
+        """Tokens that the adapters, selected or in the weights of the base, end their answers with.
+
+        What is no single token here cannot be meant.
+        """
+        texts = dict.fromkeys((*resolved.end_tokens, *self.engine.base.end_tokens))
+        found = [await self.engine.tokenize(text) for text in texts]
         return tuple(tokens[0] for tokens in found if len(tokens) == 1)
 
     def _remarks(self, notice: str, left_out_before: int) -> Iterator[SessionEvent]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from edgelora.cli.conversion import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
     from rich.table import Table
 
@@ -43,6 +45,8 @@ def print_report(report: MergeReport) -> None:
         _print_verdict(console, report)
     else:
         console.print(f"not verified: {report.not_verified}", style="yellow")
+    if report.carried:
+        console.print(f"the file has the adapter's {_listed(report.carried)}")
     for note in report.notes:
         console.print(f"note: {printable(note)}", style="yellow")
     times = f"{report.plan_s + report.write_s:.1f} s to merge"
@@ -50,6 +54,15 @@ def print_report(report: MergeReport) -> None:
         times += f", {report.verify_s:.1f} s to verify"
     peak = f"{report.peak_memory_bytes / 2**20:,.0f} MiB of memory at most"
     console.print(f"{_size(report.file_size)}, {times}, {peak}", style="dim")
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """``chat template and end tokens``."""
+    *others, last = dict.fromkeys(_CARRIED.get(key, "end tokens") for key in keys)
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+_CARRIED = {"tokenizer.chat_template": "chat template", "edgelora.system_prompt": "system prompt"}
 
 
 def _kinds(report: MergeReport) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import psutil
 
+from edgelora.engine.mask import Masker, NativeMasker
 from edgelora.engine.memory import MemoryPlan
 from edgelora.errors import EngineError
 from edgelora.gguf.facts import BaseFacts
@@ -38,7 +39,7 @@ def open_model(config: EngineConfig, report: ReportProgress) -> Model:
     )
 
 
-def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: int, callback: object) -> Context:
+def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: int, masker: Masker) -> Context:
     """The context of the engine, with ``scratch`` sequences more than requests use. Raises MemoryLimitError."""
     return Context(
         model,
@@ -49,7 +50,8 @@ def open_context(model: Model, config: EngineConfig, plan: MemoryPlan, scratch: 
         kv_dtype=config.kv_dtype,
         flash_attention=config.flash_attention,
         offload=config.gpu_layers > 0,
-        callback=callback,
+        callback=masker.callback,
+        callback_state=masker.state,
     )
 
 
@@ -82,6 +84,8 @@ def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) 
         mode="exclusive" if exclusive else "pooled",
         mode_reason=exclusive,
         baked=facts.baked,
+        system_prompt=facts.system_prompt or "",
+        end_tokens=facts.end_tokens,
     )
 
 

@@ -52,6 +52,8 @@ class BaseFacts:
     eos_token_id: int | None
     eot_token_id: int | None
     sampling: Mapping[str, float | int | str] = field(repr=False)  # hints: "temp" -> 0.7
+    end_tokens: tuple[str, ...]  # texts of those that adapters in its weights brought, beside its own
+    system_prompt: str | None = field(repr=False)  # likewise
     baked: tuple[AttestedAdapter, ...]  # adapters in its weights, where it is a merged file
     tensors: Mapping[str, TensorInfo] = field(repr=False)
 
@@ -85,6 +87,8 @@ class BaseFacts:
             eos_token_id=_token_id(header, "eos"),
             eot_token_id=_token_id(header, "eot"),
             sampling=_sampling(header),
+            end_tokens=_texts(header, "edgelora.eos_tokens"),
+            system_prompt=header.get("edgelora.system_prompt", "") or None,
             baked=baked_into(header),
             tensors=header.tensors,
         )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from edgelora.errors import ConversionError, GGUFError, MergeError
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
+from edgelora.merge.carried import Carried, carried
 from edgelora.merge.changes import TensorChange
 from edgelora.merge.forward import AppliedAdapter
 from edgelora.merge.layout import Zeros
@@ -32,7 +33,7 @@ class Given:
 
     ``changes`` is by tensor, in the order of the base, with those ``added`` to it at the end. ``applied`` are GGUF
     adapters that do the same at run time; ``only_merged`` says what they leave out, if anything: then a merge cannot be
-    verified against them.
+    verified against them. ``carried`` is what they bring into the file beside their changes.
     """
 
     adapters: tuple[MergedAdapter, ...]
@@ -40,6 +41,7 @@ class Given:
     added: Mapping[str, BaseTensor | Zeros]
     applied: tuple[AppliedAdapter, ...]
     adapter_bytes: int
+    carried: Carried
     only_merged: str = ""
     notes: tuple[str, ...] = ()
 
@@ -53,15 +55,17 @@ def read_given(base: Base, members: Sequence[Member], folder: Path, report: Repo
         raise MergeError("no adapter was given", "Name at least one.")
     found = member_changes(base, members, report)
     applied, left_out = _applied(base, members, found.sources, folder, report)
-    named = zip(members, found.sources, strict=True)
+    named = list(zip(members, found.sources, strict=True))
+    texts = carried([source for member, source in named if member.scale], base.header)
     return Given(
         adapters=tuple(_merged(member, source) for member, source in named),
         changes=found.changes,
         added=found.added,
         applied=tuple(applied),
         adapter_bytes=sum(_n_bytes(source.files) for source in found.sources),
+        carried=texts,
         only_merged=left_out,
-        notes=found.warnings,
+        notes=(*found.warnings, *texts.notes),
     )
 
 

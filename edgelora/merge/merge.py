@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.errors import EdgeloraError, MergeError
+from edgelora.gguf.baked_in import baked_into
 from edgelora.merge.base import read_base
 from edgelora.merge.calibrate import activations
 from edgelora.merge.choosing import choose, retyped, target_types, unchanged, wants_moments
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
     from edgelora.merge.metadata import MetadataValue
     from edgelora.merge.options import Member
     from edgelora.merge.precision import Plan
+    from edgelora.merge.report import MergedAdapter
     from edgelora.merge.trade import Trade
     from edgelora.merge.verification import Verification
     from edgelora.merge.verify_source import AgainstSource
-    from edgelora.types import ReportProgress
+    from edgelora.types import AttestedAdapter, ReportProgress
 
 ENOUGH = 0.5
 """`same` is refused, unless it is forced, where less than this of what the adapters change would be left."""
@@ -136,6 +138,7 @@ class _Prepared:
             verify_s=verify_s,
             verification=verification,
             against_source=against_source,
+            carried=tuple(self.members.carried.entries),
             not_verified=_why_not(self.members, options),
             notes=self.members.notes,
         )
@@ -210,13 +213,13 @@ def _why_not(members: Given, options: Options) -> str:
 
 def _metadata(prepared: _Prepared, out: Path, options: Options) -> dict[str, MetadataValue]:
     """What the merged file says about itself; the report gets its final words when all is known."""
-    adapters = prepared.members.adapters
+    adapters: list[AttestedAdapter | MergedAdapter] = [*baked_into(prepared.base.header), *prepared.members.adapters]
     expected = prepared.report(out, options, prepared.trade.merged_bytes, 0, (0.0, 0.0, 0.0))
     entries: dict[str, MetadataValue] = {"edgelora.merge.precision": options.precision}
-    if adapters:
-        entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)
-        entries["edgelora.merge.sha256"] = tuple(adapter.sha256 for adapter in adapters)
-        entries["edgelora.merge.scales"] = tuple(adapter.scale for adapter in adapters)
+    entries |= prepared.members.carried.entries
+    entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)
+    entries["edgelora.merge.sha256"] = tuple(adapter.sha256 for adapter in adapters)
+    entries["edgelora.merge.scales"] = tuple(adapter.scale for adapter in adapters)
     return entries | {REPORT_KEY: " " * (len(_embedded(expected).encode()) + _ROOM)}
 
 

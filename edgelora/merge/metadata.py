@@ -39,7 +39,7 @@ def _bodies(items: Iterable[bytes]) -> bytes:
 
 def encoded_text(value: str) -> bytes:
     """A string as in a GGUF: its length in bytes, then the bytes."""
-    raw = value.encode()
+    raw = value.encode("utf-8", "replace")  # JSON may hold halves of characters
     return struct.pack("<Q", len(raw)) + raw
 
 

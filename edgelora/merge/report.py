@@ -54,7 +54,7 @@ class MergeReport:
 
     ``peak_memory_bytes`` is anonymous memory, of all processes of the merge together; times are in seconds.
     ``verification`` is None where it was skipped, for the reason in ``not_verified``. ``against_source`` is there too
-    where a source was given.
+    where a source was given. ``carried`` names the metadata that the adapters brought into the file.
     """
 
     out: Path
@@ -72,6 +72,7 @@ class MergeReport:
     verify_s: float
     verification: Verification | None
     against_source: AgainstSource | None
+    carried: tuple[str, ...] = ()
     not_verified: str = ""
     notes: tuple[str, ...] = ()
 
@@ -109,6 +110,7 @@ class MergeReport:
             "against_source": asdict(self.against_source) if self.against_source else None,
             "not_verified": self.not_verified or None,
             "adapter_kept": self.adapter_kept,
+            "carried": list(self.carried),
             "tensors": [asdict(kind) for kind in self.kinds],
             "trade": trade,
             "file_size": self.file_size,

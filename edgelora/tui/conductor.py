@@ -7,7 +7,7 @@ from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
-from edgelora.chat.resolved import ResolvedSelection, resolve, resolve_baked
+from edgelora.chat.resolved import ResolvedSelection, resolve
 from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError, EngineDiedError, GGUFError
 from edgelora.tui.opening import first_pick, open_engine_beside
@@ -296,10 +296,9 @@ class Conductor:
         return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
 
     async def _resolve(self, pick: Pick) -> ResolvedSelection:
-        if not pick or self._library is None:
+        if not pick or self._library is None or pick == self._state.baked:  # a baked base has all of it itself
             return ResolvedSelection()
-        resolving = resolve_baked if pick == self._state.baked else resolve
-        resolved = await asyncio.to_thread(resolving, self._library, format_selection(pick), self._report)
+        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
         self._state.entries = self._library.refresh()  # a converted folder has a content hash now
         return resolved
 

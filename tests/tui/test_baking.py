@@ -200,7 +200,8 @@ async def test_a_baked_base_whose_engine_died_is_opened_again() -> None:
 async def test_the_texts_of_what_is_baked_in_are_used() -> None:
     own = CHATML.replace("user", "person").replace("{% for", "LAW {% for")
     entries = [replace(entry, chat_template=own) if entry.name == "legal" else entry for entry in demo_entries()]
-    async with chat(FakeEngine(), second := baked_engine(), library=FakeLibrary(entries)) as driver:
+    baked = replace(baked_engine().base, chat_template=own)
+    async with chat(FakeEngine(), second := FakeEngine(baked), library=FakeLibrary(entries)) as driver:
         await driver.pick(*"legal")
         await driver.ask("Hi")
         await bake(driver)
