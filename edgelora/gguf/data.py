@@ -33,6 +33,12 @@ def tensor_data(header: Header, info: TensorInfo) -> NDArray[np.generic]:
     return _values(header, info, raw_bytes(header, info)).reshape(tuple(reversed(info.shape)))
 
 
+def tensor_in(data: bytes, header: Header, info: TensorInfo) -> NDArray[np.generic]:
+    """The same of a file whose bytes are in memory: read-only views of ``data`` where :func:`tensor_data` maps it."""
+    raw = np.frombuffer(data, np.uint8, info.nbytes, info.offset)
+    return _values(header, info, raw).reshape(tuple(reversed(info.shape)))
+
+
 def tensor_rows(header: Header, info: TensorInfo, rows: Sequence[int]) -> NDArray[np.float32]:
     """Some rows of a tensor as float32 ``[len(rows), info.shape[0]]``; no other bytes are read.
 

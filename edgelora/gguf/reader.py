@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import stat
+from contextlib import contextmanager
 from pathlib import Path
 from struct import calcsize
 from typing import TYPE_CHECKING
@@ -18,6 +19,8 @@ from edgelora.gguf.ggml_types import GGML_TYPES, SCALAR_FORMATS, ValueType
 from edgelora.gguf.header import Header, MetadataArray, MetadataValue, TensorInfo
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
     from os import PathLike
 
 MAGIC = b"GGUF"
@@ -42,14 +45,7 @@ def read_header(path: str | PathLike[str]) -> Header:
 
     Raises GGUFError for anything that is not a complete, well-formed GGUF in one file.
     """
-    header = read_part(path)
-    parts = header.metadata.get("split.count", 1)
-    if isinstance(parts, int) and parts > 1:
-        raise GGUFError(
-            f"{path}: it is one of {parts} parts of a split model",
-            "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
-        )
-    return header
+    return _require_whole(read_part(path))
 
 
 def read_part(path: str | PathLike[str]) -> Header:
@@ -57,16 +53,42 @@ def read_part(path: str | PathLike[str]) -> Header:
 
     Raises GGUFError for anything that is not a complete, well-formed GGUF.
     """
+    with _opened(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _parse(Cursor(data, Path(path)))
+
+
+def read_whole(path: str | PathLike[str]) -> tuple[Header, bytes]:
+    """The header of the GGUF file at ``path`` and all its bytes, read once, so that both are of the same moment.
+
+    Raises GGUFError as :func:`read_header` does.
+    """
+    with _opened(path) as file:
+        data = file.read()
+    return _require_whole(_parse(Cursor(data, Path(path)))), data
+
+
+def _require_whole(header: Header) -> Header:
+    parts = header.metadata.get("split.count", 1)
+    if isinstance(parts, int) and parts > 1:
+        raise GGUFError(
+            f"{header.path}: it is one of {parts} parts of a split model",
+            "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
+        )
+    return header
+
+
+@contextmanager
+def _opened(path: str | PathLike[str]) -> Iterator[FileIO]:
+    """The file at ``path``, which is not empty, for reading; whatever the system reports while it is, as GGUFError."""
     path = Path(path)
     try:
         mode = path.stat().st_mode
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise GGUFError(f"{path}: this is no ordinary file")
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             if path.stat().st_size == 0:
                 raise GGUFError(f"{path}: the file is empty", "Download or copy it again.")
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _parse(Cursor(data, path))
+            yield file
     except FileNotFoundError:
         raise GGUFError(f"{path}: no such file") from None
     except IsADirectoryError:
