@@ -75,11 +75,17 @@ async def test_an_adapters_own_system_prompt_is_used_while_it_is_selected() -> N
 
 
 @pytest.mark.parametrize(
-    ("system", "carried", "used"),
-    [("Mine.", ("Its own.",), "Mine."), ("", ("One.", "Another."), ""), ("", ("Same.", "Same."), "Same.")],
+    ("system", "carried", "baked", "used"),
+    [
+        ("Mine.", ("Its own.",), "Baked.", "Mine."),
+        ("", ("Its own.",), "Baked.", "Its own."),
+        ("", ("One.", "Another."), "", ""),
+        ("", ("Same.", "Same."), "", "Same."),
+        ("", (), "Baked.", "Baked."),
+    ],
 )
-async def test_which_system_prompt_is_used(system: str, carried: tuple[str, ...], used: str) -> None:
-    engine = FakeEngine()
+async def test_which_system_prompt_is_used(system: str, carried: tuple[str, ...], baked: str, used: str) -> None:
+    engine = FakeEngine(replace(base_info(), system_prompt=baked))
     session = session_on(engine, system=system)
     await collect(session.ask("One.", replace(UNDER_LEGAL, system_prompts=carried)))
     template = ChatTemplate(CHATML, "test")
