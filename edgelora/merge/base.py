@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from edgelora.errors import GGUFError
 from edgelora.gguf.ggml_types import GGML_TYPES
-from edgelora.gguf.reader import read_part
+from edgelora.gguf.split import SPLIT_KEYS, joined, read_parts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edgelora.gguf.header import Header, TensorInfo
-
-_PART_NAME = re.compile(r"(?P<prefix>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
-_SPLIT_KEYS = ("split.no", "split.count", "split.tensors.count")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +93,7 @@ class Base:
         """
         with opened(self.path) as file:
             for key, (start, end) in self.header.spans.items():
-                if len(self.parts) == 1 or key not in _SPLIT_KEYS:
+                if len(self.parts) == 1 or key not in SPLIT_KEYS:
                     file.seek(start)
                     yield key, file.read(end - start)
 
@@ -115,63 +111,9 @@ def read_base(path: str | PathLike[str]) -> Base:
 
     Raises GGUFError where a file is no readable GGUF, and where a part is missing or belongs to another model.
     """
-    given = read_part(path)
-    count = _number(given, "split.count", 1)
-    if count <= 1:
-        return _base((given,))
-    parts = tuple(map(read_part, _part_paths(given.path, _number(given, "split.no", 0), count)))
-    for number, part in enumerate(parts):
-        _require_part(part, number, count)
-    return _base(parts)
-
-
-def _base(parts: tuple[Header, ...]) -> Base:
-    tensors: dict[str, BaseTensor] = {}
-    for part in parts:
-        for name, info in part.tensors.items():
-            if name in tensors:
-                raise GGUFError(f"{part.path}: {name} is in {tensors[name].path.name} too", _FOREIGN)
-            tensors[name] = BaseTensor(part.path, info)
-    if not tensors:
-        raise GGUFError(f"{parts[0].path}: it holds no tensors", "Get the whole model.")
-    announced = _number(parts[0], "split.tensors.count", len(tensors))
-    if len(parts) > 1 and announced != len(tensors):
-        raise GGUFError(f"{parts[0].path}: its parts hold {len(tensors)} tensors, {announced} are announced", _FOREIGN)
-    infos = {name: tensor.info for name, tensor in tensors.items()}
-    return Base(parts, replace(parts[0], tensors=infos, file_size=sum(part.file_size for part in parts)), tensors)
-
-
-_FOREIGN = "The parts are not of one model; download all of them again."
-
-
-def _part_paths(path: Path, number: int, count: int) -> list[Path]:
-    """Where the parts lie, by the names that llama.cpp looks for (llama_split_path in src/llama.cpp)."""
-    name = _PART_NAME.fullmatch(path.name)
-    if name is None or (int(name["number"]), int(name["count"])) != (number + 1, count):
-        raise GGUFError(
-            f"{path}: it is part {number + 1} of {count} of a split model, but its name does not say so",
-            f"Give it back its name, which ends in -{number + 1:05d}-of-{count:05d}.gguf.",
-        )
-    paths = [path.with_name(f"{name['prefix']}-{part:05d}-of-{count:05d}.gguf") for part in range(1, count + 1)]
-    missing = [part.name for part in paths if not part.exists()]
-    if missing:
-        listed = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
-        raise GGUFError(f"{path}: parts of this split model are missing: {listed}", "Put all parts into one folder.")
-    return paths
-
-
-def _require_part(part: Header, number: int, count: int) -> None:
-    found = _number(part, "split.no", 0), _number(part, "split.count", 1)
-    if found != (number, count):
-        raise GGUFError(
-            f"{part.path}: it says that it is part {found[0] + 1} of {found[1]}, expected {number + 1} of {count}",
-            _FOREIGN,
-        )
-
-
-def _number(header: Header, key: str, default: int) -> int:
-    """A whole number, as which the keys of a split are stored in several widths; ``count`` is at most 65535."""
-    value = header.get(key, default)
-    if not 0 <= value <= 0xFFFF and key != "split.tensors.count":
-        raise GGUFError(f"{header.path}: {key} cannot be {value}", "The file is damaged.")
-    return value
+    parts = read_parts(path)
+    header = joined(parts)
+    if not header.tensors:
+        raise GGUFError(f"{header.path}: it holds no tensors", "Get the whole model.")
+    tensors = {name: BaseTensor(part.path, info) for part in parts for name, info in part.tensors.items()}
+    return Base(parts, header, tensors)

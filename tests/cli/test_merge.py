@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.adapters import write_adapter
+from support.split_gguf import split_gguf
 
 from edgelora.cli.merging import print_trade
 from edgelora.gguf.reader import read_header
@@ -40,6 +41,26 @@ def test_the_document_has_what_scripts_need(edgelora: Edgelora, demo_base: Path,
         "passed",
     ):
         assert said in outcome.err
+
+
+def test_names_work_for_a_split_base(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    parts, out = split_gguf(demo_base, tmp_path, 2), tmp_path / "out.gguf"
+    outcome = edgelora("merge", "--base", parts[1], "--adapter", "legal", "-o", out, "--json", "--no-verify")
+    assert (outcome.code, json.loads(outcome.out)["adapters"][0]["name"]) == (0, "legal")
+    assert read_header(out).tensors.keys() == read_header(demo_base).tensors.keys()
+
+
+@pytest.mark.parametrize("arguments", [("run", "Hi", "--adapter", "legal"), ("run", "Hi")])
+def test_elsewhere_a_split_base_is_refused_with_what_to_do(
+    edgelora: Edgelora, demo_base: Path, tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    first, _ = split_gguf(demo_base, tmp_path, 2)
+    outcome = edgelora(*arguments, "--base", first)
+    assert outcome.code == 1
+    assert outcome.err.splitlines() == [
+        f"edgelora: {first}: it is one of 2 parts of a split model",
+        "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
+    ]
 
 
 def test_members_are_written_as_everywhere(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:

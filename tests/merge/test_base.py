@@ -6,14 +6,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from support.peft_folders import Shape, peft_source, write_base
 from support.raw_gguf import encode
 from support.split_gguf import split_entries, split_gguf
+from support.streaming import tensors_of
 
 from edgelora.errors import GGUFError
 from edgelora.gguf.data import raw_bytes
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.merge.base import read_base
+from edgelora.merge.merge import merge
+from edgelora.merge.options import Member, Options
 from edgelora.native.model import Model
 
 if TYPE_CHECKING:
@@ -46,6 +50,17 @@ def test_a_split_base_is_the_whole_one(parts: list[Path], given: int, demo_base:
         of_whole.n_layers,
     )
     assert of_split.file_size == sum(path.stat().st_size for path in parts)
+
+
+def test_a_peft_folder_on_a_split_base_is_that_on_the_whole_one(tmp_path: Path) -> None:
+    shape = Shape()
+    whole = write_base(tmp_path / "base.gguf", shape)
+    folder = peft_source(shape).save(tmp_path / "peft")
+    parts, outs = split_gguf(whole, tmp_path, 3), (tmp_path / "of-whole.gguf", tmp_path / "of-parts.gguf")
+    options = Options("f16", verify=False, threads=1)
+    for base, out in zip((whole, parts[1]), outs, strict=True):
+        assert merge(base, [Member(folder)], out, options).kinds
+    assert tensors_of(outs[0]) == tensors_of(outs[1]) != tensors_of(whole)
 
 
 def test_rows_are_the_bytes_of_the_file(demo_base: Path) -> None:
