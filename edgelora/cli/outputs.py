@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def require_folder(path: Path) -> None:
     """Raise UsageError where ``path`` could not be written later, after minutes of work."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # where Path.is_dir raises for a name that is too long
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import psutil
 
-from edgelora.engine.mask import Masker, NativeMasker
+from edgelora.engine.mask import Masker
 from edgelora.engine.memory import MemoryPlan
 from edgelora.errors import EngineError
 from edgelora.gguf.facts import BaseFacts

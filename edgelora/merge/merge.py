@@ -21,7 +21,7 @@ from edgelora.merge.layout import plan_layout
 from edgelora.merge.memory import PeakMemory
 from edgelora.merge.metadata import fill_text
 from edgelora.merge.options import Options
-from edgelora.merge.output import replacing
+from edgelora.merge.output import replacing, require_place
 from edgelora.merge.report import MergeReport, by_kind
 from edgelora.merge.source_base import read_source
 from edgelora.merge.stream import write_layout
@@ -72,6 +72,7 @@ def merge(
     Raises GGUFError, AdapterError or ConversionError where an input cannot be used, MergeError where a merge is
     refused or fails, EngineError where llama.cpp cannot run the base or the merged file.
     """
+    require_place(out)
     with PeakMemory() as memory, tempfile.TemporaryDirectory(prefix="edgelora-merge-") as folder:
         with _timed() as planning:
             prepared = _prepare(base, members, out, options, Path(folder), report)
@@ -183,9 +184,14 @@ def _require_enough(prepared: _Prepared, options: Options) -> None:
 
 
 def _require_other_file(out: Path, read: Sequence[Path], members: Sequence[Member]) -> None:
-    for path in [*read, *(member.path for member in members)]:
+    adapters = [path for member in members for path in _files(member.path)]
+    for path in [*read, *adapters]:
         if out.exists() and path.exists() and out.samefile(path):
             raise MergeError(f"{out}: this is one of the files that are merged", "Write to another file.")
+
+
+def _files(adapter: Path) -> list[Path]:
+    return list(adapter.iterdir()) if adapter.is_dir() else [adapter]
 
 
 def _verified(

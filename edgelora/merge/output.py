@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.errors import MergeError
@@ -11,7 +13,31 @@ from edgelora.gguf import replacing as files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+
+def require_place(out: Path) -> None:
+    """Raise MergeError where no file could be written as ``out``: said before minutes of work, not after them."""
+    try:
+        if out.is_dir():
+            raise MergeError(f"{out}: this is a folder", "Name the file to write.")
+        if _exists(out) and not out.is_file():
+            raise MergeError(f"{out}: this is no ordinary file", "Name another file to write.")
+        folder = out.resolve().parent
+        if not folder.is_dir():
+            raise MergeError(f"{out}: cannot be written (there is no folder {folder})", "Make it first.")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise MergeError(f"{out}: cannot be written (nothing may be written to {folder})", "Name another folder.")
+    except OSError as error:
+        raise MergeError(f"{out}: cannot be written ({error.strerror})", "Name another file to write.") from None
+
+
+def _exists(path: Path) -> bool:
+    """Also where it is a link; raises OSError where that leads round in a circle, or a name is too long."""
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 @contextmanager
@@ -20,10 +46,7 @@ def replacing(out: Path, size: int) -> Iterator[Path]:
 
     Raises MergeError where ``size`` bytes have no room or the file cannot be written.
     """
-    if out.is_dir():
-        raise MergeError(f"{out}: this is a folder", "Name the file to write.")
-    if out.exists() and not out.is_file():
-        raise MergeError(f"{out}: this is no ordinary file", "Name another file to write.")
+    require_place(out)
     try:
         with files.replacing(out) as temporary:
             _require_room(out, size)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from support.adapters import write_adapter
 from support.kl import agreement, all_logits
+from support.peft_folders import Shape, peft_source, write_base
 from support.quantized import write_quantized
 from support.streaming import rewrites, tensors_of, values_of
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from edgelora.merge.options import Precision
     from edgelora.merge.trade import Trade
+    from edgelora.types import Progress
 
 ROOT = Path(__file__).resolve().parents[2]
 LEGAL = ROOT / "models" / "adapters" / "legal.gguf"
@@ -288,6 +290,23 @@ def test_bad_inputs_are_one_error_and_leave_nothing(
     with pytest.raises(error, match=said):
         merge(path, [Member(member) for member in members], target, Options(source=source, threads=1))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_place_that_cannot_be_written_is_said_before_the_work(demo_base: Path, tmp_path: Path) -> None:
+    def work(progress: Progress) -> None:
+        pytest.fail(f"it was {progress.stage}")
+
+    with pytest.raises(MergeError, match="this is a folder"):
+        merge(demo_base, [Member(LEGAL)], tmp_path, UNVERIFIED, report=work)
+
+
+def test_a_file_of_an_adapters_folder_is_not_written_over(tmp_path: Path) -> None:
+    folder = peft_source(Shape()).save(tmp_path / "mine")
+    weights = folder / "adapter_model.safetensors"
+    before = weights.read_bytes()
+    with pytest.raises(MergeError, match="one of the files that are merged"):
+        merge(write_base(tmp_path / "base.gguf", Shape()), [Member(folder)], weights, UNVERIFIED)
+    assert weights.read_bytes() == before
 
 
 def narrower_adapter(path: Path, base: Path) -> Path:

@@ -143,7 +143,28 @@ def test_somebody_elses_unfinished_file_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "out.gguf").read_bytes() == b"first"
 
 
-@pytest.mark.parametrize(("out", "said"), [("", "this is a folder"), ("missing/out.gguf", "No such file or directory")])
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("", "this is a folder"),
+        ("missing/out.gguf", "there is no folder"),
+        ("file/out.gguf", "Not a directory"),
+        ("loop", "Too many levels of symbolic links"),
+        ("pipe", "no ordinary file"),
+        ("x" * 300, "File name too long"),
+    ],
+)
 def test_a_name_that_cannot_be_written_is_one_error(out: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.iterdir())
     with pytest.raises(MergeError, match=said), replacing(tmp_path / out, 1):
+        pytest.fail("this cannot be written")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_folder_that_may_not_be_written_to_is_one_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path.resolve())  # root may write everywhere
+    with pytest.raises(MergeError, match="nothing may be written to"), replacing(tmp_path / "out.gguf", 1):
         pytest.fail("this cannot be written")
