@@ -139,7 +139,8 @@ FlashAttention = Literal["auto", "on", "off"]
 @dataclass(frozen=True, slots=True)
 class EngineConfig:
     """How to open a base. ``ctx`` is the longest conversation in tokens; None takes what the base was trained
-    with, at most 4096. ``pool_dtype`` is what adapters are held in; ``kv_dtype`` the cache."""
+    with, at most 4096. ``pool_dtype`` is what adapters are held in; ``kv_dtype`` the cache. ``adapter_bytes`` is the
+    memory for resident adapters, ``prepared_bytes`` that for others kept ready beside them."""
 
     base: Path
     ctx: int | None = None
@@ -151,6 +152,8 @@ class EngineConfig:
     kv_dtype: KVType = "f16"
     pool_dtype: KVType = "f16"
     flash_attention: FlashAttention = "auto"
+    adapter_bytes: int | None = None  # None: a quarter of what is free once the base is open
+    prepared_bytes: int | None = None  # None: as much as adapter_bytes, at most a quarter of what is free
     exclusive: bool = False  # never use the pool; for tests and comparison
 
     def __post_init__(self) -> None:
@@ -160,6 +163,8 @@ class EngineConfig:
             ("gpu_layers", 0 <= self.gpu_layers <= 10_000, "0 or more"),
             ("max_sequences", 1 <= self.max_sequences <= 200, "between 1 and 200"),
             ("max_waiting", self.max_waiting >= 1, "1 or more"),
+            ("adapter_bytes", self.adapter_bytes is None or self.adapter_bytes > 0, "more than 0"),
+            ("prepared_bytes", self.prepared_bytes is None or self.prepared_bytes >= 0, "0 or more"),
             ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
         )
         _require(self, limits)
@@ -167,7 +172,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, slots=True)
 class BaseInfo:
-    """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason.
+    """What the engine opened. ``mode`` is "pooled", or "exclusive" with the reason; ``callback`` is what masks.
 
     ``baked`` are the adapters in its weights, where it is a merged file: every answer is computed with them.
     ``system_prompt`` and ``end_tokens`` (texts) are what they brought of these.
@@ -186,9 +191,25 @@ class BaseInfo:
     sampling_hints: dict[str, float]
     mode: Literal["pooled", "exclusive"]
     mode_reason: str = ""
+    callback: Literal["native", "python"] = "python"
     baked: tuple[AttestedAdapter, ...] = ()
     system_prompt: str = ""
     end_tokens: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadTimes:
+    """What making an adapter resident took, in milliseconds: reading and hashing its file, preparing its factors,
+    copying them into the pool. Only the copy happens between two steps of running answers."""
+
+    read_ms: float = 0.0
+    prepare_ms: float = 0.0
+    copy_ms: float = 0.0
+
+    @property
+    def total_ms(self) -> float:
+        """All of it."""
+        return self.read_ms + self.prepare_ms + self.copy_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +217,8 @@ class AdapterStatus:
     """An adapter the engine has loaded: what it is, and the proof that it does something.
 
     ``effect`` is the relative change of the logits in the probe decode (0.03 means 3 %);
-    ``ignored`` lists tensors that this architecture's graph never used.
+    ``ignored`` lists tensors that this architecture's graph never used. ``load_ms`` is all that its last loading
+    took: ``times``, and the probe when it was the first.
     """
 
     sha256: str
@@ -208,11 +230,34 @@ class AdapterStatus:
     ignored: tuple[str, ...]
     load_ms: float
     resident: bool = True
+    times: LoadTimes = LoadTimes()
 
     @property
     def does_nothing(self) -> bool:
         """Did the proof of activation find no effect?"""
         return self.effect < INACTIVE
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """The engine at this moment: memory by part in bytes, counts, and how long cold loads took.
+
+    A cold load is one from the file; ``load_p50`` and ``load_p95`` are over the last thousand, each part by itself.
+    ``pool_bytes`` includes adapters that llama.cpp holds in exclusive mode.
+    """
+
+    weights_bytes: int
+    kv_bytes: int
+    pool_bytes: int
+    prepared_bytes: int
+    running: int
+    waiting: int
+    resident: int
+    prepared: int
+    cold_loads: int
+    evictions: int
+    load_p50: LoadTimes
+    load_p95: LoadTimes
 
 
 @dataclass(frozen=True, slots=True)
