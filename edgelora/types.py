@@ -140,7 +140,8 @@ FlashAttention = Literal["auto", "on", "off"]
 class EngineConfig:
     """How to open a base. ``ctx`` is the longest conversation in tokens; None takes what the base was trained
     with, at most 4096. ``pool_dtype`` is what adapters are held in; ``kv_dtype`` the cache. ``adapter_bytes`` is the
-    memory for resident adapters, ``prepared_bytes`` that for others kept ready beside them."""
+    memory for resident adapters, ``prepared_bytes`` that for others kept ready beside them; ``parked_bytes`` that for
+    conversations saved when the cache needs their room, which go on to ``parked_folder``, if there is one."""
 
     base: Path
     ctx: int | None = None
@@ -154,6 +155,8 @@ class EngineConfig:
     flash_attention: FlashAttention = "auto"
     adapter_bytes: int | None = None  # None: a quarter of what is free once the base is open
     prepared_bytes: int | None = None  # None: as much as adapter_bytes, at most a quarter of what is free
+    parked_bytes: int | None = None  # None: a quarter of what is free, at most 1 GiB
+    parked_folder: Path | None = None
     exclusive: bool = False  # never use the pool; for tests and comparison
 
     def __post_init__(self) -> None:
@@ -165,6 +168,7 @@ class EngineConfig:
             ("max_waiting", self.max_waiting >= 1, "1 or more"),
             ("adapter_bytes", self.adapter_bytes is None or self.adapter_bytes > 0, "more than 0"),
             ("prepared_bytes", self.prepared_bytes is None or self.prepared_bytes >= 0, "0 or more"),
+            ("parked_bytes", self.parked_bytes is None or self.parked_bytes >= 0, "0 or more"),
             ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
         )
         _require(self, limits)
@@ -239,6 +243,24 @@ class AdapterStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class KVStats:
+    """What became of computed conversations since the engine was opened.
+
+    ``hits`` requests found some of theirs, ``misses`` none. ``shared`` prefixes were taken from another sequence,
+    ``parked`` sequences saved, ``restored``, or ``lost`` for want of room. Bytes are those taken at this moment.
+    """
+
+    parked_bytes: int = 0
+    parked_on_disk_bytes: int = 0
+    hits: int = 0
+    misses: int = 0
+    shared: int = 0
+    parked: int = 0
+    restored: int = 0
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineStats:
     """The engine at this moment: memory by part in bytes, counts, and how long cold loads took.
 
@@ -258,6 +280,7 @@ class EngineStats:
     evictions: int
     load_p50: LoadTimes
     load_p95: LoadTimes
+    kv: KVStats = KVStats()
 
 
 @dataclass(frozen=True, slots=True)
