@@ -43,6 +43,7 @@ def swap_document(result: SwapResult) -> dict[str, Any]:
                 "n_params": result.base.n_params,
             },
             "mode": result.base.mode,
+            "callback": result.base.callback,
             "machine": result.machine,
         }
     )

@@ -98,6 +98,7 @@ class Answer:
                 "baked": [asdict(adapter) for adapter in self._base.baked],
             },
             "mode": self._base.mode,
+            "callback": self._base.callback,
         }
 
     def _write(self, text: str) -> None:

@@ -90,7 +90,7 @@ class EngineCore:
             exclusive = why_exclusive(self._model, config) or self_test(
                 self._model, header, self._pool, probe, config.pool_dtype
             )
-            self.base = base_info(self._model, facts, plan, exclusive)
+            self.base = base_info(self._model, facts, plan, exclusive, self._masker)
             self.residency = Residency(
                 self._model, self._context, header, self._pool, probe, config.pool_dtype, exclusive
             )

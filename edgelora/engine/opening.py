@@ -63,7 +63,7 @@ def default_threads(weights: int) -> int:
     return 1 if weights < TINY else psutil.cpu_count(logical=False) or 1
 
 
-def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) -> BaseInfo:
+def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str, masker: Masker) -> BaseInfo:
     """What was opened; ``exclusive`` is why the pool is not used, empty if it is."""
     return BaseInfo(
         path=model.path,
@@ -83,6 +83,7 @@ def base_info(model: Model, facts: BaseFacts, plan: MemoryPlan, exclusive: str) 
         },
         mode="exclusive" if exclusive else "pooled",
         mode_reason=exclusive,
+        callback=masker.kind,
         baked=facts.baked,
         system_prompt=facts.system_prompt or "",
         end_tokens=facts.end_tokens,

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgelora.engine.factors import FloatArray, PreparedAdapter
-from edgelora.engine.mask import FloatMatrix, Masker
+from edgelora.engine.mask import FloatMatrix, Masker, Watched
 from edgelora.engine.pool_file import Shape, write_pool_file
 from edgelora.engine.rows import PoolFullError, RowAllocator
 from edgelora.errors import EngineError
@@ -154,7 +154,7 @@ class Pool:
             kind = kinds.setdefault(scales.tobytes(), len(kinds))
             if kind == len(self._row_scales):
                 self._row_scales.append(scales)
-            watched[self._pointers[name + LORA_A]] = kind
+            watched[self._pointers[name + LORA_A]] = Watched(kind)
         self._masker.watch(watched)
 
     def _write(self, adapter: PreparedAdapter, rows: NDArray[np.intp]) -> None:

@@ -63,6 +63,7 @@ class Context:
         flash_attention: FlashAttention = "auto",
         offload: bool = False,
         callback: object | None = None,
+        callback_state: ctypes.Structure | None = None,
         outputs: int | None = None,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
@@ -79,7 +80,9 @@ class Context:
         params.op_offload = params.offload_kqv = offload
         if callback is not None:
             params.cb_eval = callback
-        self._callback = callback  # ctypes callbacks die with their last reference
+        if callback_state is not None:
+            params.cb_eval_user_data = ctypes.addressof(callback_state)
+        self._callback = callback, callback_state  # they die with their last reference
         self.n_vocab = model.n_vocab
         self.sequences = sequences
         self._adapters: tuple[tuple[NativeAdapter, float], ...] = ()

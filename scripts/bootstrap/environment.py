@@ -100,7 +100,7 @@ class Environment:
             return False
 
     def is_current(self, wanted: Settings) -> bool:
-        """Whether the environment is whole, made for this pyproject.toml at this place, and for `wanted`."""
+        """Whether the environment is whole, made from these sources at this place, and for `wanted`."""
         try:
             same = self.stamp.read_bytes() == self._stamp_content()
         except OSError:
@@ -127,7 +127,8 @@ class Environment:
                 path.unlink()
 
     def _stamp_content(self) -> bytes:
-        return os.fsencode(self.root) + b"\n" + (self.root / "pyproject.toml").read_bytes()
+        sources = (self.root / "pyproject.toml", self.root / "edgelora" / "native" / "mask_callback.c")
+        return os.fsencode(self.root) + b"\n" + b"".join(source.read_bytes() for source in sources)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -8,13 +8,14 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from support import callbacks
 from support.adapters import write_adapter
 from support.engines import drain, exact_config, greedy, opened, run, selection, texts
 
 from edgelora.engine import residency
 from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.core import EngineCore
-from edgelora.engine.mask import Masker
+from edgelora.engine.mask import PythonMasker, Watched
 from edgelora.errors import (
     AdapterError,
     AdapterMismatchError,
@@ -395,12 +396,13 @@ def test_a_failed_self_test_falls_back_to_exclusive_mode(
     with opened(exact_config(f32_base), two) as core:
         expected = run(core, *(greedy(f"r{i}", PROMPT, selection((a, 1.0))) for i, a in enumerate(two)))
 
-    def apply(masker: Masker, node: int, kind: int) -> None:
+    def apply(masker: PythonMasker, node: int, watched: Watched) -> None:
         if broken == "raises":
             raise KeyError(node)
-        masker._n_applied += broken == "no effect"
+        masker._applied += broken == "no effect"
 
-    monkeypatch.setattr(Masker, "_apply", apply)
+    callbacks.use("python", monkeypatch)
+    monkeypatch.setattr(PythonMasker, "_apply", apply)
     reason = {"no effect": "differ from llama.cpp's own", "raises": "mask failed", "unseen": "0 of"}[broken]
     with opened(exact_config(f32_base), two) as core:
         assert core.base.mode == "exclusive"

@@ -95,12 +95,14 @@ def test_backend_belongs_to_the_front_only(made: Checkout, no_python: str) -> No
     assert start(made.command, "run", "--backend", "x", path=no_python)[1] == "<run><--backend><x>"
 
 
-@pytest.mark.parametrize("change", ["pyproject", "python", "moved"])
+@pytest.mark.parametrize("change", ["pyproject", "callback", "python", "moved"])
 def test_a_start_that_needs_the_set_up_asks_for_python(
     made: Checkout, no_python: str, tmp_path: Path, change: str
 ) -> None:
     if change == "pyproject":
         (made.root / "pyproject.toml").write_text("[project]\n")
+    elif change == "callback":
+        (made.root / "edgelora" / "native" / "mask_callback.c").write_text("int changed;\n")
     elif change == "python":
         (made.root / ".venv" / "bin" / "python").unlink()
     else:

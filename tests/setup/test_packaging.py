@@ -8,9 +8,11 @@ import subprocess
 import sys
 import tomllib
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support import callbacks
 from support.checkout import ROOT
 
 HEAVY = {"llama_cpp", "textual", "numpy", "pydantic"}
@@ -50,6 +52,18 @@ def test_the_wheel_carries_the_demo_and_nothing_else_of_it(wheel_names: set[str]
 
 def test_the_wheel_carries_no_tests_and_scripts(wheel_names: set[str]) -> None:
     assert {name.split("/")[0].split("-")[0] for name in wheel_names} == {"edgelora", "edgelora_convert"}
+
+
+def test_the_wheel_carries_the_native_callback_where_there_is_a_compiler(wheel_names: set[str]) -> None:
+    if callbacks.built() is None:
+        pytest.skip("no C compiler")
+    assert {"edgelora/native/mask_callback.c", "edgelora/native/libmask_callback.so"} <= wheel_names
+
+
+def test_a_compiler_that_does_not_work_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CC", str(tmp_path / "none"))
+    assert callbacks.hook().build(ROOT / "edgelora" / "native", tmp_path) is None
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_wheel_carries_the_licence(wheel_names: set[str]) -> None:
