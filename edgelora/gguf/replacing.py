@@ -7,11 +7,11 @@ import glob
 import os
 import secrets
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 _SHOWN_NAME = 100  # of 255 bytes, so that a temporary name is no longer than a file's may be
 
@@ -20,18 +20,28 @@ _SHOWN_NAME = 100  # of 255 bytes, so that a temporary name is no longer than a 
 def replacing(target: Path) -> Iterator[Path]:
     """A temporary path beside ``target`` that takes its place once the block ends, and vanishes if it fails.
 
-    Where ``target`` is a link, the file that it leads to is replaced. What processes that were killed have left behind
-    is removed: the lock on a temporary file tells whether somebody still writes it. Raises OSError.
+    Where ``target`` is a link, the file that it leads to is replaced. Raises OSError.
     """
     target = target.resolve()
+    with temporary_beside(target) as file:
+        yield Path(file.name)
+        os.fsync(file.fileno())
+        os.replace(file.name, target)
+
+
+@contextmanager
+def temporary_beside(target: Path) -> Iterator[BinaryIO]:
+    """An empty file beside ``target`` that vanishes when the block ends.
+
+    What processes that were killed have left behind is removed: the lock on a temporary file tells whether somebody
+    still writes it. Raises OSError.
+    """
     start = f".{target.name[:_SHOWN_NAME]}."
     remove_abandoned(target.parent, start)
     temporary, file = _created(target.parent, start)
     try:
         with file:
-            yield temporary
-            os.fsync(file.fileno())
-            os.replace(temporary, target)
+            yield file
     finally:
         temporary.unlink(missing_ok=True)
 

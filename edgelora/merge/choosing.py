@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgelora.merge.layout import Zeros
     from edgelora.merge.options import Options, Precision
     from edgelora.merge.precision import Plan
+    from edgelora.merge.source_base import SourceModel
     from edgelora.types import ReportProgress
 
     Moments = Mapping[str, NDArray[np.float32]]
@@ -35,17 +36,18 @@ _WIDER = {"Q6_K": "Q8_0", "Q8_0": "F16"}
 """What is taken where rows are no whole blocks of a forced type."""
 
 
-def target_types(base: Base, source: Base | None, precision: Precision) -> Mapping[str, str]:
+def target_types(base: Base, options: Options) -> Mapping[str, str]:
     """The type of every tensor that is changed; empty where each is to be found out (`auto`).
 
     With a source a mix is for all tensors, changed or not, and everything else keeps the base's own types.
     """
     own = {name: tensor.type_name for name, tensor in base.tensors.items()}
-    if source is not None and precision in MIXES:
+    precision, has_source = options.precision, options.source is not None
+    if has_source and precision in MIXES:
         return mixed_types(MIXES[precision], base.header)
     if precision in _FORCED:
         return {name: _fitting(_FORCED[precision], tensor.shape[0]) for name, tensor in base.tensors.items()}
-    return own if source is not None or precision == "same" else {}
+    return own if has_source or precision == "same" else {}
 
 
 def wants_moments(types: Mapping[str, str], changes: Mapping[str, TensorChange], options: Options) -> bool:
@@ -62,7 +64,7 @@ def choose(
     types: Mapping[str, str],
     options: Options,
     *,
-    source: Base | None = None,
+    source: SourceModel | None = None,
     added: Mapping[str, BaseTensor | Zeros] | None = None,
     moments: Moments | None = None,
     report: ReportProgress = ignore_progress,
@@ -73,7 +75,7 @@ def choose(
     unless each tensor's is found out; ``moments`` of the inputs of some tensors, for choosing codes.
     Raises MergeError where a tensor cannot be decoded, or encoded as it should be.
     """
-    origin, known = {**(added or {}), **(source or base).tensors}, moments or {}
+    origin, known = {**(added or {}), **base.tensors, **(source.tensors if source else {})}, moments or {}
 
     def plan(name: str) -> Plan:
         tensor = origin[name]
@@ -97,7 +99,7 @@ def choose(
 
 
 def retyped(
-    base: Base, source: Base, changes: Mapping[str, TensorChange], types: Mapping[str, str], moments: Moments
+    base: Base, source: SourceModel, changes: Mapping[str, TensorChange], types: Mapping[str, str], moments: Moments
 ) -> list[Rewrite]:
     """The tensors that no adapter changes, and that get another type than the base's all the same."""
     return [

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgelora.merge.base import Base
     from edgelora.merge.changes import TensorChange
     from edgelora.merge.metadata import MetadataValue
+    from edgelora.merge.readable import Readable
 
 RowEncoder = Callable[[int, NDArray[np.float32], NDArray[np.uint8]], NDArray[np.uint8]]
 """Encodes rows: (first row, new values [n, n_cols], stored old rows) -> uint8 [n, row_bytes]. Called by several
@@ -40,7 +41,7 @@ class Rewrite:
     same, which may be another tensor of the base under a new name, or :class:`Zeros`.
     """
 
-    tensor: BaseTensor | Zeros
+    tensor: Readable
     type_name: str
     change: TensorChange | None
     encode: RowEncoder
@@ -103,7 +104,7 @@ def plan_layout(base: Base, rewrites: Sequence[Rewrite], metadata: Mapping[str, 
     return Layout(head, tuple(Placed(content, start + at, nbytes) for content, at, nbytes in placed), start + offset)
 
 
-def _tensor(content: BaseTensor | Rewrite) -> BaseTensor | Zeros:
+def _tensor(content: BaseTensor | Rewrite) -> Readable:
     return content.tensor if isinstance(content, Rewrite) else content
 
 

@@ -24,6 +24,7 @@ from edgelora.merge.options import Options
 from edgelora.merge.output import replacing, require_place
 from edgelora.merge.report import MergeReport, by_kind
 from edgelora.merge.source_base import read_source
+from edgelora.merge.source_file import source_file
 from edgelora.merge.stream import write_layout
 from edgelora.merge.trading import trade_of
 from edgelora.merge.verify import verify
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from edgelora.merge.options import Member
     from edgelora.merge.precision import Plan
     from edgelora.merge.report import MergedAdapter
+    from edgelora.merge.source_base import SourceModel
     from edgelora.merge.trade import Trade
     from edgelora.merge.verification import Verification
     from edgelora.merge.verify_source import AgainstSource
@@ -83,7 +85,7 @@ def merge(
             with _timed() as writing:
                 write_layout(temporary, layout, threads=options.threads, report=report)
             with _timed() as verifying:
-                found = _verified(prepared, temporary, options, report)
+                found = _verified(prepared, out, temporary, options, report)
             times = (planning.seconds, writing.seconds, verifying.seconds)
             made = prepared.report(out, options, layout.size, memory.peak_bytes, times, *found)
             fill_text(temporary, REPORT_KEY, _embedded(made))
@@ -107,6 +109,7 @@ class _Prepared:
     """Everything that is known before the first byte is written."""
 
     base: Base
+    source: SourceModel | None
     members: Given
     plans: Sequence[Plan]
     rewrites: Sequence[Rewrite]
@@ -149,10 +152,10 @@ def _prepare(
     path: Path, given: Sequence[Member], out: Path, options: Options, folder: Path, report: ReportProgress
 ) -> _Prepared:
     base = read_base(path)
-    source = read_source(options.source, base) if options.source else None
     members = read_given(base, given, folder, report)
-    _require_other_file(out, [part.path for read in (base, source) if read for part in read.parts], given)
-    types = target_types(base, source, options.precision)
+    types = target_types(base, options)
+    source = read_source(options.source, base, _from_source(base, members, types)) if options.source else None
+    _require_other_file(out, [*(part.path for part in base.parts), *(source.files if source else ())], given)
     moments = _moments(base, members, types, options, folder, report)
     plans = choose(
         base, members.changes, types, options, source=source, added=members.added, moments=moments, report=report
@@ -161,7 +164,16 @@ def _prepare(
     if source is not None and types:
         rewrites += retyped(base, source, members.changes, types, moments)
     trade = trade_of(base, plans, rewrites, members.adapter_bytes, plan_layout(base, rewrites, {}).size)
-    return _Prepared(base, members, plans, rewrites, trade)
+    return _Prepared(base, source, members, plans, rewrites, trade)
+
+
+def _from_source(base: Base, members: Given, types: Mapping[str, str]) -> list[str]:
+    """The tensors that change, or that get another type, and so are written from a source where there is one."""
+    return [
+        name
+        for name, tensor in base.tensors.items()
+        if name in members.changes or types.get(name, tensor.type_name) != tensor.type_name
+    ]
 
 
 def _moments(
@@ -195,16 +207,17 @@ def _files(adapter: Path) -> list[Path]:
 
 
 def _verified(
-    prepared: _Prepared, merged: Path, options: Options, report: ReportProgress
+    prepared: _Prepared, out: Path, merged: Path, options: Options, report: ReportProgress
 ) -> tuple[Verification | None, AgainstSource | None]:
     if _why_not(prepared.members, options):
         return None, None
     base, applied, threads = prepared.base.path, prepared.members.applied, options.threads
     try:
         found = verify(base, applied, merged, threads=threads, report=report)
-        if options.source is None:
+        if prepared.source is None:
             return found, None
-        return found, verify_source(options.source, base, applied, merged, threads=threads, report=report)
+        with source_file(prepared.source, prepared.base, out, threads=threads, report=report) as source:
+            return found, verify_source(source, base, applied, merged, threads=threads, report=report)
     except EdgeloraError as error:
         error.hint = f"{error.hint} Nothing was written; --no-verify writes it unverified.".strip()
         raise

@@ -52,7 +52,25 @@ def replacing(out: Path, size: int) -> Iterator[Path]:
             _require_room(out, size)
             yield temporary
     except OSError as error:
-        raise MergeError(f"{out}: cannot be written ({error.strerror})", "Nothing was left behind.") from None
+        raise _unwritable(out, error) from None
+
+
+@contextmanager
+def scratch(out: Path, size: int) -> Iterator[Path]:
+    """A temporary path beside ``out`` that vanishes when the block ends.
+
+    Raises MergeError where ``size`` bytes have no room or the file cannot be written.
+    """
+    try:
+        with files.temporary_beside(out.resolve()) as file:
+            _require_room(out, size)
+            yield Path(file.name)
+    except OSError as error:
+        raise _unwritable(out, error) from None
+
+
+def _unwritable(out: Path, error: OSError) -> MergeError:
+    return MergeError(f"{out}: cannot be written ({error.strerror})", "Nothing was left behind.")
 
 
 def _require_room(out: Path, size: int) -> None:

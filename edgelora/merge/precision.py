@@ -20,9 +20,8 @@ from edgelora.merge.sample import Sample, sample_of
 from edgelora.native.quantize import TYPES, dequantize, needs_importance, row_bytes
 
 if TYPE_CHECKING:
-    from edgelora.merge.base import BaseTensor
     from edgelora.merge.changes import TensorChange
-    from edgelora.merge.layout import Zeros
+    from edgelora.merge.readable import Readable
 
 BUDGET = 0.02
 """The largest loss of a tensor, where nothing else is asked for.
@@ -53,7 +52,7 @@ class Plan:
     ``kept`` is what is kept of the change: exact, once the tensor was written. ``expected`` is its estimate.
     """
 
-    tensor: BaseTensor | Zeros
+    tensor: Readable
     change: TensorChange
     type_name: str
     method: str
@@ -73,9 +72,7 @@ class Plan:
         return Rewrite(self.tensor, self.type_name, self.change, record)
 
 
-def plan_cheapest(
-    tensor: BaseTensor | Zeros, change: TensorChange, moments: Moments = None, budget: float = BUDGET
-) -> Plan:
+def plan_cheapest(tensor: Readable, change: TensorChange, moments: Moments = None, budget: float = BUDGET) -> Plan:
     """The cheapest type, at least as wide as the base's own, that loses at most ``budget`` of the change.
 
     Wider types are tried first, since they are quicker to try, until one loses too much; the widest is F32, which
@@ -96,12 +93,12 @@ def plan_cheapest(
     return _plan(tensor, change, sample, best)
 
 
-def plan_same(tensor: BaseTensor | Zeros, change: TensorChange, moments: Moments = None) -> Plan:
+def plan_same(tensor: Readable, change: TensorChange, moments: Moments = None) -> Plan:
     """The base's own type; see :func:`plan_forced`."""
     return plan_forced(tensor, change, tensor.type_name, moments)
 
 
-def plan_forced(tensor: BaseTensor | Zeros, change: TensorChange, type_name: str, moments: Moments = None) -> Plan:
+def plan_forced(tensor: Readable, change: TensorChange, type_name: str, moments: Moments = None) -> Plan:
     """A given type for matrices, which may be the base's own; norms and biases keep theirs, as ggml needs them in F32.
 
     With full ``moments [n_cols, n_cols]``, codes are chosen with them where that is clearly better than plain rounding.
@@ -117,7 +114,7 @@ def plan_forced(tensor: BaseTensor | Zeros, change: TensorChange, type_name: str
     return _plan(tensor, change, sample, replace(best, encode=encode))
 
 
-def quantized(tensor: BaseTensor | Zeros, type_name: str, moments: Moments = None) -> Rewrite:
+def quantized(tensor: Readable, type_name: str, moments: Moments = None) -> Rewrite:
     """A tensor of an unquantized source that no adapter changes, in another type.
 
     Raises QuantizationError for a type that needs moments where there are none.
@@ -157,7 +154,7 @@ def _trial(sample: Sample, type_name: str, method: str, encode: Encode, moments:
     return _Trial(type_name, method, encode, sample.loss(stored, moments), kept)
 
 
-def _ways(tensor: BaseTensor | Zeros, type_name: str, moments: Moments, n_rows: int) -> dict[str, Encode]:
+def _ways(tensor: Readable, type_name: str, moments: Moments, n_rows: int) -> dict[str, Encode]:
     """Ways to store ``n_rows`` rows in a type, by method: the plain one first, then by what they are able to."""
     importance = by_input(moments)
     ways: dict[str, Encode] = {PLAIN: Plain(type_name, importance if needs_importance(type_name) else None)}
@@ -170,6 +167,6 @@ def _ways(tensor: BaseTensor | Zeros, type_name: str, moments: Moments, n_rows: 
     return ways
 
 
-def _plan(tensor: BaseTensor | Zeros, change: TensorChange, sample: Sample, best: _Trial) -> Plan:
+def _plan(tensor: Readable, change: TensorChange, sample: Sample, best: _Trial) -> Plan:
     expected = best.kept.scaled(tensor.n_rows / max(len(sample.new), 1))
     return Plan(tensor, change, best.type_name, best.method, best.loss, expected, best.encode, Kept())

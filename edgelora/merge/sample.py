@@ -11,10 +11,9 @@ from edgelora.merge.moments import Moments, energy
 from edgelora.native.quantize import dequantize
 
 if TYPE_CHECKING:
-    from edgelora.merge.base import BaseTensor
     from edgelora.merge.changes import TensorChange
     from edgelora.merge.grids import Bytes, Floats
-    from edgelora.merge.layout import Zeros
+    from edgelora.merge.readable import Readable
 
 ROWS = 64
 """Rows of a sample. Losses of rows differ little within a tensor: more rows change no choice, only the time."""
@@ -42,7 +41,7 @@ class Sample:
         return energy(stored - self.new, moments) / change
 
 
-def sample_of(tensor: BaseTensor | Zeros, change: TensorChange) -> Sample:
+def sample_of(tensor: Readable, change: TensorChange) -> Sample:
     """Changed rows from all over the tensor, always the same ones.
 
     Where a change touches so few rows that none is among them, as of single tokens, it is looked for everywhere.
@@ -56,7 +55,7 @@ def _spread(n_rows: int) -> list[int]:
     return [(n_rows - min(_RUN, n_rows)) * run // max(runs - 1, 1) for run in range(runs)]
 
 
-def _searched(tensor: BaseTensor | Zeros, change: TensorChange) -> Sample:
+def _searched(tensor: Readable, change: TensorChange) -> Sample:
     count = max(1, (1 << 19) // tensor.shape[0])
     for first in range(0, tensor.n_rows, count):
         found = _changed(_read(tensor, change, count, [first]))
@@ -65,13 +64,13 @@ def _searched(tensor: BaseTensor | Zeros, change: TensorChange) -> Sample:
     return Sample(found.raw[:ROWS], found.old[:ROWS], found.new[:ROWS])
 
 
-def _read(tensor: BaseTensor | Zeros, change: TensorChange, count: int, starts: list[int]) -> Sample:
+def _read(tensor: Readable, change: TensorChange, count: int, starts: list[int]) -> Sample:
     runs = [_run(tensor, change, first, min(count, tensor.n_rows - first)) for first in starts]
     raw, old, new = zip(*runs, strict=True)
     return Sample(np.concatenate(raw), np.concatenate(old), np.concatenate(new))
 
 
-def _run(tensor: BaseTensor | Zeros, change: TensorChange, first: int, count: int) -> tuple[Bytes, Floats, Floats]:
+def _run(tensor: Readable, change: TensorChange, first: int, count: int) -> tuple[Bytes, Floats, Floats]:
     raw = tensor.rows(first, count)
     old = dequantize(tensor.type_name, raw)
     return raw, old, change.apply(first, old)

@@ -2,31 +2,57 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgelora.errors import MergeError
 from edgelora.merge.base import read_base
+from edgelora.merge.source_check import require_same
+from edgelora.merge.source_folder import MAKE_A_GGUF, UNQUANTIZED, open_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from edgelora.merge.base import Base
-
-UNQUANTIZED = frozenset({"F32", "F16", "BF16"})
+    from edgelora.merge.readable import Readable
 
 MOST_NAMED = 3
 
 
-def read_source(path: Path, base: Base) -> Base:
-    """The model at ``path``, whose tensors are those of ``base`` in F32, F16 or BF16.
+@dataclass(frozen=True)
+class SourceModel:
+    """A source at ``path``, in ``files``: the ``tensors`` of a base that are needed of it, by name.
 
-    Raises GGUFError where it cannot be read, MergeError where it is not the same model or is quantized itself.
+    ``is_gguf``: llama.cpp can read it as it is.
     """
-    if path.is_dir():
-        raise MergeError(
-            f"{path}: --source takes a GGUF, not a folder",
-            "Make one first: python convert_hf_to_gguf.py FOLDER --outtype f16 (in llama.cpp).",
-        )
+
+    path: Path
+    files: tuple[Path, ...]
+    tensors: Mapping[str, Readable]
+    is_gguf: bool
+
+
+def read_source(path: Path, base: Base, names: Collection[str]) -> SourceModel:
+    """The model at ``path``, a GGUF or a folder, with the tensors ``names`` of ``base`` in F32, F16 or BF16.
+
+    Raises GGUFError or MergeError where it cannot be read, and MergeError where it is not what the base was made of,
+    is quantized itself, or lacks one of these tensors.
+    """
+    source = _folder(path, base, names) if path.is_dir() else _gguf(path, base, names)
+    hint = _SAME if source.is_gguf else f"{_SAME} If it is the same: {MAKE_A_GGUF}"
+    for name, tensor in source.tensors.items():
+        if tensor is not base.tensors[name]:
+            require_same(path, tensor, base.tensors[name], hint)
+    return source
+
+
+def _folder(path: Path, base: Base, names: Collection[str]) -> SourceModel:
+    folder = open_folder(path)
+    return SourceModel(path, folder.files, folder.tensors(base, names), is_gguf=False)
+
+
+def _gguf(path: Path, base: Base, names: Collection[str]) -> SourceModel:
     source = read_base(path)
     arch = "general.architecture"
     if source.header.get(arch, "") != base.header.get(arch, ""):
@@ -42,10 +68,11 @@ def read_source(path: Path, base: Base) -> Base:
             f"{path}: it is quantized itself ({quantized[0].name} is {quantized[0].type_name})",
             "Give the model in F16, BF16 or F32, or leave --source out.",
         )
-    return source
+    files = tuple(part.path for part in source.parts)
+    return SourceModel(path, files, {name: source.tensors[name] for name in names}, is_gguf=True)
 
 
-_SAME = "--source takes the same model as --base, unquantized."
+_SAME = "--source takes the very model that the base was quantized from, and no other fine-tune of it."
 
 
 def _refuse(path: Path, what: str, names: list[str]) -> None:

@@ -261,7 +261,7 @@ def test_same_is_refused_where_less_than_half_would_be_left(quantized: Callable[
         ("out is adapter", MergeError, "one of the files that are merged"),
         ("no folder", MergeError, "cannot be written"),
         ("source is quantized", MergeError, "quantized itself"),
-        ("source is a folder", MergeError, "not a folder"),
+        ("source is a folder", MergeError, "no folder of a model"),
         ("nothing", MergeError, "no adapter"),
     ],
 )
