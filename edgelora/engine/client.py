@@ -1,8 +1,8 @@
 """The one interface through which chat, server, command line and benchmarks talk to an engine.
 
 The engine takes tokens and selections by content hash; templates and names are its callers' business.
-The engine behind it lives in a process of its own (:mod:`edgelora.engine.process`, the default) or in a thread of this
-one (:mod:`edgelora.engine.local`, for tests).
+The engine behind it lives in a process of its own (:mod:`edgelora.engine.process`, the default), which is replaced when
+it dies (:mod:`edgelora.engine.supervised`), or in a thread of this one (:mod:`edgelora.engine.local`, for tests).
 """
 
 from __future__ import annotations
@@ -34,14 +34,17 @@ class EngineClient(Protocol):
         """Submit ``request`` and yield its events, the last of which is Finished or Failed; nothing is raised.
 
         Adapters of the selection must have been loaded once; evicted ones are loaded again on the way.
-        Leaving the iteration early (``aclose``) cancels the request.
+        Leaving the iteration early (``aclose``) cancels the request. While an engine restarts, requests wait for it.
         """
 
     async def cancel(self, request: str) -> None:
         """End a request within one step; it finishes with reason "cancelled". Unknown ids are ignored."""
 
     async def load(self, adapter: AdapterFile) -> AdapterStatus:
-        """Make ``adapter`` resident and prove that it does something. Raises AdapterError or EngineError."""
+        """Make ``adapter`` resident and prove that it does something.
+
+        Raises AdapterError or EngineError; QuarantinedError where it has crashed the engine twice.
+        """
 
     async def evict(self, sha256: str) -> None:
         """Give the adapter's rows back. Waits until no sequence uses it; a later use loads it again."""
@@ -61,12 +64,14 @@ async def open_engine(
 ) -> EngineClient:
     """Open the base of ``config`` and give its client, with progress of the loading.
 
-    Raises GGUFError, MemoryLimitError or EngineError; then nothing is left running.
+    Raises GGUFError, MemoryLimitError or EngineError, QuarantinedError where opening it crashes twice; then nothing is
+    left running.
     """
     if in_process:
         from edgelora.engine.local import start_in_thread
 
         return await start_in_thread(config, report)
     from edgelora.engine.process import start_process
+    from edgelora.engine.supervised import SupervisedEngine
 
-    return await start_process(config, report)
+    return await SupervisedEngine(config.base, lambda: start_process(config, report)).open()

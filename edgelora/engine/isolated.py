@@ -1,7 +1,8 @@
 """A process for native code, whose crash is then an event and not the end of the program.
 
 It is spawned, not forked. Its standard streams go to a log before anything native is loaded, so nothing that llama.cpp
-prints reaches the screen; the end of that log explains a crash.
+prints reaches the screen; the end of that log explains a crash. The log, and whatever temporary files a crash leaves,
+lie in a folder that the client removes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ from typing import Any
 
 from edgelora.errors import EngineDiedError
 
+LOG_LIMIT = 2**20
+"""Bytes beyond which a log is begun anew."""
+
+_CRASHES = {"SIGSEGV", "SIGABRT", "SIGILL", "SIGBUS", "SIGFPE", "SIGTRAP", "SIGSYS"}
+"""What a process dies of by its own doing; other signals come from a person or the system."""
+
 
 class IsolatedProcess:
     """Runs ``target(connection, *arguments)`` in a new process; ``connection`` is this end of the pipe.
@@ -35,12 +42,14 @@ class IsolatedProcess:
         self, name: str, target: Callable[..., object], *arguments: object, starts_others: bool = False
     ) -> None:
         self.name = name
-        self._log = tempfile.NamedTemporaryFile(prefix=f"edgelora-{name}-", suffix=".log")  # noqa: SIM115
+        self._folder = tempfile.TemporaryDirectory(prefix=f"edgelora-{name}-", ignore_cleanup_errors=True)
+        self._log = Path(self._folder.name) / "log"
+        self._log.touch()
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process: SpawnProcess = context.Process(
             target=_run,
-            args=(target, theirs, self._log.name, arguments),
+            args=(target, theirs, self._log, arguments),
             name=f"edgelora-{name}",
             daemon=not starts_others,  # multiprocessing keeps daemons from starting any
         )
@@ -52,8 +61,17 @@ class IsolatedProcess:
         code = self.process.exitcode or 0
         names = {-number: number.name for number in signal.Signals}
         how = names.get(code, f"exit code {code}")
-        said = _last_words(Path(self._log.name))
-        return EngineDiedError(f"the {self.name} process ended unexpectedly ({how}){f': {said}' if said else ''}")
+        crashed = how in _CRASHES or code > 0
+        said = _last_words(self._log) if crashed else ""
+        perhaps = ", perhaps for want of memory" if how == "SIGKILL" else ""
+        return EngineDiedError(
+            f"the {self.name} process ended unexpectedly ({how}{perhaps}){f': {said}' if said else ''}", crashed=crashed
+        )
+
+    def trim_log(self) -> None:
+        """Begin the log anew if it has become long; for the client to call now and then."""
+        if self._log.stat().st_size > LOG_LIMIT:
+            os.truncate(self._log, 0)
 
     def kill(self) -> None:
         """End it at once, if it still runs."""
@@ -62,9 +80,9 @@ class IsolatedProcess:
             self.process.join()
 
     def close(self) -> None:
-        """Give the pipe and the log back."""
+        """Give the pipe and the folder back."""
         self.connection.close()
-        self._log.close()
+        self._folder.cleanup()
 
 
 def _start(process: SpawnProcess) -> None:
@@ -102,14 +120,16 @@ def _last_words(log: Path) -> str:
 # --- in the new process
 
 
-def _run(target: Callable[..., object], connection: Connection, log: str, arguments: tuple[Any, ...]) -> None:
+def _run(target: Callable[..., object], connection: Connection, log: Path, arguments: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the client, which will say what to do
     _redirect_streams(log)
     os.environ["GGML_NO_BACKTRACE"] = "1"  # it would attach a debugger to a crashing process
+    os.environ["LIBC_FATAL_STDERR_"] = "1"  # an old glibc writes what it dies of to the terminal itself
+    tempfile.tempdir = str(log.parent)
     target(connection, *arguments)
 
 
-def _redirect_streams(log: str) -> None:
+def _redirect_streams(log: Path) -> None:
     out = os.open(log, os.O_WRONLY | os.O_APPEND)
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (out, 1), (out, 2)):

@@ -33,6 +33,9 @@ class _ThreadLink:
     def send(self, command: Command) -> None:
         self._commands.put(command)
 
+    def kill(self) -> None:
+        """A thread cannot be ended from outside."""
+
     async def wait_closed(self) -> None:
         await asyncio.to_thread(self._thread.join)
 

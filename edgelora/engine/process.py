@@ -38,6 +38,9 @@ class _ProcessLink:
     def send(self, command: Command) -> None:
         self._writer.submit(self._write, ForkingPickler.dumps(command))  # here, where an error has a caller
 
+    def kill(self) -> None:
+        self._process.kill()
+
     async def wait_closed(self) -> None:
         await asyncio.to_thread(self._join)
 
@@ -49,6 +52,7 @@ class _ProcessLink:
         try:
             while True:
                 self._post(self._engine.on_message, self._connection.recv())
+                self._isolated.trim_log()
         except Exception:  # the end of the pipe, or bytes that are no message
             if self._process.is_alive():
                 self._process.join(CLOSE_TIMEOUT)

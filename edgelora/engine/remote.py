@@ -7,11 +7,13 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from itertools import count
 from typing import Protocol
 
+from edgelora.engine.listeners import Listeners
 from edgelora.engine.messages import (
     Cancel,
     Close,
     Command,
     Evict,
+    Know,
     Load,
     Loading,
     Message,
@@ -30,6 +32,7 @@ from edgelora.types import (
     BaseInfo,
     EngineDied,
     EngineEvent,
+    EngineRestarted,
     Failed,
     Finished,
     ReportProgress,
@@ -44,6 +47,9 @@ class Link(Protocol):
     def send(self, command: Command) -> None:
         """Deliver ``command``; if the engine is gone it is dropped, and the client is told otherwise."""
 
+    def kill(self) -> None:
+        """End an engine at once whose base is not open, if that is possible."""
+
     async def wait_closed(self) -> None:
         """Wait until the engine has ended."""
 
@@ -57,9 +63,9 @@ class RemoteEngine:
         self._numbers = count(1)
         self._calls: dict[int, asyncio.Future[object]] = {}
         self._streams: dict[str, asyncio.Queue[RequestEvent]] = {}
-        self._listeners: set[asyncio.Queue[EngineEvent | None]] = set()
+        self._listeners = Listeners()
         self._opened: asyncio.Future[BaseInfo] = asyncio.get_running_loop().create_future()
-        self._died: EdgeloraError | None = None
+        self.died: EdgeloraError | None = None  # why, if it ended by itself
         self._closed = False
 
     async def open(self, link: Link) -> RemoteEngine:
@@ -68,6 +74,7 @@ class RemoteEngine:
         try:
             await self._opened
         except BaseException:
+            link.kill()
             await self.close()
             raise
         return self
@@ -108,6 +115,10 @@ class RemoteEngine:
         assert isinstance(status, AdapterStatus)
         return status
 
+    def know(self, adapter: AdapterFile, status: AdapterStatus) -> None:
+        """Hand over what a former engine found out about ``adapter``; requests may select it."""
+        self._send(Know(adapter, status))
+
     async def evict(self, sha256: str) -> None:
         """Give an adapter's memory back, once nobody uses it."""
         call = next(self._numbers)
@@ -122,20 +133,7 @@ class RemoteEngine:
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""
-        listener: asyncio.Queue[EngineEvent | None] = asyncio.Queue()
-        self._listeners.add(listener)
-        if self._died:
-            listener.put_nowait(EngineDied(self._died))
-        if self._gone:
-            listener.put_nowait(None)
-        return self._heard(listener)
-
-    async def _heard(self, listener: asyncio.Queue[EngineEvent | None]) -> AsyncIterator[EngineEvent]:
-        try:
-            while (event := await listener.get()) is not None:
-                yield event
-        finally:
-            self._listeners.discard(listener)
+        return self._listeners.listen()
 
     async def close(self) -> None:
         """End the engine. Safe to call twice."""
@@ -143,8 +141,7 @@ class RemoteEngine:
             self._send(Close())
             self._closed = True
             self._fail_everything(EngineDiedError("the engine was closed"))
-            for listener in self._listeners:
-                listener.put_nowait(None)
+            self._listeners.end()
         if self._link:
             await self._link.wait_closed()
 
@@ -163,27 +160,27 @@ class RemoteEngine:
                     self._opened.set_exception(error)
             case Reply():
                 self._resolve(message)
-            case AdapterLoaded() | AdapterEvicted() | EngineDied():
-                self._tell(message)
+            case AdapterLoaded() | AdapterEvicted() | EngineDied() | EngineRestarted():
+                self._listeners.tell(message)
             case _:
                 if stream := self._streams.get(message.request):
                     stream.put_nowait(message)
 
     def on_lost(self, error: EdgeloraError) -> None:
         """The engine ended. Unless that was asked for, ``error`` is why everything open fails."""
-        if self._closed or self._died:
+        if self._closed or self.died:
             return
-        self._died = error
+        self.died = error
         if not self._opened.done():
             self._opened.set_exception(error)
         self._fail_everything(error)
-        self._tell(EngineDied(error))
+        self._listeners.tell(EngineDied(error))
 
     # --- how
 
     @property
     def _gone(self) -> EdgeloraError | None:
-        return EngineDiedError("the engine was closed") if self._closed else self._died
+        return EngineDiedError("the engine was closed") if self._closed else self.died
 
     def _taken(self, request: Request) -> EdgeloraError | None:
         return EngineError(f"a request with the id {request.id} is running") if request.id in self._streams else None
@@ -210,10 +207,6 @@ class RemoteEngine:
             future.set_exception(reply.error)
         else:
             future.set_result(reply.value)
-
-    def _tell(self, event: EngineEvent) -> None:
-        for listener in self._listeners:
-            listener.put_nowait(event)
 
     def _fail_everything(self, error: EdgeloraError) -> None:
         for request, stream in self._streams.items():

@@ -13,6 +13,7 @@ from support.adapters import write_adapter
 from support.engines import exact_config, greedy, opened, run, selection
 
 from edgelora.engine.client import EngineClient, open_engine
+from edgelora.engine.process import start_process
 from edgelora.errors import AdapterError, EngineDiedError, GGUFError
 from edgelora.types import (
     BASE,
@@ -28,6 +29,7 @@ from edgelora.types import (
     Request,
     SamplingParams,
     Token,
+    ignore_progress,
 )
 
 PROMPT = tuple(range(300, 330))
@@ -47,7 +49,7 @@ async def engine(f32_base: Path, in_process: bool) -> AsyncIterator[EngineClient
 
 @pytest.fixture
 async def in_a_process(f32_base: Path) -> AsyncIterator[EngineClient]:
-    engine = await open_engine(exact_config(f32_base))
+    engine = await start_process(exact_config(f32_base), ignore_progress)  # one that nobody supervises
     yield engine
     await engine.close()
 
