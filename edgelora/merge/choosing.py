@@ -84,7 +84,7 @@ def choose(
                 return plan_forced(tensor, changes[name], types.get(name, tensor.type_name), known.get(name))
             return plan_cheapest(tensor, changes[name])
         except QuantizationError as error:
-            raise MergeError(f"{name}: {error.message}", "Choose another --precision, such as q8_0 or f16.") from None
+            raise MergeError(f"{name}: {error.message}", error.hint or "Choose another --precision.") from None
 
     plans: list[Plan] = []
     threads = options.threads or len(os.sched_getaffinity(0))

@@ -30,13 +30,17 @@ class PiecewiseChange:
     stored_scales: tuple[float, ...] = ()
 
     def apply(self, first_row: int, values: Values) -> Values:
-        """The new values of the rows from ``first_row`` on, whose old ones are ``values [n, n_cols]``."""
+        """The new values of the rows from ``first_row`` on, whose old ones are ``values [n, n_cols]``.
+
+        They may be beyond all range, which is for those to refuse who store them.
+        """
         new = values.copy()
         for matrix, first, here in _by_matrix(first_row, len(values), self.rows_per_matrix):
             stored_scale = self.stored_scales[matrix] if self.stored_scales else 1.0
             real = values[here] if stored_scale == 1 else values[here] * np.float32(stored_scale)
-            for scale, piece in self.pieces.get(matrix, ()):
-                _add(new[here], real, first, scale / stored_scale, piece)
+            with np.errstate(over="ignore", invalid="ignore"):
+                for scale, piece in self.pieces.get(matrix, ()):
+                    _add(new[here], real, first, scale / stored_scale, piece)
         return new
 
 

@@ -79,7 +79,8 @@ def _row_change(piece: Piece, tensor: BaseTensor, recent: Recent) -> RowChange:
 def _factors(piece: Piece) -> Factors:
     """Left [n_rows, rank] and right [rank, n_cols] of the tensor's rows; an embedding's rows are its inputs."""
     update = piece.update
-    a, b = piece.factors(update.a.load(), update.b.load() * np.float32(update.scale))
+    with np.errstate(over="ignore", invalid="ignore"):  # said below
+        a, b = piece.factors(update.a.load(), update.b.load() * np.float32(update.scale))
     left, right = (a.T, b.T) if update.kind is Kind.EMBEDDING else (b, a)
     return _finite(piece, np.ascontiguousarray(left)), _finite(piece, np.ascontiguousarray(right))
 

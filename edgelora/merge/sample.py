@@ -36,9 +36,9 @@ class Sample:
     def loss(self, stored: Floats, moments: Moments) -> float:
         """The error that ``stored [n, n_cols]`` makes in the layer's output, relative to its change; both squared."""
         change = energy(self.new - self.old, moments)
-        if change <= 0:  # only columns change that no activation reached: judge by the weights
-            return energy(stored - self.new, None) / energy(self.new - self.old, None)
-        return energy(stored - self.new, moments) / change
+        if change <= 0 and moments is not None:  # only columns change that no activation reached: judge by the weights
+            return self.loss(stored, None)
+        return energy(stored - self.new, moments) / change if change else 0.0  # too small for its square
 
 
 def sample_of(tensor: Readable, change: TensorChange) -> Sample:

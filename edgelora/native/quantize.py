@@ -142,7 +142,10 @@ def _require_range(type_name: str, values: NDArray[np.float32]) -> None:
         return
     largest = max(float(values.max()), -float(values.min()))
     if not np.isfinite(largest):  # max and min pass NaN on
-        raise QuantizationError(f"values that are not finite cannot be stored as {type_name}")
+        raise QuantizationError(
+            f"values that are not finite cannot be stored as {type_name}",
+            "The base is damaged, or an adapter or its scale is far too large.",
+        )
     if largest > _LARGEST and type_name not in _WIDE:
         raise QuantizationError(f"a value of size {largest:.6g} is too large for {type_name}")
 

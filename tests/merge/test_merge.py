@@ -309,6 +309,31 @@ def test_a_file_of_an_adapters_folder_is_not_written_over(tmp_path: Path) -> Non
     assert weights.read_bytes() == before
 
 
+@pytest.mark.parametrize("precision", ["auto", "q6_k"])
+@pytest.mark.parametrize("broken", ["adapter", "product", "base"])
+def test_values_that_are_no_numbers_are_one_error(
+    f32_base: Path, tmp_path: Path, broken: str, precision: Precision
+) -> None:
+    base, name = tmp_path / "base.gguf", "blk.0.ffn_up.weight"
+    base.write_bytes(f32_base.read_bytes())
+    info = read_header(base).tensors[name]
+    fill = {"adapter": np.nan, "product": 3e38, "base": 1.0}[broken]
+
+    def extra(writer: GGUFWriter) -> None:
+        writer.add_tensor(f"{name}.lora_a", np.full((4, info.shape[0]), fill, np.float32))
+        writer.add_tensor(f"{name}.lora_b", np.full((info.shape[1], 4), fill, np.float32))
+
+    adapter = write_adapter(tmp_path / "adapter.gguf", base, targets=(), extra=extra).path
+    if broken == "base":
+        with base.open("r+b") as file:
+            file.seek(info.offset)
+            file.write(b"\xff" * info.nbytes)
+    with pytest.raises(MergeError, match=r"ffn_up.*not finite") as refused:
+        merge(base, [Member(adapter, 2.0)], tmp_path / "out.gguf", Options(precision, verify=False, threads=1))
+    assert "--precision" not in refused.value.hint
+    assert not (tmp_path / "out.gguf").exists()
+
+
 def narrower_adapter(path: Path, base: Path) -> Path:
     """For a base whose tensors are narrower."""
     header = read_header(base)

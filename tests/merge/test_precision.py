@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -272,3 +273,13 @@ def test_samples_are_spread_over_the_tensor(n_rows: int) -> None:
 def test_norms_keep_their_type_whatever_is_forced() -> None:
     norm = Stored("F32", quantize("F32", np.ones((1, N_COLS), np.float32)), (N_COLS,))
     assert plan_forced(norm, Added(np.ones((1, N_COLS), np.float32)), "Q8_0").type_name == "F32"
+
+
+@pytest.mark.parametrize("plan", [plan_cheapest, plan_same])
+def test_a_change_too_small_to_be_squared_costs_nothing(plan: Callable[..., Plan]) -> None:
+    base = Stored("F32", np.zeros((8, 4 * N_COLS), np.uint8), (N_COLS, 8))
+    tiny = Added(np.full((8, N_COLS), 1e-30, np.float32))
+    assert (tiny.apply(0, base.values) != base.values).all()
+    for moments in (None, np.ones(N_COLS, np.float32)):
+        chosen = plan(base, tiny, moments)
+        assert (chosen.loss, chosen.expected.share) == (0.0, 1.0)
