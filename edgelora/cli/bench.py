@@ -112,10 +112,15 @@ def _measure_merge(
     from edgelora.bench.merge import measure
     from edgelora.bench.subject import find_subjects
     from edgelora.cli.progress import ProgressBar
+    from edgelora.cli.signals import cleaning_up
     from edgelora.config.resolved import engine_config
 
     config = engine_config(settings)
-    with ProgressBar() as progress, tempfile.TemporaryDirectory(prefix="edgelora-bench-", dir=folder) as own:
+    with (
+        cleaning_up(),
+        ProgressBar() as progress,
+        tempfile.TemporaryDirectory(prefix="edgelora-bench-", dir=folder) as own,
+    ):
         [subject] = find_subjects(AdapterLibrary(config.base), [settings.adapter or ""], None, progress)
         return measure(config, subject, precisions, source, Path(own), progress)
 

@@ -66,6 +66,7 @@ def command(
     from edgelora.cli.merging import print_report, print_trade
     from edgelora.cli.outputs import require_folder
     from edgelora.cli.progress import ProgressBar
+    from edgelora.cli.signals import cleaning_up
     from edgelora.merge.merge import merge
     from edgelora.merge.options import Options
 
@@ -77,7 +78,7 @@ def command(
     require_folder(out)
     chosen = Options(precision, source, verify=verify, force=force)  # type: ignore[arg-type]
     members = named_members(base, adapters)
-    with ProgressBar() as progress:
+    with cleaning_up(), ProgressBar() as progress:
 
         def announce(trade: Trade) -> None:
             progress.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from edgelora.merge.stream import write_layout
 from edgelora.merge.trading import trade_of
 from edgelora.merge.verify import verify
 from edgelora.merge.verify_source import verify_source
+from edgelora.merge.workspace import workspace
 from edgelora.types import ignore_progress
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def merge(
     refused or fails, EngineError where llama.cpp cannot run the base or the merged file.
     """
     require_place(out)
-    with PeakMemory() as memory, tempfile.TemporaryDirectory(prefix="edgelora-merge-") as folder:
+    with PeakMemory() as memory, workspace() as folder:
         with _timed() as planning:
-            prepared = _prepare(base, members, out, options, Path(folder), report)
+            prepared = _prepare(base, members, out, options, folder, report)
         _require_enough(prepared, options)
         announce(prepared.trade)
         layout = plan_layout(prepared.base, prepared.rewrites, _metadata(prepared, out, options))

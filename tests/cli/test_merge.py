@@ -105,23 +105,28 @@ def test_a_folder_that_is_not_there_is_said_at_once(edgelora: Edgelora, demo_bas
     assert "there is no folder" in outcome.err
 
 
-def test_ctrl_c_leaves_nothing(demo_base: Path, tmp_path: Path) -> None:
-    command = ["merge", "--base", demo_base, "--adapter", "legal", "-o", tmp_path / "out.gguf"]
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_what_ends_it_leaves_nothing(demo_base: Path, tmp_path: Path, number: int, code: int) -> None:
+    outs, temporary = tmp_path / "outs", tmp_path / "temporary"
+    outs.mkdir()
+    temporary.mkdir()
+    command = ["merge", "--base", demo_base, "--adapter", "legal", "-o", outs / "out.gguf"]
     process = subprocess.Popen(
         [sys.executable, "-m", "edgelora.cli", *map(str, command)],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'convert'}"},
+        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'convert'}", "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         text=True,
     )
-    while process.poll() is None and not any(tmp_path.iterdir()):
+    while process.poll() is None and not any(outs.iterdir()):
         time.sleep(0.01)
     time.sleep(0.5)  # written long since; it is being verified, in another process
-    process.send_signal(signal.SIGINT)
+    assert any(temporary.iterdir())
+    process.send_signal(number)
     _, said = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in said
-    assert list(tmp_path.iterdir()) == []
+    assert not any((*outs.iterdir(), *temporary.iterdir()))
 
 
 # --- words
