@@ -40,7 +40,7 @@ def read_source(path: Path, base: Base, names: Collection[str]) -> SourceModel:
     is quantized itself, or lacks one of these tensors.
     """
     source = _folder(path, base, names) if path.is_dir() else _gguf(path, base, names)
-    hint = _SAME if source.is_gguf else f"{_SAME} If it is the same: {MAKE_A_GGUF}"
+    hint = _SAME if source.is_gguf else f"{_SAME} Where it is that, its layout is not known here. {MAKE_A_GGUF}"
     for name, tensor in source.tensors.items():
         if tensor is not base.tensors[name]:
             require_same(path, tensor, base.tensors[name], hint)

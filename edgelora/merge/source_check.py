@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Values = NDArray[np.float32]
 
 ROWS = 16
-"""Rows that are compared, at random places: the first and last of each head stay where they are in many wrong orders."""
+"""Rows that are compared, at random places: in a wrong order the ends of heads are often where they should be."""
 
 _TIMES = 1.5
 """How much further away than plain rounding a base may be. Rounding with an importance of columns that spread over e^3

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgelora_convert.layout.resolve import Located, Resolver
     from edgelora_convert.layout.wholes import MatrixRows
     from edgelora_convert.problems import Problems
+    from edgelora_convert.source import Naming
     from edgelora_convert.storage.stored import StoredTensor
 
 _EXPERTS_INPUTS_FIRST = frozenset({"gpt-oss", "llama4"})
@@ -50,14 +51,19 @@ class WholeModel:
         if OUTPUT in wanted and OUTPUT not in found:  # one matrix, which the base holds twice
             for module, values in weights.items():
                 if self._resolver.kind_of(module) is Kind.EMBEDDING:
-                    self._place("lm_head", values, wanted, found)
+                    self._place(OUTPUT, values, wanted, found, "gguf")
         return found
 
     def _place(
-        self, module: str, values: StoredTensor, wanted: Collection[str], found: dict[str, list[MatrixRows]]
+        self,
+        module: str,
+        values: StoredTensor,
+        wanted: Collection[str],
+        found: dict[str, list[MatrixRows]],
+        naming: Naming = "transformers",
     ) -> None:
         kind = self._resolver.kind_of(module)
-        located = self._resolver.locate(module, kind, "transformers")
+        located = self._resolver.locate(module, kind, naming)
         if located is None or not any(slot.tensor.name in wanted for slot in located.slots):
             return
         try:
