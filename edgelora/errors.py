@@ -11,6 +11,7 @@ EdgeloraError
 ├── MergeError              a merge that is not possible, or that failed
 ├── QuantizationError       values that a tensor type cannot hold, or a type that nothing converts
 ├── TemplateError           a chat template that cannot be rendered
+├── HistoryError            conversations that cannot be kept, or read
 └── EngineError             the engine could not do what was asked
     ├── ContextOverflowError    more tokens than the context holds
     ├── MemoryLimitError        too little memory
@@ -88,6 +89,10 @@ class QuantizationError(EdgeloraError):
 
 
 class TemplateError(EdgeloraError):
+    pass
+
+
+class HistoryError(EdgeloraError):
     pass
 
 

@@ -45,6 +45,13 @@ def baked_dir() -> Path:
     return platformdirs.user_cache_path(APP, appauthor=False) / "baked"
 
 
+def history_file() -> Path:
+    """The chat's conversations, EDGELORA_HISTORY or in the user's data folder. It need not exist."""
+    chosen = os.environ.get("EDGELORA_HISTORY")
+    data = platformdirs.user_data_path(APP, appauthor=False)
+    return Path(chosen).expanduser() if chosen else data / "history.sqlite3"
+
+
 def config_file() -> Path:
     """The settings file. It need not exist."""
     return platformdirs.user_config_path(APP, appauthor=False) / "config.toml"

@@ -1,0 +1,1 @@
+"""Conversations on disk: every turn as it is written, branches included."""

@@ -1,0 +1,205 @@
+"""The history of conversations: begun, gone on with, found, renamed, deleted."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pydantic import TypeAdapter
+
+from edgelora.chat.history.database import explained, open_database, transaction
+from edgelora.chat.history.records import ConversationInfo, StoredConversation, StoredTurn, title_of
+from edgelora.errors import HistoryError
+from edgelora.types import Finished
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Sequence
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+_FINISHED = TypeAdapter(Finished)
+
+_INFO = """
+SELECT c.id, c.title, c.base, c.created, c.updated, COUNT(t.id)
+FROM conversations c LEFT JOIN turns t ON t.conversation = c.id
+"""
+_NEWEST_FIRST = "GROUP BY c.id ORDER BY c.updated DESC, c.id DESC"
+_FOUND = r"""
+WHERE folded(c.title) LIKE :text ESCAPE '\' OR c.id IN (
+    SELECT conversation FROM turns
+    WHERE folded(prompt) LIKE :text ESCAPE '\' OR folded(answer) LIKE :text ESCAPE '\')
+"""
+
+
+class History:
+    """One file, safe for several processes. Every method is one transaction and raises HistoryError."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._connection = open_database(path)
+
+    def close(self) -> None:
+        """Close the file. Safe to call twice."""
+        self._connection.close()
+
+    # --- writing
+
+    def begin(self, prompt: str, selection: str, *, system: str = "", base: str = "") -> tuple[int, int]:
+        """A new conversation with its first question. Returns the numbers of conversation and turn."""
+        now = time.time()
+        with self._transaction():
+            conversation = self._insert(
+                "INSERT INTO conversations (title, base, system, created, updated) VALUES (?, ?, ?, ?, ?)",
+                (title_of(prompt), base, system, now, now),
+            )
+            return conversation, self._add_turn(conversation, None, prompt, selection, now)
+
+    def ask(self, conversation: int, parent: int | None, prompt: str, selection: str) -> int:
+        """One more question, which goes on from the turn ``parent``. Returns the number of its turn."""
+        now = time.time()
+        with self._transaction():
+            self._require(conversation)
+            turn = self._add_turn(conversation, parent, prompt, selection, now)
+            self._touch(conversation, now)
+        return turn
+
+    def write(self, turn: int, answer: str) -> None:
+        """What of an answer has come so far."""
+        with self._transaction():
+            self._execute("UPDATE turns SET answer = ? WHERE id = ?", (answer, turn))
+
+    def finish(self, turn: int, answer: str, made_by: Finished) -> None:
+        """The answer is complete, or was stopped; the conversation goes on from here."""
+        with self._transaction():
+            self._execute(
+                "UPDATE turns SET answer = ?, made_by = ? WHERE id = ?", (answer, _made_by_text(made_by), turn)
+            )
+            self._execute(
+                "UPDATE conversations SET head = ?1, updated = ?2 WHERE id = (SELECT conversation FROM turns"
+                " WHERE id = ?1)",
+                (turn, time.time()),
+            )
+
+    def forget_turn(self, turn: int) -> None:
+        """Take a turn away that came to nothing, and its conversation where it was the first."""
+        with self._transaction():
+            found = self._row("DELETE FROM turns WHERE id = ? RETURNING conversation", (turn,))
+            self._execute(
+                "DELETE FROM conversations WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM turns WHERE conversation = ?1)",
+                found or (None,),
+            )
+
+    def choose(self, conversation: int, head: int | None) -> None:
+        """Go on from the turn ``head``, another branch perhaps."""
+        with self._transaction():
+            self._execute("UPDATE conversations SET head = ? WHERE id = ?", (head, conversation))
+
+    def rename(self, conversation: int, title: str) -> None:
+        """Call it ``title``, in one line."""
+        with self._transaction():
+            self._execute("UPDATE conversations SET title = ? WHERE id = ?", (title_of(title), conversation))
+
+    def delete(self, conversation: int) -> None:
+        """Forget a conversation with all its turns."""
+        with self._transaction():
+            self._execute("DELETE FROM conversations WHERE id = ?", (conversation,))
+
+    def add(self, stored: StoredConversation) -> int:
+        """A copy of ``stored`` under new numbers, for instance one that was exported elsewhere. Returns its number."""
+        info = stored.info
+        with self._transaction():
+            conversation = self._insert(
+                "INSERT INTO conversations (title, base, system, created, updated) VALUES (?, ?, ?, ?, ?)",
+                (info.title, info.base, stored.system, info.created, info.updated),
+            )
+            numbers: dict[int | None, int | None] = {None: None}
+            for turn in stored.turns:
+                numbers[turn.id] = self._insert(
+                    "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked, made_by)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        conversation,
+                        numbers[turn.parent],
+                        turn.prompt,
+                        turn.answer,
+                        turn.selection,
+                        turn.asked,
+                        turn.made_by and _made_by_text(turn.made_by),
+                    ),
+                )
+            self._execute("UPDATE conversations SET head = ? WHERE id = ?", (numbers[stored.head], conversation))
+        return conversation
+
+    # --- reading
+
+    def list(self, text: str = "") -> tuple[ConversationInfo, ...]:
+        """Conversations whose title or any turn contains ``text``, whatever the case; newest first."""
+        with explained(self.path):
+            if not text:
+                rows = self._connection.execute(f"{_INFO} {_NEWEST_FIRST}").fetchall()
+            else:
+                rows = self._connection.execute(
+                    f"{_INFO} {_FOUND} {_NEWEST_FIRST}", {"text": _pattern(text)}
+                ).fetchall()
+        return tuple(ConversationInfo(*row) for row in rows)
+
+    def get(self, conversation: int) -> StoredConversation:
+        """A conversation with all its turns."""
+        with explained(self.path):
+            info = self._row(f"{_INFO} WHERE c.id = ? GROUP BY c.id", (conversation,))
+            own = self._row("SELECT system, head FROM conversations WHERE id = ?", (conversation,))
+            if info is None or own is None:
+                raise _deleted()
+            rows = self._connection.execute(
+                "SELECT id, parent, prompt, answer, selection, asked, made_by FROM turns WHERE conversation = ?"
+                " ORDER BY id",
+                (conversation,),
+            ).fetchall()
+        turns = tuple(StoredTurn(*row[:-1], made_by=_made_by(row[-1])) for row in rows)
+        return StoredConversation(ConversationInfo(*info), *own, turns)
+
+    # --- how
+
+    def _transaction(self) -> AbstractContextManager[None]:
+        return transaction(self.path, self._connection)
+
+    def _add_turn(self, conversation: int, parent: int | None, prompt: str, selection: str, now: float) -> int:
+        return self._insert(
+            "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked) VALUES (?, ?, ?, '', ?, ?)",
+            (conversation, parent, prompt, selection, now),
+        )
+
+    def _touch(self, conversation: int, now: float) -> None:
+        self._execute("UPDATE conversations SET updated = ? WHERE id = ?", (now, conversation))
+
+    def _require(self, conversation: int) -> None:
+        if not self._row("SELECT 1 FROM conversations WHERE id = ?", (conversation,)):
+            raise _deleted()
+
+    def _insert(self, statement: str, values: Sequence[object]) -> int:
+        return int(self._execute(statement, values).lastrowid or 0)
+
+    def _row(self, statement: str, values: Sequence[object]) -> tuple[Any, ...] | None:
+        row: tuple[Any, ...] | None = self._execute(statement, values).fetchone()
+        return row
+
+    def _execute(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
+        return self._connection.execute(statement, tuple(values))  # type: ignore[arg-type]
+
+
+def _deleted() -> HistoryError:
+    return HistoryError("this conversation was deleted meanwhile", "Begin a new one.")
+
+
+def _pattern(text: str) -> str:
+    escaped = "".join(f"\\{char}" if char in r"\%_" else char for char in text.casefold())
+    return f"%{escaped}%"
+
+
+def _made_by_text(made_by: Finished) -> str:
+    return _FINISHED.dump_json(made_by).decode()
+
+
+def _made_by(text: str | None) -> Finished | None:
+    return None if text is None else _FINISHED.validate_json(text)
