@@ -17,6 +17,7 @@ from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import new_masker
 from edgelora.engine.memory import plan_memory
 from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
+from edgelora.engine.parking import open_parking
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.residency import Residency
@@ -27,6 +28,7 @@ from edgelora.engine.sequence import Sequence
 from edgelora.errors import EdgeloraError, EngineError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
+from edgelora.native.sequences import SequenceMemory
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -95,7 +97,10 @@ class EngineCore:
                 self._model, self._context, header, self._pool, probe, config.pool_dtype, exclusive
             )
             self._native = opened.pop_all()
-        self._kv = KVStore(self._context, plan.cells, config.max_sequences)
+        memory = SequenceMemory(self._model, self._context)
+        self._kv = KVStore(
+            memory, plan.cells, config.max_sequences, open_parking(config, self.base, plan.parked_budget)
+        )
         self._admission = Admission(self._model, self.residency, self._kv, plan.ctx)
         self._batching = Batching(self._context, self._masker, self._pool, self.residency, config.batch)
         self._scheduler = Scheduler(config.batch, self._group_of)
@@ -164,6 +169,7 @@ class EngineCore:
         """End everything as cancelled and free it. Safe to call twice."""
         for sequence in self._scheduler.sequences:
             self._end(sequence, "cancelled")
+        self._kv.parking.close()
         self.residency.close()
         self._native.close()
 

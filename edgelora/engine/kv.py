@@ -1,31 +1,51 @@
 """Which sequence of the KV cache holds which tokens, computed under which selection.
 
 KV belongs to a selection: what was computed under one is never reused under another. Every selection of a
-conversation keeps a slot of its own while room lasts, so that going back to it costs nothing.
+conversation keeps a slot of its own while room lasts, so that going back to it costs nothing; then it is parked
+(:mod:`edgelora.engine.parking`). A prefix that another slot of the selection holds is shared, not computed again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Protocol
 
+from edgelora.engine.parking import Parking
+from edgelora.engine.shelf import Parked, reusable
+from edgelora.native.sequences import SavedState
 from edgelora.types import Selection
 
 
 class KVMemory(Protocol):
-    """The part of a context that the store needs."""
+    """What the store needs of a context: :class:`edgelora.native.sequences.SequenceMemory`."""
 
     def forget(self, sequence: int, start: int = 0) -> bool:
         """Drop the KV of ``sequence`` from position ``start`` on; False if only the whole can be dropped."""
 
+    def shortest(self, sequence: int) -> int:
+        """To how few of its first tokens ``sequence`` can be cut and still be continued."""
 
-@dataclass(slots=True)
+    def share(self, source: int, target: int, length: int) -> None:
+        """Make the first ``length`` tokens of ``source`` all that ``target`` holds."""
+
+    def size(self, sequence: int) -> int:
+        """How many bytes :meth:`save` would give."""
+
+    def save(self, sequence: int) -> SavedState | None:
+        """A copy of what ``sequence`` holds."""
+
+    def restore(self, sequence: int, state: SavedState) -> bool:
+        """Give ``sequence`` what was saved. False, and nothing held, where that is refused."""
+
+
+@dataclass(slots=True, eq=False)
 class Slot:
     """One sequence of the cache: the tokens it holds, in order, and the selection they were computed under.
 
-    ``reserved`` cells are set aside for it while a request uses it; otherwise it occupies ``len(tokens)``.
+    ``reserved`` cells are set aside for it while a request uses it; otherwise it occupies ``len(tokens)``. Cells that
+    it shares are counted for each slot, so there may be more room than the store knows of, never less.
     """
 
     sequence: int
@@ -45,15 +65,26 @@ class Slot:
         return max(self.reserved, len(self.tokens))
 
 
+@dataclass(slots=True)
+class KVCounts:
+    """Requests since the engine was opened: ``hits`` found KV of theirs, ``misses`` none. ``shared`` prefixes."""
+
+    hits: int = 0
+    misses: int = 0
+    shared: int = 0
+
+
 class KVStore:
     """``cells`` cells, shared by ``sequences`` slots. Idle slots make room, least recently used first."""
 
-    def __init__(self, memory: KVMemory, cells: int, sequences: int) -> None:
+    def __init__(self, memory: KVMemory, cells: int, sequences: int, parking: Parking | None = None) -> None:
         self._memory = memory
         self._cells = cells
         self._slots: dict[int, Slot] = {}
         self._free = list(reversed(range(sequences)))
         self._clock = count(1)
+        self.parking = parking or Parking(0)
+        self.counts = KVCounts()
 
     def acquire(
         self, selection: Selection, tokens: Sequence[int], reserve: int, *, recompute_last: bool
@@ -63,17 +94,32 @@ class KVStore:
         Its ``tokens`` are the prefix that need not be computed. ``recompute_last`` leaves out the last token of the
         prompt even if it is cached, because its logits are needed.
         """
-        usable = len(tokens) - recompute_last
-        slot = self._best(selection, tokens[:usable])
-        if not self._make_room(reserve, keep=slot):
-            return None
-        if slot is None:
+        in_use = [slot for slot in self._slots.values() if slot.in_use]
+        room = self._cells - sum(slot.cells for slot in in_use)
+        if reserve > room or (not self._free and len(in_use) == len(self._slots)):
+            return None  # dropping idle ones would not help
+        wanted = list(tokens[: len(tokens) - recompute_last])
+        parked, restorable = self.parking.best(selection, wanted, most=room)
+        shared, sharable = self._closest(selection, wanted, self._slots.values())
+        slot, kept = self._closest(selection, wanted, (slot for slot in self._slots.values() if not slot.in_use))
+        if slot and kept >= max(restorable, sharable) and len(slot.tokens) <= 2 * kept:
+            self._make_room(reserve, keep=slot)
+            self._cut(slot, kept)
+        else:
+            restores = parked if restorable > sharable else None
+            self._make_room(max(reserve, len(restores.tokens) if restores else 0), last=shared)
             slot = Slot(self._free.pop(), selection)
             self._slots[slot.sequence] = slot
-        self._trim(slot, common_prefix(slot.tokens, tokens[:usable]))
+            self._begin(slot, wanted, restores)
         slot.reserved = max(reserve, 1)
         slot.last_used = next(self._clock)
+        self.counts.hits += bool(slot.tokens)
+        self.counts.misses += not slot.tokens
         return slot
+
+    def catch_up(self, slot: Slot, tokens: Sequence[int], *, recompute_last: bool) -> None:
+        """Take over what another slot has computed of ``tokens`` since ``slot`` was acquired for them."""
+        self._share(slot, list(tokens[: len(tokens) - recompute_last]))
 
     def release(self, slot: Slot) -> None:
         """The request is over; what the slot holds stays until the room is needed."""
@@ -82,6 +128,7 @@ class KVStore:
 
     def empty(self) -> None:
         """Forget what every slot holds: idle ones are dropped, those in use must be computed again."""
+        self.parking.clear()
         for slot in list(self._slots.values()):
             if slot.in_use:
                 slot.tokens.clear()
@@ -94,31 +141,46 @@ class KVStore:
         del self._slots[slot.sequence]
         self._free.append(slot.sequence)
 
-    def _best(self, selection: Selection, tokens: Sequence[int]) -> Slot | None:
-        """The idle slot of this selection with the longest common prefix, if most of it can be kept.
+    # --- what is there already
 
-        A slot that shares only a small part is another conversation; taking it would destroy that.
-        """
-        idle = [slot for slot in self._slots.values() if not slot.in_use and slot.selection == selection]
-        shared = [(common_prefix(slot.tokens, tokens), slot.last_used, slot) for slot in idle]
-        best = max(shared, key=lambda entry: entry[:2], default=None)
-        return best[2] if best and 0 < len(best[2].tokens) <= 2 * best[0] else None
+    def _closest(self, selection: Selection, wanted: list[int], slots: Iterable[Slot]) -> tuple[Slot | None, int]:
+        """The slot of ``selection`` that saves most of the computing of ``wanted``, and how many tokens."""
+        same = (slot for slot in slots if slot.selection == selection)
+        found = [(self._reusable(slot, wanted), slot.last_used, slot) for slot in same]
+        length, _, slot = max(found, key=lambda entry: entry[:2], default=(0, 0, None))
+        return (slot, length) if length else (None, 0)
 
-    def _make_room(self, reserve: int, keep: Slot | None) -> bool:
-        idle = sorted((s for s in self._slots.values() if not s.in_use and s is not keep), key=lambda s: s.last_used)
-        if sum(slot.cells for slot in self._slots.values() if slot.in_use) + reserve > self._cells:
-            return False  # dropping idle ones would not help
-        taken = sum(slot.cells for slot in self._slots.values() if slot is not keep)
-        needs_sequence = keep is None
-        while taken + reserve > self._cells or (needs_sequence and not self._free):
-            if not idle:
-                return False
-            oldest = idle.pop(0)
-            taken -= oldest.cells
-            self.drop(oldest)
+    def _reusable(self, slot: Slot, wanted: list[int]) -> int:
+        length = reusable(slot.tokens, 0, wanted)
+        return length if length and length >= self._memory.shortest(slot.sequence) else 0
+
+    def _begin(self, slot: Slot, wanted: list[int], parked: Parked | None) -> None:
+        """Fill the empty ``slot`` with what is known of ``wanted``: restored, or shared with another."""
+        if parked and self._restore(slot, wanted, parked):
+            return
+        self._share(slot, wanted)
+
+    def _restore(self, slot: Slot, wanted: list[int], parked: Parked) -> bool:
+        length = parked.reusable(wanted)
+        state = self.parking.take(parked, keep=2 * length < len(parked.tokens))
+        if state is None or not self._memory.restore(slot.sequence, state):
+            self.parking.counts.lost += 1
+            return False
+        self.parking.counts.restored += 1
+        slot.tokens = list(parked.tokens)
+        self._cut(slot, length)
         return True
 
-    def _trim(self, slot: Slot, length: int) -> None:
+    def _share(self, slot: Slot, wanted: list[int]) -> None:
+        others = (other for other in self._slots.values() if other is not slot)
+        source, length = self._closest(slot.selection, wanted, others)
+        if source is None or length <= len(slot.tokens):
+            return
+        self._memory.share(source.sequence, slot.sequence, length)
+        slot.tokens = source.tokens[:length]
+        self.counts.shared += 1
+
+    def _cut(self, slot: Slot, length: int) -> None:
         if length == len(slot.tokens):
             return
         if not self._memory.forget(slot.sequence, length):
@@ -126,12 +188,22 @@ class KVStore:
             length = 0
         del slot.tokens[length:]
 
+    # --- room
 
-def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many first elements are the same in both."""
-    length = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        length += 1
-    return length
+    def _make_room(self, reserve: int, *, keep: Slot | None = None, last: Slot | None = None) -> None:
+        """Evict idle slots until ``reserve`` cells are free, and a sequence unless one is kept; ``last`` last."""
+        idle = [slot for slot in self._slots.values() if not slot.in_use and slot is not keep]
+        idle.sort(key=lambda slot: (slot is not last, slot.last_used), reverse=True)
+        taken = sum(slot.cells for slot in self._slots.values() if slot is not keep)
+        while taken + reserve > self._cells or (keep is None and not self._free):
+            oldest = idle.pop()
+            taken -= oldest.cells
+            self._evict(oldest)
+
+    def _evict(self, slot: Slot) -> None:
+        """Drop an idle slot, parked unless another slot holds all of it."""
+        others = (other for other in self._slots.values() if other is not slot)
+        if self._closest(slot.selection, slot.tokens, others)[1] < len(slot.tokens):
+            size = self._memory.size(slot.sequence)
+            self.parking.park(slot.selection, slot.tokens, size, lambda: self._memory.save(slot.sequence))
+        self.drop(slot)

@@ -17,6 +17,8 @@ KEPT_CONVERSATIONS = 4
 """How many full-length conversations the KV cache has room for: the running one and those of other selections."""
 
 _POOL_SHARE = 0.25  # of what is free once the base is loaded
+_PARKED_SHARE = 0.25  # likewise, for conversations that the KV cache has no room for
+_PARKED_MOST = 2**30
 _ELEMENT_SIZE = {"f16": 2, "f32": 4}
 
 
@@ -30,6 +32,7 @@ class MemoryPlan:
     kv: int
     scratch: int
     pool_budget: int
+    parked_budget: int
 
 
 def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = None) -> MemoryPlan:
@@ -45,7 +48,9 @@ def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = 
         scratch = _scratch_bytes(facts, config, cells)
         left = free - facts.file_size - kv - scratch
         if left >= 0:
-            return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, int(left * _POOL_SHARE))
+            parked = min(int(left * _PARKED_SHARE), _PARKED_MOST)
+            budget = parked if config.parked_bytes is None else config.parked_bytes
+            return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, int(left * _POOL_SHARE), budget)
     raise MemoryLimitError(
         f"{facts.path.name} needs about {_mib(facts.file_size + kv + scratch)} of memory and {_mib(free)} are free: "
         f"weights {_mib(facts.file_size)}, KV cache for {ctx} tokens {_mib(kv)}, scratch {_mib(scratch)}",

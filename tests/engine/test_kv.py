@@ -1,52 +1,60 @@
 from __future__ import annotations
 
-from hypothesis import given
-from hypothesis import strategies as st
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from edgelora.engine.kv import KVStore, Slot, common_prefix
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.kv_model import BYTES, Kind, ModelMemory
+
+from edgelora.engine.kv import KVStore, Slot
+from edgelora.engine.parked_folder import ParkedFolder
+from edgelora.engine.parking import Parking
+from edgelora.engine.shelf import common_prefix
 from edgelora.types import BASE, Member, Selection
 
 CELLS, SEQUENCES = 64, 4
 SELECTIONS = [BASE, Selection.of([Member("a" * 64)]), Selection.of([Member("a" * 64, 0.5)])]
 
 
-class Memory:
-    """What llama.cpp would hold: for each sequence the tokens and the selection they were computed under."""
+KINDS: list[Kind] = ["full", "windowed", "recurrent"]
 
-    def __init__(self, *, partial: bool = True) -> None:
-        self.held: dict[int, list[tuple[int, Selection]]] = {}
-        self.partial = partial
+Asked = tuple[Selection, list[int], int, str]
 
-    def forget(self, sequence: int, start: int = 0) -> bool:
-        if start and not self.partial:
-            return False
-        self.held[sequence] = self.held.get(sequence, [])[:start]
-        return True
-
-    def compute(self, slot: Slot, tokens: list[int]) -> None:
-        self.held.setdefault(slot.sequence, []).extend((token, slot.selection) for token in tokens)
-        slot.tokens.extend(tokens)
-
-
-steps = st.lists(
+requests = st.lists(
     st.tuples(
         st.sampled_from(SELECTIONS),
         st.lists(st.integers(0, 2), min_size=1, max_size=20),
         st.integers(1, 40),
-        st.booleans(),
+        st.sampled_from(["release", "drop", "catch up", "empty", "refuse", "nothing"]),
     ),
     max_size=30,
 )
 
 
-@given(steps=steps, partial=st.booleans())
-def test_nothing_is_reused_across_selections_and_room_is_never_exceeded(
-    steps: list[tuple[Selection, list[int], int, bool]], partial: bool
+budgets = st.sampled_from([0, 10 * BYTES, 30 * BYTES, 1000 * BYTES])
+
+
+@given(requests=requests, kind=st.sampled_from(KINDS), budget=budgets)
+def test_what_a_slot_holds_was_computed_under_its_selection_and_room_is_never_exceeded(
+    requests: list[Asked], kind: Kind, budget: int
 ) -> None:
-    memory = Memory(partial=partial)
-    store = KVStore(memory, CELLS, SEQUENCES)
+    drive(requests, ModelMemory(kind), Parking(budget), budget)
+
+
+@settings(max_examples=25)
+@given(requests=requests, kind=st.sampled_from(KINDS), on_disk=budgets)
+def test_the_same_holds_with_a_folder(requests: list[Asked], kind: Kind, on_disk: int) -> None:
+    with TemporaryDirectory() as folder:
+        parking = Parking(10 * BYTES, ParkedFolder(Path(folder), "owner", on_disk))
+        drive(requests, ModelMemory(kind), parking, 10 * BYTES, on_disk)
+        parking.close()
+
+
+def drive(requests: list[Asked], memory: ModelMemory, parking: Parking, budget: int, on_disk: int = 0) -> None:
+    store = KVStore(memory, CELLS, SEQUENCES, parking)
     busy: list[Slot] = []
-    for under, tokens, extra, finish in steps:
+    for under, tokens, extra, then in requests:
         slot = store.acquire(under, tokens, len(tokens) + extra, recompute_last=True)
         if slot is None:
             assert busy, "an empty store must have room"
@@ -55,17 +63,35 @@ def test_nothing_is_reused_across_selections_and_room_is_never_exceeded(
         assert slot not in busy
         assert slot.tokens == tokens[: len(slot.tokens)]
         assert len(slot.tokens) < len(tokens)
-        assert memory.held.get(slot.sequence, []) == [(token, under) for token in slot.tokens]
-        memory.compute(slot, tokens[len(slot.tokens) :])
         busy.append(slot)
-        assert sum(s.cells for s in store._slots.values()) <= CELLS
-        assert sum(len(held) for held in memory.held.values()) <= CELLS
-        if finish:
+        if then == "catch up":
+            store.catch_up(slot, tokens, recompute_last=True)
+            assert len(slot.tokens) < len(tokens)
+        memory.compute(slot, tokens[len(slot.tokens) :])
+        memory.refuses = then == "refuse"
+        if then == "release":
             store.release(busy.pop(0))
+        if then == "drop":
+            store.drop(busy.pop())
+        if then == "empty":
+            memory.held.clear()
+            store.empty()
+        check(store, memory, budget, on_disk)
+
+
+def check(store: KVStore, memory: ModelMemory, budget: int, on_disk: int) -> None:
+    slots = store._slots.values()
+    for slot in slots:
+        assert memory.held.get(slot.sequence, []) == [(token, slot.selection) for token in slot.tokens]
+    assert sum(slot.cells for slot in slots) <= CELLS
+    assert sorted([*store._free, *store._slots]) == list(range(SEQUENCES))
+    assert all(not memory.held.get(sequence) for sequence in store._free)
+    assert store.parking.n_bytes <= budget
+    assert store.parking.n_bytes_on_disk <= on_disk
 
 
 def test_each_selection_keeps_its_own_conversation() -> None:
-    store = KVStore(memory := Memory(), CELLS, SEQUENCES)
+    store = KVStore(memory := ModelMemory(), CELLS, SEQUENCES)
     for under in SELECTIONS:
         slot = store.acquire(under, [1, 2, 3, 4], 6, recompute_last=True)
         assert slot is not None
@@ -80,7 +106,7 @@ def test_each_selection_keeps_its_own_conversation() -> None:
 
 
 def test_another_conversation_does_not_destroy_a_kept_one() -> None:
-    store = KVStore(memory := Memory(), CELLS, SEQUENCES)
+    store = KVStore(memory := ModelMemory(), CELLS, SEQUENCES)
     long = list(range(20))
     slot = store.acquire(BASE, long, 20, recompute_last=True)
     assert slot is not None
@@ -91,7 +117,7 @@ def test_another_conversation_does_not_destroy_a_kept_one() -> None:
 
 
 def test_a_prefill_may_reuse_everything_and_an_answer_needs_the_last_token() -> None:
-    store = KVStore(memory := Memory(), CELLS, SEQUENCES)
+    store = KVStore(memory := ModelMemory(), CELLS, SEQUENCES)
     slot = store.acquire(BASE, [1, 2, 3], 3, recompute_last=False)
     assert slot is not None
     memory.compute(slot, [1, 2, 3])
