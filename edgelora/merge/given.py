@@ -31,12 +31,14 @@ if TYPE_CHECKING:
 class Given:
     """All adapters of a merge together.
 
-    ``changes`` is by tensor, in the order of the base, with those ``added`` to it at the end. ``applied`` are GGUF
-    adapters that do the same at run time; ``only_merged`` says what they leave out, if anything: then a merge cannot be
-    verified against them. ``carried`` is what they bring into the file beside their changes.
+    ``files`` are what they were read from. ``changes`` is by tensor, in the order of the base, with those ``added``
+    to it at the end. ``applied`` are GGUF adapters that do the same at run time; ``only_merged`` says what they
+    leave out, if anything: then a merge cannot be verified against them. ``carried`` is what they bring into the
+    file beside their changes.
     """
 
     adapters: tuple[MergedAdapter, ...]
+    files: tuple[Path, ...]
     changes: Mapping[str, TensorChange]
     added: Mapping[str, BaseTensor | Zeros]
     applied: tuple[AppliedAdapter, ...]
@@ -59,6 +61,7 @@ def read_given(base: Base, members: Sequence[Member], folder: Path, report: Repo
     texts = carried([source for member, source in named if member.scale], base.header)
     return Given(
         adapters=tuple(_merged(member, source) for member, source in named),
+        files=tuple(path for source in found.sources for path in source.files),
         changes=found.changes,
         added=found.added,
         applied=tuple(applied),

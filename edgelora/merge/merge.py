@@ -20,6 +20,7 @@ from edgelora.merge.layout import plan_layout
 from edgelora.merge.memory import PeakMemory
 from edgelora.merge.metadata import fill_text
 from edgelora.merge.options import Options
+from edgelora.merge.originals import require_unchanged, states_of
 from edgelora.merge.output import replacing, require_place
 from edgelora.merge.report import MergeReport, by_kind
 from edgelora.merge.source_base import read_source
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from edgelora.merge.layout import Rewrite
     from edgelora.merge.metadata import MetadataValue
     from edgelora.merge.options import Member
+    from edgelora.merge.originals import FileState
     from edgelora.merge.precision import Plan
     from edgelora.merge.report import MergedAdapter
     from edgelora.merge.source_base import SourceModel
@@ -84,8 +86,10 @@ def merge(
         with replacing(out, layout.size) as temporary:
             with _timed() as writing:
                 write_layout(temporary, layout, threads=options.threads, report=report)
+                require_unchanged(prepared.originals)
             with _timed() as verifying:
                 found = _verified(prepared, out, temporary, options, report)
+            require_unchanged(prepared.originals)
             times = (planning.seconds, writing.seconds, verifying.seconds)
             made = prepared.report(out, options, layout.size, memory.peak_bytes, times, *found)
             fill_text(temporary, REPORT_KEY, _embedded(made))
@@ -114,6 +118,7 @@ class _Prepared:
     plans: Sequence[Plan]
     rewrites: Sequence[Rewrite]
     trade: Trade
+    originals: Mapping[Path, FileState]
 
     def report(
         self,
@@ -155,7 +160,9 @@ def _prepare(
     members = read_given(base, given, folder, report)
     types = target_types(base, options)
     source = read_source(options.source, base, _from_source(base, members, types)) if options.source else None
-    _require_other_file(out, [*(part.path for part in base.parts), *(source.files if source else ())], given)
+    files = [*(part.path for part in base.parts), *(source.files if source else ()), *members.files]
+    _require_other_file(out, files, given)
+    originals = states_of(files)
     moments = _moments(base, members, types, options, folder, report)
     plans = choose(
         base, members.changes, types, options, source=source, added=members.added, moments=moments, report=report
@@ -164,7 +171,7 @@ def _prepare(
     if source is not None and types:
         rewrites += retyped(base, source, members.changes, types, moments)
     trade = trade_of(base, plans, rewrites, members.adapter_bytes, plan_layout(base, rewrites, {}).size)
-    return _Prepared(base, source, members, plans, rewrites, trade)
+    return _Prepared(base, source, members, plans, rewrites, trade, originals)
 
 
 def _from_source(base: Base, members: Given, types: Mapping[str, str]) -> list[str]:

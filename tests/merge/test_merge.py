@@ -334,6 +334,27 @@ def test_values_that_are_no_numbers_are_one_error(
     assert not (tmp_path / "out.gguf").exists()
 
 
+@pytest.mark.parametrize("stage", ["writing", "verifying"])
+@pytest.mark.parametrize("which", ["base", "adapter"])
+def test_a_file_that_is_replaced_meanwhile_is_one_error(
+    demo_base: Path, tmp_path: Path, which: str, stage: str
+) -> None:
+    base, adapter = tmp_path / "base.gguf", tmp_path / "adapter.gguf"
+    base.write_bytes(demo_base.read_bytes())
+    adapter.write_bytes(LEGAL.read_bytes())
+    replaced = {"base": base, "adapter": adapter}[which]
+    newer = tmp_path / "newer.gguf"
+    newer.write_bytes(replaced.read_bytes())
+
+    def download_again(progress: Progress) -> None:
+        if progress.stage == stage and newer.exists():
+            newer.replace(replaced)
+
+    with pytest.raises(MergeError, match=rf"{which}\.gguf: it was changed or replaced"):
+        merge(base, [Member(adapter)], tmp_path / "out.gguf", Options(threads=1), report=download_again)
+    assert sorted(tmp_path.iterdir()) == [adapter, base]
+
+
 def narrower_adapter(path: Path, base: Path) -> Path:
     """For a base whose tensors are narrower."""
     header = read_header(base)
