@@ -156,8 +156,9 @@ class History:
                 " ORDER BY id",
                 (conversation,),
             ).fetchall()
-        turns = tuple(StoredTurn(*row[:-1], made_by=_made_by(row[-1])) for row in rows)
-        return StoredConversation(ConversationInfo(*info), *own, turns)
+        turns = tuple(StoredTurn(*columns, _made_by(made_by)) for *columns, made_by in rows)
+        system, head = own
+        return StoredConversation(ConversationInfo(*info), system, head, turns)
 
     # --- how
 
@@ -185,7 +186,7 @@ class History:
         return row
 
     def _execute(self, statement: str, values: Sequence[object]) -> sqlite3.Cursor:
-        return self._connection.execute(statement, tuple(values))  # type: ignore[arg-type]
+        return self._connection.execute(statement, tuple(values))
 
 
 def _deleted() -> HistoryError:
