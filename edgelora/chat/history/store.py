@@ -156,7 +156,7 @@ class History:
                 " ORDER BY id",
                 (conversation,),
             ).fetchall()
-        turns = tuple(StoredTurn(*columns, _made_by(made_by)) for *columns, made_by in rows)
+        turns = tuple(map(_turn, rows))
         system, head = own
         return StoredConversation(ConversationInfo(*info), system, head, turns)
 
@@ -202,5 +202,7 @@ def _made_by_text(made_by: Finished) -> str:
     return _FINISHED.dump_json(made_by).decode()
 
 
-def _made_by(text: str | None) -> Finished | None:
-    return None if text is None else _FINISHED.validate_json(text)
+def _turn(row: tuple[Any, ...]) -> StoredTurn:
+    number, parent, prompt, answer, selection, asked, made_by = row
+    finished = None if made_by is None else _FINISHED.validate_json(made_by)
+    return StoredTurn(number, parent, prompt, answer, selection, asked, finished)
