@@ -163,11 +163,11 @@ def _files(path: Path) -> tuple[Path, ...]:
     if not (path / _INDEX).is_file():
         raise ConfigFileError(f"it has neither {_WEIGHTS} nor {_INDEX}")
     parts = read_object(path / _INDEX).get("weight_map")
-    if not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
+    if not parts or not isinstance(parts, dict) or not all(isinstance(name, str) for name in parts.values()):
         raise ConfigFileError(f"{_INDEX} names no parts")
     names = sorted(set(parts.values()))
     missing = [name for name in names if "/" in name or "\\" in name or not (path / name).is_file()]
-    if missing or not names:
+    if missing:
         more = f" and {len(missing) - _MOST_SHOWN} more" if len(missing) > _MOST_SHOWN else ""
         raise ConfigFileError(f"parts are missing: {', '.join(missing[:_MOST_SHOWN])}{more}")
     return tuple(path / name for name in names)
