@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from edgelora.engine.kv import KVStore
 from edgelora.engine.residency import Residency
-from edgelora.engine.rows import PoolFullError
 from edgelora.engine.sequence import Sequence
 from edgelora.engine.text import TextStream
-from edgelora.errors import ContextOverflowError, EngineError, MemoryLimitError
+from edgelora.errors import ContextOverflowError, EngineError
 from edgelora.native.model import Model
 from edgelora.native.sampler import Sampler
 from edgelora.types import Request
@@ -34,16 +33,13 @@ class Admission:
         limit = room if wanted is None else min(wanted, room)
         return Sequence(request, limit, self._residency.attest(request.selection), TextStream(request.sampling.stop))
 
-    def admit(self, sequence: Sequence, *, alone: bool) -> bool:
-        """Give the sequence adapters, sampler and slot. False, and nothing taken, while others have them.
+    def admit(self, sequence: Sequence) -> bool:
+        """Give the sequence adapters, sampler and slot. False, and nothing taken, while files are being read or others
+        have them.
 
-        Raises MemoryLimitError where its adapters find no room although it is ``alone``, and what loading them raises.
+        Raises what loading its adapters raises, MemoryLimitError where they find no room although nobody has any.
         """
-        try:
-            self._residency.acquire(sequence.selection)
-        except PoolFullError:
-            if alone:
-                raise no_room(len(sequence.selection.members)) from None
+        if not self._residency.acquire(sequence.selection):
             return False
         try:
             sequence.sampler = Sampler(self._model, sequence.request.sampling, sequence.request.tokens)
@@ -55,6 +51,12 @@ class Admission:
             raise
         self.give_back(sequence)
         return False
+
+    def catch_up(self, sequence: Sequence) -> None:
+        """Take over what others have computed of its prompt since it was admitted."""
+        before = len(sequence.held.tokens)
+        self._kv.catch_up(sequence.held, sequence.request.tokens)
+        sequence.reused += len(sequence.held.tokens) - before
 
     def give_back(self, sequence: Sequence) -> None:
         """The counterpart of one successful :meth:`admit`."""
@@ -70,11 +72,3 @@ class Admission:
             sequence.selection, tokens, len(tokens) + sequence.limit, recompute_last=sequence.wants_tokens
         )
         return sequence.slot is not None
-
-
-def no_room(adapters: int) -> MemoryLimitError:
-    """What to say when so many adapters do not fit together."""
-    which = "this adapter" if adapters == 1 else f"these {adapters} adapters together"
-    return MemoryLimitError(
-        f"there is no memory left for {which}", "Wait for a running answer to end, or close other programs."
-    )

@@ -16,6 +16,7 @@ from edgelora.types import (
     BaseInfo,
     EngineConfig,
     EngineEvent,
+    EngineStats,
     ReportProgress,
     Request,
     RequestEvent,
@@ -48,6 +49,15 @@ class EngineClient(Protocol):
 
     async def evict(self, sha256: str) -> None:
         """Give the adapter's rows back. Waits until no sequence uses it; a later use loads it again."""
+
+    async def pin(self, sha256: str, pinned: bool) -> None:
+        """Never evict a loaded adapter to make room for others, or do so again. Raises UnknownAdapterError.
+
+        A pinned adapter that is not resident becomes so with its next use. :meth:`evict` ends the pin.
+        """
+
+    async def stats(self) -> EngineStats:
+        """Memory by part, counts and load times at this moment."""
 
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``; ``parse_special`` reads ``<|im_end|>`` and its kind as one token."""

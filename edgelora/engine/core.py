@@ -10,18 +10,18 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-from edgelora.engine.admission import Admission, no_room
+from edgelora.engine.admission import Admission
 from edgelora.engine.batching import Batching
 from edgelora.engine.failures import NotFiniteError, as_error
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import new_masker
 from edgelora.engine.memory import plan_memory
+from edgelora.engine.natives import Natives
 from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
 from edgelora.engine.parking import open_parking
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.residency import Residency
-from edgelora.engine.rows import PoolFullError
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.selftest import self_test
 from edgelora.engine.sequence import Sequence
@@ -33,6 +33,7 @@ from edgelora.types import (
     AdapterFile,
     AdapterStatus,
     EngineConfig,
+    EngineStats,
     Event,
     Failed,
     Finished,
@@ -45,6 +46,9 @@ from edgelora.types import (
     Token,
     ignore_progress,
 )
+
+READER_WAIT = 0.005
+"""Seconds that a step with nothing to compute waits for an adapter that is being read; a command waits no longer."""
 
 
 @dataclass(slots=True)
@@ -68,7 +72,7 @@ class EngineCore:
         header = read_header(config.base)
         facts = BaseFacts.of(header)
         require_vocabulary(header)
-        plan = plan_memory(facts, config)
+        plan = self._plan = plan_memory(facts, config)
         self.config = config
         self.times = StepTimes()
         self._masker = new_masker()
@@ -94,7 +98,14 @@ class EngineCore:
             )
             self.base = base_info(self._model, facts, plan, exclusive, self._masker)
             self.residency = Residency(
-                self._model, self._context, header, self._pool, probe, config.pool_dtype, exclusive
+                header,
+                self._pool,
+                Natives(self._model, self._context),
+                probe,
+                config.pool_dtype,
+                exclusive,
+                budget=plan.pool_budget,
+                prepared_budget=plan.prepared_budget,
             )
             self._native = opened.pop_all()
         memory = SequenceMemory(self._model, self._context)
@@ -130,18 +141,47 @@ class EngineCore:
                 self._end(sequence, "cancelled")
 
     def load(self, file: AdapterFile) -> AdapterStatus:
-        """Make ``file`` resident now. Raises AdapterError, GGUFError or EngineError."""
+        """Make ``file`` resident now, whoever waits meanwhile. Raises AdapterError, GGUFError or EngineError."""
+        while (status := self.try_load(file)) is None:
+            self.residency.wait(1.0)
+            self.residency.tick()
+        return status
+
+    def try_load(self, file: AdapterFile) -> AdapterStatus | None:
+        """Make ``file`` resident; None while it is being read, which goes on beside the steps: ask again."""
         try:
             return self.residency.load(file)
-        except PoolFullError:
-            raise no_room(1) from None
         except NotFiniteError:
             self._purge()
             raise
 
-    def know(self, file: AdapterFile, status: AdapterStatus) -> None:
+    def pin(self, sha256: str, pinned: bool) -> None:
+        """Keep an adapter from being evicted to make room, or no longer. Raises UnknownAdapterError."""
+        self._blocked = None
+        self.residency.pin(sha256, pinned)
+
+    def stats(self) -> EngineStats:
+        """Memory, counts and load times at this moment."""
+        residency, log = self.residency, self.residency.loads
+        return EngineStats(
+            weights_bytes=self._plan.weights,
+            kv_bytes=self._plan.kv,
+            pool_bytes=residency.memory.nbytes,
+            prepared_bytes=residency.prepared.nbytes,
+            running=len(self._scheduler.running),
+            waiting=len(self._scheduler.waiting),
+            resident=len(residency.memory),
+            prepared=len(residency.prepared),
+            cold_loads=log.count,
+            evictions=residency.evictions,
+            load_p50=log.percentile(50),
+            load_p95=log.percentile(95),
+        )
+
+    def know(self, file: AdapterFile, status: AdapterStatus, *, pinned: bool) -> None:
         """Take over what a former engine found out about ``file``: it is loaded when a request needs it."""
         self.residency.know(file, status)
+        self.residency.pin(file.sha256, pinned)
 
     def evict(self, sha256: str) -> bool:
         """Give an adapter's memory back. False while it is in use."""
@@ -156,10 +196,15 @@ class EngineCore:
         """Compute one batch and return what happened. Never raises an EdgeloraError; it is an event."""
         self.times = StepTimes()
         began = time.perf_counter()
+        if self.residency.tick():
+            self._blocked = None
         self._admit()
         self.times.admit = time.perf_counter() - began
         if self._scheduler.running:
+            self._catch_up()
             self._compute(self._scheduler.plan())
+        elif not self._events:
+            self.residency.wait(READER_WAIT)
         events = [*self.residency.events, *self._events]
         self.residency.events.clear()
         self._events.clear()
@@ -180,7 +225,7 @@ class EngineCore:
         while waiting and len(running) < self.config.max_sequences and waiting[0] is not self._blocked:
             sequence = waiting[0]
             try:
-                admitted = self._admission.admit(sequence, alone=not running)
+                admitted = self._admission.admit(sequence)
             except Exception as error:
                 waiting.popleft()
                 self._events.append(Failed(sequence.request.id, as_error(error)))
@@ -198,6 +243,13 @@ class EngineCore:
         self._events.append(Started(request.id, sequence.attested, len(request.tokens), sequence.reused))
         if sequence.reused == len(request.tokens):  # a prefill that finds everything done
             self._end(sequence, "length")
+
+    def _catch_up(self) -> None:
+        """Prompts that begin alike are computed once: the others follow the first."""
+        if len(self._scheduler.running) > 1:
+            for sequence in self._scheduler.running:
+                if not sequence.produced:
+                    self._admission.catch_up(sequence)
 
     # --- one batch
 

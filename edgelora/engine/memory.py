@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import psutil
-
+from edgelora.engine.free_memory import free_memory
 from edgelora.errors import MemoryLimitError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.types import EngineConfig
@@ -16,8 +15,7 @@ DEFAULT_CTX = 4096
 KEPT_CONVERSATIONS = 4
 """How many full-length conversations the KV cache has room for: the running one and those of other selections."""
 
-_POOL_SHARE = 0.25  # of what is free once the base is loaded
-_PARKED_SHARE = 0.25  # likewise, for conversations that the KV cache has no room for
+_SHARE = 0.25  # of what is free once the base is loaded: for the pool, prepared adapters, parked conversations, each
 _PARKED_MOST = 2**30
 _ELEMENT_SIZE = {"f16": 2, "f32": 4}
 
@@ -32,30 +30,47 @@ class MemoryPlan:
     kv: int
     scratch: int
     pool_budget: int
+    prepared_budget: int
     parked_budget: int
 
 
 def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = None) -> MemoryPlan:
-    """Divide the ``available`` bytes (by default what the machine has free).
+    """Divide the ``available`` bytes (by default what is free).
 
     Fewer conversations are kept when memory is short; MemoryLimitError, with the numbers, when not even one fits.
     """
-    free = psutil.virtual_memory().available if available is None else available
+    free = free_memory() if available is None else available
     ctx = config.ctx or min(facts.n_ctx_train or DEFAULT_CTX, DEFAULT_CTX)
+    asked = sum(filter(None, (config.adapter_bytes, config.prepared_bytes, config.parked_bytes)))
     for conversations in range(KEPT_CONVERSATIONS, 0, -1):
         cells = _padded(ctx * conversations + config.batch)
         kv = cells * _kv_bytes_per_token(facts, config)
         scratch = _scratch_bytes(facts, config, cells)
-        left = free - facts.file_size - kv - scratch
+        left = free - facts.file_size - kv - scratch - asked
         if left >= 0:
-            parked = min(int(left * _PARKED_SHARE), _PARKED_MOST)
-            budget = parked if config.parked_bytes is None else config.parked_bytes
-            return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, int(left * _POOL_SHARE), budget)
+            return MemoryPlan(ctx, cells, facts.file_size, kv, scratch, *_budgets(config, left))
+    parts = {"weights": facts.file_size, f"KV cache for {ctx} tokens": kv, "scratch": scratch, "adapters": asked}
     raise MemoryLimitError(
-        f"{facts.path.name} needs about {_mib(facts.file_size + kv + scratch)} of memory and {_mib(free)} are free: "
-        f"weights {_mib(facts.file_size)}, KV cache for {ctx} tokens {_mib(kv)}, scratch {_mib(scratch)}",
-        f"{f'Try --ctx {ctx // 4}, a' if ctx >= 2048 else 'Try a'} base with fewer bits, or close other programs.",
+        f"{facts.path.name} needs about {_mib(sum(parts.values()))} of memory and {_mib(free)} are free: "
+        + ", ".join(f"{what} {_mib(size)}" for what, size in parts.items() if size),
+        _what_to_do(ctx, asked),
     )
+
+
+def _budgets(config: EngineConfig, left: int) -> tuple[int, int, int]:
+    """For the pool, for prepared adapters and for parked conversations: what was asked for, else a share of what is
+    ``left`` beside that."""
+    share = int(left * _SHARE)
+    pool = share if config.adapter_bytes is None else config.adapter_bytes
+    prepared = min(pool, share) if config.prepared_bytes is None else config.prepared_bytes
+    parked = min(share, _PARKED_MOST) if config.parked_bytes is None else config.parked_bytes
+    return pool, prepared, parked
+
+
+def _what_to_do(ctx: int, asked: int) -> str:
+    smaller = [f"--ctx {ctx // 4}"] if ctx >= 2048 else []
+    smaller += ["a smaller --adapter-memory"] if asked else []
+    return f"Try {', '.join([*smaller, 'a base with fewer bits'])}, or close other programs."
 
 
 def _kv_bytes_per_token(facts: BaseFacts, config: EngineConfig) -> int:

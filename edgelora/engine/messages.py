@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgelora.errors import EdgeloraError
-from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, Event, Progress, Request
+from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, EngineStats, Event, Progress, Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Know:
 
     adapter: AdapterFile
     status: AdapterStatus
+    pinned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,22 @@ class Evict:
 
     call: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """Keep an adapter from being evicted to make room, or no longer."""
+
+    call: int
+    sha256: str
+    pinned: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Answered with the EngineStats of this moment."""
+
+    call: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +81,8 @@ class Close:
     """End everything; the engine says no more afterwards."""
 
 
-Command = Submit | Cancel | Load | Know | Evict | Tokenize | Close
+Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Close
+Answer = AdapterStatus | EngineStats | tuple[int, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +111,7 @@ class Reply:
     """The answer to a call: a value, or the error that it failed with."""
 
     call: int
-    value: AdapterStatus | tuple[int, ...] | None = None
+    value: Answer = None
     error: EdgeloraError | None = None
 
 

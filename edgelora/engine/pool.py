@@ -9,16 +9,18 @@ from __future__ import annotations
 
 import ctypes
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgelora.engine.factors import FloatArray, PreparedAdapter
+from edgelora.engine.factors import Factors, FloatArray, PreparedAdapter
 from edgelora.engine.mask import FloatMatrix, Masker, Watched
 from edgelora.engine.pool_file import Shape, write_pool_file
+from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, write_rows
 from edgelora.engine.rows import PoolFullError, RowAllocator
 from edgelora.errors import EngineError
 from edgelora.gguf.facts import LORA_A, LORA_B
@@ -35,6 +37,9 @@ ROW_STEP = 16
 GROWTH = 1.25
 """A pool that must grow gets this much more, so that loading many adapters does not copy quadratically."""
 
+KEPT_MASKS = 1024
+"""Masks are kept for so many selections; a scale that is dragged makes a new one with every step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Matrices:
@@ -46,15 +51,28 @@ class Matrices:
 
 @dataclass(frozen=True, slots=True)
 class Resident:
-    """One adapter's place: its rows, and its scale for each tensor and for those it leaves alone."""
+    """One adapter's place: what it is (without its factors), its rows, and how it uses them.
 
-    rows: NDArray[np.intp]
+    ``ranks`` says how many of the rows each of its tensors has, ``scales`` each one's scale; ``common_scale`` is for
+    tensors that it leaves alone.
+    """
+
+    adapter: PreparedAdapter
+    rows: Rows
+    ranks: Mapping[str, int]
     scales: Mapping[str, float]
     common_scale: float
 
+    @classmethod
+    def of(cls, adapter: PreparedAdapter, rows: Rows) -> Resident:
+        """``adapter`` at ``rows``."""
+        ranks = {name: len(factors.a) for name, factors in adapter.factors.items()}
+        scales = {name: factors.scale for name, factors in adapter.factors.items()}
+        return cls(replace(adapter, factors={}), rows, ranks, scales, adapter.common_scale)
+
 
 class Pool:
-    """Opens with the first adapter, grows and shrinks with need, never beyond ``budget`` bytes."""
+    """Opens with the first adapter, grows with need, never beyond ``budget`` bytes, and shrinks when it is told to."""
 
     def __init__(
         self, model: Model, context: Context, masker: Masker, tensors: Mapping[str, TensorInfo], arch: str,
@@ -63,13 +81,14 @@ class Pool:
         self._model, self._context, self._masker = model, context, masker
         self._tensors, self._arch = tensors, arch
         self._dtype: np.dtype[np.floating] = np.dtype({"f16": "float16", "f32": "float32"}[dtype])
-        self._budget, self._scratch = budget, scratch
+        self.budget, self._scratch = budget, scratch
         self._native: NativeAdapter | None = None
         self._rows = RowAllocator(0)
         self._targets: tuple[str, ...] = ()
         self._matrices: dict[str, Matrices] = {}
         self._residents: dict[str, Resident] = {}
         self._pointers: dict[str, int] = {}
+        self._scales: dict[str, NDArray[np.float32]] = {}  # by tensor: f32 [rows]
         self._row_scales: list[NDArray[np.float32]] = []  # by kind of mask: f32 [rows]
         self._masks: dict[Selection, list[FloatMatrix]] = {}
 
@@ -79,9 +98,24 @@ class Pool:
         return self._rows.size
 
     @property
+    def nbytes(self) -> int:
+        """The memory it takes, in bytes."""
+        return self.rows * self._row_bytes(self._targets)
+
+    @property
+    def nbytes_used(self) -> int:
+        """The memory of the rows that somebody owns, in bytes."""
+        return self._used * self._row_bytes(self._targets)
+
+    @property
     def native(self) -> NativeAdapter | None:
         """What llama.cpp must have set while a masked batch is decoded; None while the pool is empty."""
         return self._native
+
+    @property
+    def adapters(self) -> Collection[str]:
+        """Who is resident."""
+        return self._residents.keys()
 
     def __contains__(self, sha256: str) -> bool:
         return sha256 in self._residents
@@ -90,28 +124,52 @@ class Pool:
         """Tensors of ``adapter`` that the graph of this architecture never multiplies with."""
         return tuple(name for name in adapter.factors if name not in self._matrices)
 
+    def fits(self, adapter: PreparedAdapter) -> bool:
+        """Is there room for ``adapter`` without replacing the pool by a larger one?"""
+        return adapter.rank <= self._rows.n_free and adapter.factors.keys() <= set(self._targets)
+
+    def missing_rows(self, adapter: PreparedAdapter) -> int:
+        """How many rows too few the largest pool that the budget allows has for ``adapter`` beside the residents."""
+        if self.fits(adapter):
+            return 0
+        targets = self._needed_targets(adapter.factors)
+        return max(0, _rounded(self._used + adapter.rank) - self._most_rows(targets))
+
     def add(self, adapter: PreparedAdapter) -> None:
         """Make ``adapter`` resident. Raises PoolFullError where the budget does not allow it."""
-        targets = tuple(dict.fromkeys((*self._targets, *adapter.factors)))
-        missing = adapter.rank - self._rows.n_free
-        if missing > 0 or targets != self._targets:
+        if missing := self.missing_rows(adapter):
+            raise PoolFullError(missing)
+        if not self.fits(adapter):
+            targets = self._needed_targets(adapter.factors)
             self._rebuild(targets, self._grown(adapter.rank, targets))
-        rows = np.array(self._rows.take(adapter.rank), np.intp)
-        self._write(adapter, rows)
-        scales = {name: factors.scale for name, factors in adapter.factors.items()}
-        self._residents[adapter.file.sha256] = Resident(rows, scales, adapter.common_scale)
-        self._update_scales()
+        self._put_all([adapter])
 
     def remove(self, sha256: str) -> None:
-        """Give the rows of an adapter back, and memory too when little of the pool is left in use."""
-        self._rows.give_back(self._residents.pop(sha256).rows.tolist())
-        used = self._used
-        targets = tuple(name for name in self._targets if any(name in r.scales for r in self._residents.values()))
-        if not self._residents:
-            self.close()
-        elif self.rows > 2 * _rounded(used) or targets != self._targets:
-            self._rebuild(targets, min(self.rows, _rounded(used)))
-        self._update_scales()
+        """Give the rows of an adapter back. The pool keeps its size, so that the next one finds room."""
+        resident = self._residents.pop(sha256)
+        self._rows.give_back(resident.rows.tolist())
+        for scales in self._scales.values():
+            scales[resident.rows] = 0
+        self._sort_into_kinds()
+
+    def copy_of(self, sha256: str) -> PreparedAdapter:
+        """A resident adapter as it can be added again, without the tensors that the graph never uses."""
+        resident, factors = self._residents[sha256], {}
+        for name, rank in resident.ranks.items():
+            if matrices := self._matrices.get(name):
+                a, b = read_rows(matrices.a, matrices.b, resident.rows[:rank])
+                factors[name] = Factors(a, b, resident.scales[name])
+        return replace(resident.adapter, factors=factors)
+
+    def shrink(self) -> None:
+        """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""
+        self._rebuild(self._needed_targets(), _rounded(self._used))
+
+    def is_wasteful_for(self, adapters: Iterable[str]) -> bool:
+        """Would these residents alone need less than half of the pool's memory?"""
+        residents = [self._residents[sha256] for sha256 in adapters]
+        targets = dict.fromkeys(chain.from_iterable(resident.ranks for resident in residents))
+        return 2 * _rounded(sum(len(r.rows) for r in residents)) * self._row_bytes(targets) < self.nbytes
 
     def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
         """By kind, f32 [sum(counts), rows]: the mask of ``selections[i]``, ``counts[i]`` times. All are resident."""
@@ -128,86 +186,102 @@ class Pool:
         self._native = None
         self._rows, self._targets = RowAllocator(0), ()
         self._matrices, self._pointers, self._residents = {}, {}, {}
-        self._masks, self._row_scales = {}, []
+        self._masks, self._scales, self._row_scales = {}, {}, []
         self._masker.watch({})
 
     def _mask(self, selection: Selection) -> list[FloatMatrix]:
         """By kind of tensor, f32 [1, rows]: the effective scales of ``selection``."""
         mask = self._masks.get(selection)
         if mask is None:
+            if len(self._masks) >= KEPT_MASKS:
+                self._masks.clear()
             user = np.zeros((1, self.rows), np.float32)
             for member in selection.members:
                 user[0, self._residents[member.adapter].rows] = member.scale
             mask = self._masks[selection] = [user * scales for scales in self._row_scales]
         return mask
 
-    def _update_scales(self) -> None:
-        """Sort the tensors into kinds: those whose rows have the same scales share a mask."""
+    def _put(self, adapter: PreparedAdapter) -> None:
+        """Copy ``adapter`` into free rows. It has no say yet: tensors are to be sorted into kinds again."""
+        rows = np.array(self._rows.take(adapter.rank), np.intp)
+        resident = self._residents[adapter.file.sha256] = Resident.of(adapter, rows)
+        for name, matrices in self._matrices.items():
+            factors = adapter.factors.get(name)
+            if factors:
+                write_rows(matrices.a, matrices.b, rows, factors.a, factors.b)
+            else:
+                clear_rows(matrices.a, matrices.b, rows)
+            self._scales[name][rows] = resident.scales.get(name, resident.common_scale)
+
+    def _sort_into_kinds(self) -> None:
+        """Tensors whose rows have the same scales share a mask."""
         self._masks.clear()
         kinds: dict[bytes, int] = {}
         self._row_scales = []
         watched = {}
-        for name in self._matrices:
-            scales = np.zeros(self.rows, np.float32)
-            for resident in self._residents.values():
-                scales[resident.rows] = resident.scales.get(name, resident.common_scale)
+        for name, scales in self._scales.items():
             kind = kinds.setdefault(scales.tobytes(), len(kinds))
             if kind == len(self._row_scales):
                 self._row_scales.append(scales)
             watched[self._pointers[name + LORA_A]] = Watched(kind)
         self._masker.watch(watched)
 
-    def _write(self, adapter: PreparedAdapter, rows: NDArray[np.intp]) -> None:
-        """Copy the factors in. Rows of tensors that the adapter leaves alone are zeroed: they may hold the past."""
-        for name, matrices in self._matrices.items():
-            factors = adapter.factors.get(name)
-            rank = factors.a.shape[0] if factors else 0
-            if factors:
-                matrices.a[rows[:rank]] = factors.a
-                matrices.b[:, rows[:rank]] = factors.b
-            matrices.a[rows[rank:]] = 0
-            matrices.b[:, rows[rank:]] = 0
-
     @property
     def _used(self) -> int:
         return self.rows - self._rows.n_free
 
+    def _needed_targets(self, more: Iterable[str] = ()) -> tuple[str, ...]:
+        """The tensors that residents adapt, and ``more``."""
+        return tuple(dict.fromkeys(chain.from_iterable((*(r.ranks for r in self._residents.values()), more))))
+
+    def _row_bytes(self, targets: Iterable[str]) -> int:
+        return sum(sum(self._shape(name)) for name in targets) * self._dtype.itemsize
+
+    def _most_rows(self, targets: Iterable[str]) -> int:
+        """How many rows the budget allows."""
+        return self.budget // max(self._row_bytes(targets), 1) // ROW_STEP * ROW_STEP
+
     def _grown(self, more: int, targets: Sequence[str]) -> int:
         """The new number of rows for ``more`` than are used: what is needed and some more, within the budget."""
-        bytes_a_row = sum(sum(self._shape(name)) for name in targets) * self._dtype.itemsize
-        most = self._budget // max(bytes_a_row, 1) // ROW_STEP * ROW_STEP
-        needed = _rounded(self._used + more)
-        if needed > most:
-            raise PoolFullError(needed - most)
-        grown = _rounded(int(self.rows * GROWTH)) if self._used + more > self.rows else self.rows
-        return min(most, max(needed, grown))
+        grown = int(self.rows * GROWTH) if self._used + more > self.rows else self.rows
+        return min(self._most_rows(targets), _rounded(max(self._used + more, grown)))
 
     def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
-        """Replace the native adapter by one of another size; what is resident keeps its rows, packed to the front."""
-        old_native, old_matrices, old_residents = self._native, self._matrices, self._residents
+        """Replace the native adapter by one of another size; EngineError, and nothing changed, if that is impossible.
+
+        What is resident is copied out first and then in again, so that there never are two of them.
+        """
+        before = self._targets, self.rows
+        adapters = [self.copy_of(sha256) for sha256 in self._residents]
+        try:
+            self._open(targets, rows)
+        except EngineError:
+            self._open(*before)
+            self._put_all(adapters)
+            raise
+        self._put_all(adapters)
+
+    def _put_all(self, adapters: Iterable[PreparedAdapter]) -> None:
+        for adapter in adapters:
+            self._put(adapter)
+        self._sort_into_kinds()
+
+    def _open(self, targets: tuple[str, ...], rows: int) -> None:
+        """An empty pool, after freeing the former."""
+        self.close()
+        if not rows:
+            return
         native = self._load(targets, rows)
         try:
-            pointers = self._discover(native)
+            self._pointers = self._discover(native)
         except EngineError:
-            self._context.set_adapters([(old_native, 1.0)] if old_native else [])
+            self._context.set_adapters([])
             native.free()
             raise
-        self._native, self._targets, self._rows, self._pointers = native, targets, RowAllocator(rows), pointers
-        self._matrices = {
-            name: self._view(name, rows) for name in targets if name + LORA_A in pointers and name + LORA_B in pointers
-        }
-        self._residents = {
-            sha256: Resident(np.array(self._rows.take(len(old.rows)), np.intp), old.scales, old.common_scale)
-            for sha256, old in old_residents.items()
-        }
-        for name in old_matrices.keys() & self._matrices.keys():
-            old_matrix, new = old_matrices[name], self._matrices[name]
-            for sha256, resident in self._residents.items():
-                new.a[resident.rows] = old_matrix.a[old_residents[sha256].rows]
-                new.b[:, resident.rows] = old_matrix.b[:, old_residents[sha256].rows]
-        if old_native:
-            old_native.free()
-        self._update_scales()
+        self._native, self._targets, self._rows = native, targets, RowAllocator(rows)
+        used = (name for name in targets if {name + LORA_A, name + LORA_B} <= self._pointers.keys())
+        self._matrices = {name: self._view(name, rows) for name in used}
+        self._scales = {name: np.zeros(rows, np.float32) for name in self._matrices}
 
     def _load(self, targets: Sequence[str], rows: int) -> NativeAdapter:
         with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:

@@ -19,7 +19,9 @@ from edgelora.engine.messages import (
     Message,
     Opened,
     OpenFailed,
+    Pin,
     Reply,
+    Stats,
     Submit,
     Tokenize,
 )
@@ -33,6 +35,7 @@ from edgelora.types import (
     EngineDied,
     EngineEvent,
     EngineRestarted,
+    EngineStats,
     Failed,
     Finished,
     ReportProgress,
@@ -115,14 +118,26 @@ class RemoteEngine:
         assert isinstance(status, AdapterStatus)
         return status
 
-    def know(self, adapter: AdapterFile, status: AdapterStatus) -> None:
+    def know(self, adapter: AdapterFile, status: AdapterStatus, *, pinned: bool) -> None:
         """Hand over what a former engine found out about ``adapter``; requests may select it."""
-        self._send(Know(adapter, status))
+        self._send(Know(adapter, status, pinned))
 
     async def evict(self, sha256: str) -> None:
         """Give an adapter's memory back, once nobody uses it."""
         call = next(self._numbers)
         await self._call(call, Evict(call, sha256))
+
+    async def pin(self, sha256: str, pinned: bool) -> None:
+        """Keep an adapter from being evicted to make room, or no longer."""
+        call = next(self._numbers)
+        await self._call(call, Pin(call, sha256, pinned))
+
+    async def stats(self) -> EngineStats:
+        """Memory, counts and load times at this moment."""
+        call = next(self._numbers)
+        stats = await self._call(call, Stats(call))
+        assert isinstance(stats, EngineStats)
+        return stats
 
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``."""

@@ -1,48 +1,78 @@
 """Which adapters are loaded, how, and who uses them.
 
 An adapter is held by the pool where that works, else by llama.cpp itself (exclusive mode). One that is in use is never
-touched: it is acquired with its selection when a sequence is admitted, and released exactly once at its end.
+touched: it is acquired with its selection when a sequence is admitted, and released exactly once at its end. What the
+pool has no room for moves to a second tier, ready to be copied in again. Files are read beside the decode loop.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
+from edgelora.engine.adapter_memory import AdapterMemory
 from edgelora.engine.factors import PreparedAdapter, prepare
+from edgelora.engine.load_times import LoadLog
+from edgelora.engine.loading import Loader
+from edgelora.engine.natives import Natives
+from edgelora.engine.patience import Patience
 from edgelora.engine.pool import Pool
+from edgelora.engine.prepared import PreparedCache
 from edgelora.engine.probe import Probe
 from edgelora.engine.rows import PoolFullError
 from edgelora.errors import MemoryLimitError, UnknownAdapterError
 from edgelora.gguf.header import Header
-from edgelora.native.context import Context, NativeAdapter
-from edgelora.native.model import Model
-from edgelora.types import AdapterEvicted, AdapterFile, AdapterLoaded, AdapterStatus, AttestedAdapter, KVType, Selection
+from edgelora.native.context import NativeAdapter
+from edgelora.types import (
+    AdapterEvicted,
+    AdapterFile,
+    AdapterLoaded,
+    AdapterStatus,
+    AttestedAdapter,
+    KVType,
+    LoadTimes,
+    Selection,
+)
 
 
 class Residency:
-    """All adapters an engine has met, by content hash."""
+    """All adapters an engine has met, by content hash. ``budget`` (for pool and natives) and others are in bytes."""
 
     def __init__(
-        self, model: Model, context: Context, base: Header, pool: Pool, probe: Probe, dtype: KVType, exclusive: str
-    ) -> None:
-        self._model, self._context, self._base = model, context, base
-        self._pool, self._probe, self._dtype = pool, probe, dtype
+        self, base: Header, pool: Pool, natives: Natives, probe: Probe, dtype: KVType, exclusive: str,
+        *, budget: int, prepared_budget: int,
+    ) -> None:  # fmt: skip
+        self._base, self._dtype = base, dtype
+        self._pool, self._natives, self._probe = pool, natives, probe
         self.exclusive = exclusive  # why the pool is not used; empty while it is
+        self._loader = Loader(lambda file: prepare(file, base, dtype))
+        self._prepared = PreparedCache(prepared_budget)
+        self._patience = Patience()
         self._statuses: dict[str, AdapterStatus] = {}
         self._files: dict[str, AdapterFile] = {}
-        self._resident: OrderedDict[str, None] = OrderedDict()  # least recently used first
-        self._natives: dict[str, NativeAdapter] = {}
+        self._pinned: set[str] = set()
         self._users: Counter[str] = Counter()
+        self._memory = AdapterMemory(pool, natives, self._prepared, budget, self._is_needed, self._note_unloaded)
+        self.loads = LoadLog()
+        self.evictions = 0
         self.events: list[AdapterLoaded | AdapterEvicted] = []
 
     # --- what the engine's callers ask for
 
-    def load(self, file: AdapterFile) -> AdapterStatus:
-        """Make ``file`` resident and prove that it does something. Raises AdapterError, GGUFError or EngineError."""
-        if file.sha256 not in self._resident:
-            self._make_resident(file)
+    def load(self, file: AdapterFile) -> AdapterStatus | None:
+        """Make ``file`` resident and prove that it does something; None while it is being read: ask again.
+
+        Raises AdapterError, GGUFError or EngineError; MemoryLimitError also while the room is in use.
+        """
+        if file.sha256 not in self._memory:
+            if not self._is_ready(file):
+                return None
+            try:
+                self._make_resident(file)
+            except PoolFullError:
+                raise _no_room(1) from None
         self._files[file.sha256] = file  # the name and path given last: it may have been moved
         status = self._statuses[file.sha256] = replace(self._statuses[file.sha256], name=file.name)
         return status
@@ -53,18 +83,24 @@ class Residency:
         self._statuses.setdefault(file.sha256, replace(status, resident=False))
 
     def evict(self, sha256: str) -> bool:
-        """Give the memory of an adapter back. False, and nothing done, while it is in use."""
+        """Give all memory of an adapter back, pinned or not. False, and nothing done, while it is in use."""
         if self._users[sha256]:
             return False
-        if sha256 in self._resident:
-            self._unload(sha256)
+        self._pinned.discard(sha256)
+        self._prepared.take(sha256)
+        if sha256 in self._memory:
+            self._memory.unload(sha256)
+            self._memory.trim()
         return True
+
+    def pin(self, sha256: str, pinned: bool) -> None:
+        """Never evict an adapter to make room for others, or do so again. Raises UnknownAdapterError."""
+        self._require_known([sha256])
+        (self._pinned.add if pinned else self._pinned.discard)(sha256)
 
     def require_known(self, selection: Selection) -> None:
         """Raise UnknownAdapterError for a member that was never loaded."""
-        for sha256 in selection.adapters:
-            if sha256 not in self._files:
-                raise UnknownAdapterError(f"no adapter with the content hash {sha256[:12]} was loaded into the engine")
+        self._require_known(selection.adapters)
 
     def attest(self, selection: Selection) -> tuple[AttestedAdapter, ...]:
         """What an answer under ``selection`` is computed with."""
@@ -75,24 +111,52 @@ class Residency:
 
     # --- what the scheduler asks for
 
-    def acquire(self, selection: Selection) -> None:
+    def acquire(self, selection: Selection) -> bool:
         """Make every member resident and keep it so until :meth:`release`.
 
-        Raises PoolFullError while the room is in use by others, and the errors of :meth:`load`; then nothing is held.
+        False, and nothing held, while files are being read or others use the room. Raises the errors of :meth:`load`,
+        MemoryLimitError if there is no room although nobody uses any; then nothing is held either.
         """
+        files = [self._files[sha256] for sha256 in selection.adapters]
+        ready = [self._is_ready(file) for file in files]  # all of them, so that all are begun
+        if not all(ready):
+            return False
         self._users.update(selection.adapters)
         try:
-            for sha256 in selection.adapters:
-                self.load(self._files[sha256])
-                self._resident.move_to_end(sha256)
+            for file in files:
+                if file.sha256 not in self._memory:
+                    self._make_resident(file)
+                self._memory.touch(file.sha256)
+                self._patience.note_use(file.sha256)
             if not self.is_pooled(selection):
                 self.natives(selection)
-        except Exception:
+        except PoolFullError:
+            self.release(selection)
+            if not self.n_used:
+                raise _no_room(len(files)) from None
+            return False
+        except BaseException:
             self.release(selection)
             raise
+        return True
+
+    @property
+    def n_used(self) -> int:
+        """How many holds there are: one for each member of each selection that was acquired and not released."""
+        return self._users.total()
+
+    @property
+    def memory(self) -> AdapterMemory:
+        """What is resident."""
+        return self._memory
+
+    @property
+    def prepared(self) -> PreparedCache:
+        """What is ready to become resident again."""
+        return self._prepared
 
     def release(self, selection: Selection) -> None:
-        """The counterpart of one :meth:`acquire`."""
+        """The counterpart of one successful :meth:`acquire`."""
         self._users.subtract(selection.adapters)
 
     def is_pooled(self, selection: Selection) -> bool:
@@ -103,25 +167,59 @@ class Residency:
         """The adapters that llama.cpp must have set for ``selection`` in exclusive mode, with their scales."""
         for sha256 in selection.adapters:
             if sha256 not in self._natives:  # resident in the pool, mixed with one that the pool cannot hold
-                file = prepare(self._files[sha256], self._base, self._dtype).file  # checked again: it may have changed
-                self._natives[sha256] = NativeAdapter(self._model, file.path)
+                adapter = prepare(self._files[sha256], self._base, self._dtype)  # checked again: it may have changed
+                self._memory.add_native(adapter)
         return [(self._natives[member.adapter], member.scale) for member in selection.members]
+
+    # --- once a step
+
+    def tick(self) -> bool:
+        """Keep what nobody waits for any more, and let the pool shrink to what was used of late.
+
+        True if a file was read since the last time, so that :meth:`acquire` may have another answer.
+        """
+        for adapter in self._loader.unclaimed():
+            if not self.exclusive:
+                self._prepared.put(adapter)
+        used = self._patience.step()
+        if used is not None:
+            self._patience.note_dropped(self._memory.shrink_to(used.__contains__))
+        return self._loader.has_news()
+
+    def wait(self, timeout: float) -> None:
+        """Wait until a file is read, ``timeout`` seconds at most; not at all if none is being read."""
+        self._loader.wait(timeout)
 
     def close(self) -> None:
         """Free everything."""
-        self._context.set_adapters([])
-        for native in self._natives.values():
-            native.free()
-        self._natives.clear()
-        self._pool.close()
+        self._loader.close()
+        self._memory.close()
 
     # --- how
 
+    def _require_known(self, adapters: Sequence[str]) -> None:
+        for sha256 in adapters:
+            if sha256 not in self._files:
+                raise UnknownAdapterError(f"no adapter with the content hash {sha256[:12]} was loaded into the engine")
+
+    def _is_ready(self, file: AdapterFile) -> bool:
+        return file.sha256 in self._memory or file.sha256 in self._prepared or self._loader.ready(file)
+
     def _make_resident(self, file: AdapterFile) -> None:
+        """Place an adapter that is ready. Raises PoolFullError where others use the room; then it is ready still."""
+        kept = self._prepared.take(file.sha256)
+        adapter = kept or self._loader.take(file.sha256)
         began = time.perf_counter()
-        adapter = prepare(file, self._base, self._dtype)
-        effect, ignored = self._place(adapter)
-        self._resident[file.sha256] = None
+        try:
+            copied, effect, ignored = self._place(adapter)
+        except PoolFullError:
+            self._loader.give_back(adapter)
+            raise
+        copy_ms = (copied - began) * 1e3
+        times = LoadTimes(0, 0, copy_ms) if kept else LoadTimes(adapter.read_ms, adapter.prepare_ms, copy_ms)
+        if not kept:
+            self.loads.note(times)
+        self._patience.note_load(file.sha256)
         status = AdapterStatus(
             sha256=file.sha256,
             name=file.name,
@@ -130,55 +228,46 @@ class Residency:
             targets=adapter.targets,
             effect=effect,
             ignored=ignored,
-            load_ms=(time.perf_counter() - began) * 1e3,
+            load_ms=times.total_ms + (time.perf_counter() - copied) * 1e3,
+            times=times,
         )
         self._statuses[file.sha256] = status
         self.events.append(AdapterLoaded(status))
 
-    def _place(self, adapter: PreparedAdapter) -> tuple[float, tuple[str, ...]]:
-        """Put the adapter where it belongs. Returns its effect on the logits and what of it is ignored."""
+    def _place(self, adapter: PreparedAdapter) -> tuple[float, float, tuple[str, ...]]:
+        """Put the adapter where it belongs. Returns when it was there, its effect on the logits, what is ignored."""
         sha256, known = adapter.file.sha256, self._statuses.get(adapter.file.sha256)
-        if self.exclusive or adapter.unpoolable:
-            native = NativeAdapter(self._model, adapter.file.path)
-            try:
-                effect = known.effect if known else self._probe.native(native).effect
-            except BaseException:
-                native.free()
-                raise
-            self._natives[sha256] = native
-            return effect, adapter.ignored
-        self._add_to_pool(adapter)
+        self._memory.add(adapter, native=bool(self.exclusive or adapter.unpoolable))
+        copied = time.perf_counter()
+        if known:
+            return copied, known.effect, known.ignored
         try:
-            effect = known.effect if known else self._probe.pooled(self._pool, sha256).effect
+            if sha256 in self._natives:
+                return copied, self._probe.native(self._natives[sha256]).effect, adapter.ignored
+            return (
+                copied,
+                self._probe.pooled(self._pool, sha256).effect,
+                (*adapter.ignored, *self._pool.ignored(adapter)),
+            )
         except BaseException:
-            self._pool.remove(sha256)
+            self._memory.unload(sha256)
+            self._memory.trim()
             raise
-        return effect, (*adapter.ignored, *self._pool.ignored(adapter))
 
-    def _add_to_pool(self, adapter: PreparedAdapter) -> None:
-        while True:
-            try:
-                return self._pool.add(adapter)
-            except PoolFullError as error:
-                pooled = [sha256 for sha256 in self._resident if sha256 in self._pool]
-                idle = next((sha256 for sha256 in pooled if not self._users[sha256]), None)
-                if idle is None and pooled:
-                    raise
-                if idle is None:
-                    raise MemoryLimitError(
-                        f"the adapter {adapter.file.name} has rank {adapter.rank}, {error.missing} rows more than the "
-                        "memory for adapters allows",
-                        "Close other programs, or choose a smaller --ctx.",
-                    ) from None
-                self._unload(idle)
+    def _is_needed(self, sha256: str) -> bool:
+        return bool(self._users[sha256]) or sha256 in self._pinned
 
-    def _unload(self, sha256: str) -> None:
-        del self._resident[sha256]
-        native = self._natives.pop(sha256, None)
-        if native:
-            self._context.set_adapters([])
-            native.free()
-        if sha256 in self._pool:
-            self._pool.remove(sha256)
-        self._statuses[sha256] = replace(self._statuses[sha256], resident=False)
-        self.events.append(AdapterEvicted(sha256))
+    def _note_unloaded(self, sha256: str) -> None:
+        if sha256 in self._statuses:
+            self._statuses[sha256] = replace(self._statuses[sha256], resident=False)
+            self.evictions += 1
+            self.events.append(AdapterEvicted(sha256))
+
+
+def _no_room(adapters: int) -> MemoryLimitError:
+    """What to say when so many adapters do not fit together, beside those that are pinned or in use."""
+    which = "this adapter" if adapters == 1 else f"these {adapters} adapters together"
+    return MemoryLimitError(
+        f"there is no memory left for {which}",
+        "Wait for a running answer to end, unpin an adapter, or choose a larger --adapter-memory.",
+    )

@@ -18,6 +18,7 @@ import numpy as np
 from edgelora.engine.factors import prepare
 from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe, relative_difference
+from edgelora.engine.rows import PoolFullError
 from edgelora.errors import EdgeloraError
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.hashes import file_sha256
@@ -41,6 +42,8 @@ def self_test(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVTyp
     """Why the pool must not be used; empty if all is well. The pool must be empty, and is empty afterwards."""
     try:
         return _compare(model, base, pool, probe, dtype)
+    except PoolFullError:
+        return "the memory for adapters is too small for a pool"
     except EdgeloraError as error:
         return error.message
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from edgelora.engine.core import EngineCore
 from edgelora.engine.failures import as_error
 from edgelora.engine.messages import (
+    Answer,
     Cancel,
     Close,
     Command,
@@ -18,7 +19,9 @@ from edgelora.engine.messages import (
     Message,
     Opened,
     OpenFailed,
+    Pin,
     Reply,
+    Stats,
     Submit,
     Tokenize,
 )
@@ -53,6 +56,7 @@ class _Service:
     def __init__(self, core: EngineCore, mailbox: Mailbox) -> None:
         self._core, self._mailbox = core, mailbox
         self._waiting_evictions: list[Evict] = []
+        self._waiting_loads: list[Load] = []
 
     def run(self) -> None:
         while True:
@@ -62,11 +66,12 @@ class _Service:
                 self._handle(command)
             for event in self._core.step():
                 self._mailbox.send(event)
+            self._waiting_loads = [load for load in self._waiting_loads if not self._loaded(load)]
             self._waiting_evictions = [evict for evict in self._waiting_evictions if not self._evicted(evict)]
 
     def _commands(self) -> Iterator[Command]:
         """All that has come in; waits for a command only while there is nothing to compute."""
-        command = self._mailbox.receive(wait=not self._core.busy)
+        command = self._mailbox.receive(wait=not (self._core.busy or self._waiting_loads))
         while command is not None:
             yield command
             command = self._mailbox.receive(wait=False)
@@ -77,10 +82,15 @@ class _Service:
                 self._core.submit(request)
             case Cancel(request):
                 self._core.cancel(request)
-            case Load(call, adapter):
-                self._answer(call, lambda: self._core.load(adapter))
-            case Know(adapter, status):
-                self._core.know(adapter, status)
+            case Load():
+                if not self._loaded(command):
+                    self._waiting_loads.append(command)
+            case Pin(call, sha256, pinned):
+                self._answer(call, lambda: self._core.pin(sha256, pinned))
+            case Stats(call):
+                self._answer(call, self._core.stats)
+            case Know(adapter, status, pinned):
+                self._core.know(adapter, status, pinned=pinned)
             case Evict():
                 self._waiting_evictions.append(command)
             case Tokenize(call, text, parse_special, add_special):
@@ -88,11 +98,22 @@ class _Service:
                     call, lambda: self._core.tokenize(text, parse_special=parse_special, add_special=add_special)
                 )
 
-    def _answer(self, call: int, compute: Callable[[], object]) -> None:
+    def _answer(self, call: int, compute: Callable[[], Answer]) -> None:
         try:
-            self._mailbox.send(Reply(call, compute()))  # type: ignore[arg-type]
+            self._mailbox.send(Reply(call, compute()))
         except Exception as error:
             self._mailbox.send(Reply(call, error=as_error(error)))
+
+    def _loaded(self, load: Load) -> bool:
+        """Is ``load`` answered? Not while its file is being read."""
+        try:
+            status = self._core.try_load(load.adapter)
+        except Exception as error:
+            self._mailbox.send(Reply(load.call, error=as_error(error)))
+            return True
+        if status:
+            self._mailbox.send(Reply(load.call, status))
+        return status is not None
 
     def _evicted(self, evict: Evict) -> bool:
         done = self._core.evict(evict.sha256)

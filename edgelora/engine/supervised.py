@@ -28,6 +28,7 @@ from edgelora.types import (
     EngineDied,
     EngineEvent,
     EngineRestarted,
+    EngineStats,
     Failed,
     Finished,
     Request,
@@ -47,6 +48,7 @@ class SupervisedEngine:
         self._restarts = restarts or Restarts()
         self._files: dict[str, AdapterFile] = {}
         self._statuses: dict[str, AdapterStatus] = {}
+        self._pinned: set[str] = set()
         self._quarantine = Quarantine(str(path), self._words_for)
         self._gate = Gate()
         self._inside: Counter[Group] = Counter()  # what uses the engine now
@@ -104,9 +106,21 @@ class SupervisedEngine:
 
     async def evict(self, sha256: str) -> None:
         """Give an adapter's memory back, once nobody uses it."""
+        self._pinned.discard(sha256)
         engine = await self._ready()
         with suppress(EngineDiedError):  # then nothing is resident
             await engine.evict(sha256)
+
+    async def pin(self, sha256: str, pinned: bool) -> None:
+        """Keep an adapter from being evicted to make room, or no longer; a restart does not change that."""
+        async with self._using(BASE_ALONE) as engine:
+            await engine.pin(sha256, pinned)
+        (self._pinned.add if pinned else self._pinned.discard)(sha256)
+
+    async def stats(self) -> EngineStats:
+        """Memory, counts and load times at this moment; they begin anew with a restart."""
+        async with self._using(BASE_ALONE) as engine:
+            return await engine.stats()
 
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``."""
@@ -212,7 +226,7 @@ class SupervisedEngine:
             self._listeners.tell(EngineDied(self._end(as_error(error))))
             return
         for sha256, status in self._statuses.items():
-            engine.know(self._files[sha256], status)
+            engine.know(self._files[sha256], status, pinned=sha256 in self._pinned)
         self._adopt(engine)
         self._listeners.tell(EngineRestarted())
 

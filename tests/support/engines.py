@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from support.adapters import ATTENTION
 
 from edgelora.engine.core import EngineCore
+from edgelora.gguf.reader import read_header
 from edgelora.native.batch import Batch
 from edgelora.native.context import NativeAdapter
 from edgelora.types import (
@@ -45,6 +47,12 @@ def opened(config: EngineConfig, adapters: Iterable[AdapterFile] = ()) -> Iterat
         yield core
     finally:
         core.close()
+
+
+def pool_bytes(base: Path, rows: int, targets: Iterable[str] = ATTENTION) -> int:
+    """The memory of an F32 pool of ``rows`` for adapters of these targets; rows come in sixteens."""
+    shapes = [info.shape for name, info in read_header(base).tensors.items() if name.split(".")[-2] in targets]
+    return 4 * rows * sum(map(sum, shapes))
 
 
 def selection(*members: tuple[AdapterFile, float]) -> Selection:

@@ -19,9 +19,12 @@ from edgelora.types import (
     BaseInfo,
     EngineDied,
     EngineEvent,
+    EngineRestarted,
+    EngineStats,
     Failed,
     Finished,
     FinishReason,
+    LoadTimes,
     Prefilling,
     Request,
     RequestEvent,
@@ -99,6 +102,12 @@ class FakeEngine:
     async def evict(self, sha256: str) -> None:
         self.loaded.pop(sha256, None)
 
+    async def pin(self, sha256: str, pinned: bool) -> None:
+        pass
+
+    async def stats(self) -> EngineStats:
+        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), 0, len(self.loaded), 0, LoadTimes(), LoadTimes())
+
     async def cancel(self, request: str) -> None:
         self.cancelled.add(request)
 
@@ -141,11 +150,16 @@ class FakeEngine:
         self.gate.set()
         self._events.put_nowait(None)
 
-    def die(self) -> None:
-        """End as a crashed engine process does."""
+    def die(self, *, restarting: bool = False) -> None:
+        """End as a crashed engine process does, for good unless it is ``restarting``."""
         self._dead = EngineDiedError("the engine process ended (signal 6)", "Its log says more.")
-        self._events.put_nowait(EngineDied(self._dead))
+        self._events.put_nowait(EngineDied(self._dead, restarting))
         self.gate.set()
+
+    def come_back(self) -> None:
+        """Be there again, as a new engine process that knows what the old one knew."""
+        self._dead = None
+        self._events.put_nowait(EngineRestarted())
 
     async def _held_or_cancelled(self, request: Request) -> bool:
         while not self.gate.is_set() and request.id not in self.cancelled:
