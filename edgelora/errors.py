@@ -125,4 +125,8 @@ class EngineDiedError(EngineError):
 
 
 class QuarantinedError(EngineError):
-    """A base or an adapter that crashed the engine twice."""
+    """``adapters``, content hashes, crashed the engine twice, together if there are several; without any, the base."""
+
+    def __init__(self, message: str, hint: str = "", adapters: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.adapters = tuple(adapters)

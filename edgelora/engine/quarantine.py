@@ -55,6 +55,7 @@ class Quarantine:
             f"{which} crashed the engine twice and is not used any more; the last time: {error.message}",
             "Convert it again or choose another adapter: a file with other content is tried anew under the same name. "
             "To try this very file again, open the base again.",
+            sorted(group),
         )
 
 

@@ -9,10 +9,27 @@ from typing import TYPE_CHECKING, Literal
 from edgelora.adapters.selection import format_selection
 from edgelora.chat.resolved import ResolvedSelection, resolve
 from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
-from edgelora.errors import AdapterError, ConversionError, EdgeloraError, EngineDiedError, GGUFError
+from edgelora.errors import (
+    AdapterError,
+    ConversionError,
+    EdgeloraError,
+    EngineDiedError,
+    GGUFError,
+    QuarantinedError,
+)
 from edgelora.tui.opening import first_pick, open_engine_beside
 from edgelora.tui.picks import Pick, pick_label
-from edgelora.types import AdapterEvicted, AdapterLoaded, EngineDied, Failed, Finished, Prefilling, Progress, Token
+from edgelora.types import (
+    AdapterEvicted,
+    AdapterLoaded,
+    EngineDied,
+    EngineRestarted,
+    Failed,
+    Finished,
+    Prefilling,
+    Progress,
+    Token,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +68,7 @@ class Conductor:
         self._closed = False
 
     async def open(self) -> None:
-        """Open library and engine, also again after the engine died; the conversation is kept."""
+        """Open library and engine, also again after the engine died for good; the conversation is kept."""
         self._loop = asyncio.get_running_loop()
         async with self._busy:
             self._enter("opening")
@@ -203,8 +220,14 @@ class Conductor:
                     await self._judge(status)
                 case AdapterEvicted(sha256):
                     self._state.loaded.pop(sha256, None)
+                case EngineDied(error, restarting=True):
+                    self._state.loaded.clear()
+                    await self._stage.say("error", f"{error}\nThe conversation is kept; the engine restarts by itself.")
                 case EngineDied(error):
                     await self._go_down(error)
+                case EngineRestarted():
+                    self._stage.hide_progress()
+                    await self._stage.say("information", "The engine is there again.")
             self._stage.refresh_state()
 
     async def _judge(self, status: AdapterStatus) -> None:
@@ -242,7 +265,7 @@ class Conductor:
             await self._explain(pick, outcome)
         if outcome == "done":
             self._state.settled = pick
-        elif outcome != "superseded" and self._state.phase != "down":
+        elif outcome != "superseded" and not isinstance(outcome, EngineDiedError) and self._state.phase != "down":
             former = self._state.settled if self._state.settled != pick else ()
             self._state.active = self._state.baked or former
         self._stage.refresh_state()
@@ -305,10 +328,10 @@ class Conductor:
     async def _explain(self, pick: Pick, error: EdgeloraError) -> None:
         """Say what went wrong. An adapter that cannot be used is marked, so that the picker says why."""
         if isinstance(error, EngineDiedError):
-            await self._go_down(error)
-            return
+            return  # the engine says so itself, to whoever watches it
         entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
-        if entry and isinstance(error, AdapterError | GGUFError | ConversionError):
+        of_a_file = isinstance(error, AdapterError | GGUFError | ConversionError)
+        if entry and (of_a_file or (isinstance(error, QuarantinedError) and error.adapters)):
             self._state.problems[entry.sha256 or entry.name] = error.message
         await self._stage.say("error", str(error))
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class ChatSetup:
     """Everything the chat needs, not opened yet, so that its first frame waits for nothing.
 
-    ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died;
+    ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died for good;
     ``open_library`` is called once, in a thread. ``bake`` blocks, and is ended by what its report raises.
     ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
     ``is_demo``: the base is the embedded demo's.

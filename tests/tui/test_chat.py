@@ -8,7 +8,7 @@ from dataclasses import replace
 from textual.events import Paste
 
 from edgelora.adapters.selection import MemberText
-from edgelora.errors import AdapterError, EngineDiedError, GGUFError, TemplateError
+from edgelora.errors import AdapterError, EngineError, GGUFError, QuarantinedError, TemplateError
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.welcome import Example
@@ -360,7 +360,53 @@ async def test_opening_shows_its_progress() -> None:
 
 async def test_errors_of_the_engine_leave_the_prompt_to_be_sent_again() -> None:
     async with chat() as driver:
-        driver.engine.fail_next = EngineDiedError("gone", "Look at the log.")
+        driver.engine.fail_next = EngineError("it failed", "Look at the log.")
         await driver.type("Hello")
-        await driver.until(lambda: driver.app.state.phase == "down")
-        assert driver.composer.text == "Hello"
+        await driver.until(lambda: driver.composer.text == "Hello")
+        await driver.until(lambda: "Look at the log" in driver.remarks)
+        await driver.until(lambda: driver.app.state.phase == "ready")
+
+
+async def test_a_crash_costs_one_answer_and_nothing_else() -> None:
+    async with chat() as driver:
+        await driver.pick(*"legal")
+        await driver.ask("First question")
+        before = list(driver.engine.requests[-1].tokens)
+        driver.engine.gate.clear()
+        await driver.type("Second question")
+        await driver.until(lambda: driver.app.state.phase == "answering")
+        driver.engine.die(restarting=True)
+        await driver.until(lambda: driver.composer.text == "Second question")
+        assert driver.remarks.count("signal 6") == 1
+        assert "conversation is kept" in driver.remarks
+        driver.engine.come_back()
+        await driver.until(lambda: "there again" in driver.remarks)
+        assert driver.app.state.phase == "ready"
+        await driver.keys("enter")
+        await driver.until(lambda: len(driver.answers) == 2 and driver.app.state.phase == "ready")
+        assert driver.answers[-1].caption.startswith("● legal · ")
+        assert list(driver.engine.requests[-1].tokens[: len(before)]) == before
+        assert len(driver.prompts) == 3  # the one that failed, too
+
+
+async def test_a_pick_outlives_a_crash_while_it_is_read() -> None:
+    async with chat() as driver:
+        await driver.ask("First question")
+        driver.engine.gate.clear()
+        await driver.keys("ctrl+t", *"legal", "enter")
+        await driver.until(lambda: driver.app.state.phase == "rereading")
+        driver.engine.die(restarting=True)
+        await driver.until(lambda: driver.app.state.phase == "ready")
+        driver.engine.come_back()
+        assert (await driver.ask("Second question")).caption.startswith("● legal · ")
+
+
+async def test_an_adapter_that_crashes_the_engine_is_marked() -> None:
+    async with chat() as driver:
+        driver.engine.load_errors["legal"] = QuarantinedError("legal crashed the engine twice", "Another.", ["sha"])
+        await driver.pick(*"legal")
+        assert "twice" in driver.remarks
+        entry = driver.app.state.entry("legal")
+        assert entry
+        assert driver.app.state.problem(entry) == "legal crashed the engine twice"
+        assert driver.app.state.active == ()
