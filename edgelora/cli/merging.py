@@ -109,9 +109,10 @@ def _print_verdict(console: Console, report: MergeReport) -> None:
 _VERDICTS = {
     "passed": "passed: the merged file does what the adapter does{share}.",
     "failed": "FAILED: part of the adapter was lost{share}; --precision q8_0 or f16 keeps more.",
-    "unclear": "unclear: what rounding alone does hides the rest; the adapter changes too little to tell.",
+    "unclear": "unclear: as near as rounding lets anyone see, and the adapter changes too little to see more{share}.",
+    "no effect": "no effect: the adapter changes nothing measurable; rounding alone does as much to the base.",
 }
-_STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow"}
+_STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow", "no effect": "yellow"}
 
 
 def _share(found: Verification) -> str:

@@ -82,9 +82,10 @@ class MergeReport:
 
         From a source it is where it passes either comparison: both files are roundings of that.
         """
-        if self.against_source and self.against_source.passed:
+        found = self.verification.verdict if self.verification else None
+        if self.against_source and self.against_source.passed and found != "no effect":
             return "passed"
-        return self.verification.verdict if self.verification else None
+        return found
 
     @property
     def broke_its_promise(self) -> bool:

@@ -14,7 +14,7 @@ BUDGET = 0.05
 NOISE_MARGIN = 2
 """Up to this many times the divergence that rounding alone makes, a divergence may be rounding alone."""
 
-Verdict = Literal["passed", "failed", "unclear"]
+Verdict = Literal["passed", "failed", "unclear", "no effect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,9 @@ class Verification:
         rounding = NOISE_MARGIN * self.kl_noise
         if self.kl_effect > rounding and self.kl_merged <= BUDGET * self.kl_effect:
             return "passed"
-        return "unclear" if self.kl_merged <= rounding else "failed"
+        if self.kl_merged > rounding:
+            return "failed"
+        return "unclear" if self.kl_effect > rounding else "no effect"
 
     @property
     def summary(self) -> str:
@@ -60,7 +62,8 @@ class Verification:
 _MEANING: dict[Verdict, str] = {
     "passed": "So the adapter was kept.",
     "failed": "So part of the adapter was lost.",
-    "unclear": "Rounding alone does as much, so nothing more can be said: the adapter changes too little.",
+    "unclear": "That is as near as rounding lets anyone see; it hides so small a part of so small an effect.",
+    "no effect": "The adapter changes nothing measurable: rounding alone does as much.",
 }
 
 

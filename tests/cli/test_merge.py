@@ -43,6 +43,13 @@ def test_the_document_has_what_scripts_need(edgelora: Edgelora, demo_base: Path,
         assert said in outcome.err
 
 
+def test_what_changes_nothing_is_said_plainly(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.gguf"
+    outcome = edgelora("merge", "--base", demo_base, "--adapter", "legal:0.001", "-o", out, "--json")
+    assert (outcome.code, json.loads(outcome.out)["verdict"]) == (0, "no effect")
+    assert "no effect: the adapter changes nothing measurable" in outcome.err
+
+
 def test_names_work_for_a_split_base(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
     parts, out = split_gguf(demo_base, tmp_path, 2), tmp_path / "out.gguf"
     outcome = edgelora("merge", "--base", parts[1], "--adapter", "legal", "-o", out, "--json", "--no-verify")

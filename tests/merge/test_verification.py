@@ -19,10 +19,11 @@ def verification(merged: float, effect: float, noise: float) -> Verification:
         (0.051, 1.0, 1e-6, "failed"),
         (1.0, 1.0, 1e-6, "failed"),
         (0.0, 1.0, 0.0, "passed"),
-        (0.0, 0.0, 0.0, "unclear"),  # no adapter, or one that does nothing
+        (0.0, 0.0, 0.0, "no effect"),  # no adapter, or one that does nothing
         (0.002, 0.01, 0.001, "unclear"),  # as far away as rounding makes it
         (0.0021, 0.01, 0.001, "failed"),
-        (0.0, 0.002, 0.001, "unclear"),  # the effect itself may be rounding
+        (0.002, 0.002, 0.001, "no effect"),
+        (0.0, 0.002, 0.001, "no effect"),  # the effect itself may be rounding
         (0.5, 0.002, 0.001, "failed"),  # nothing to keep, and yet the file is another model
     ],
 )
@@ -32,8 +33,9 @@ def test_the_verdict(merged: float, effect: float, noise: float, verdict: Verdic
     assert f"{merged:.2g} nats per token" in found.summary
 
 
-def test_the_summary_of_an_unclear_one_says_so() -> None:
-    assert "nothing more can be said" in verification(0.0, 0.0, 0.0).summary
+def test_the_summary_says_what_cannot_be_seen() -> None:
+    assert "as near as rounding lets anyone see" in verification(0.002, 0.01, 0.001).summary
+    assert "changes nothing measurable" in verification(0.0, 0.0, 0.0).summary
 
 
 def test_figures_are_over_all_tokens() -> None:

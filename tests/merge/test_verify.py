@@ -79,7 +79,7 @@ def test_rounding_is_measured(demo_base: Path, f32_base: Path, legal: Path) -> N
     )
     assert 1e-4 < quantized.kl_noise < 1e-2
     assert exact.kl_noise < quantized.kl_noise / 10
-    assert quantized.verdict == "unclear"
+    assert quantized.verdict == "no effect"
 
 
 def test_progress_counts_the_tokens(demo_base: Path, legal: Path) -> None:
