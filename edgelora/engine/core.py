@@ -176,6 +176,7 @@ class EngineCore:
             evictions=residency.evictions,
             load_p50=log.percentile(50),
             load_p95=log.percentile(95),
+            kv=self._kv.stats(),
         )
 
     def know(self, file: AdapterFile, status: AdapterStatus, *, pinned: bool) -> None:

@@ -8,14 +8,14 @@ conversation keeps a slot of its own while room lasts, so that going back to it 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from itertools import count
 from typing import Protocol
 
 from edgelora.engine.parking import Parking
 from edgelora.engine.shelf import Parked, reusable
 from edgelora.native.sequences import SavedState
-from edgelora.types import Selection
+from edgelora.types import KVStats, Selection
 
 
 class KVMemory(Protocol):
@@ -117,9 +117,13 @@ class KVStore:
         self.counts.misses += not slot.tokens
         return slot
 
-    def catch_up(self, slot: Slot, tokens: Sequence[int], *, recompute_last: bool) -> None:
-        """Take over what another slot has computed of ``tokens`` since ``slot`` was acquired for them."""
-        self._share(slot, list(tokens[: len(tokens) - recompute_last]))
+    def catch_up(self, slot: Slot, tokens: Sequence[int]) -> None:
+        """Take over what another request has computed of ``tokens`` since ``slot`` was acquired for them, but not all:
+        the last token is left."""
+        done = len(slot.tokens)
+        ahead = (other for other in self._slots.values() if other.in_use and len(other.tokens) > done)
+        if done < len(tokens) - 1 and any(other.tokens[done] == tokens[done] for other in ahead):
+            self._share(slot, list(tokens[:-1]))
 
     def release(self, slot: Slot) -> None:
         """The request is over; what the slot holds stays until the room is needed."""
@@ -140,6 +144,11 @@ class KVStore:
         self._memory.forget(slot.sequence)
         del self._slots[slot.sequence]
         self._free.append(slot.sequence)
+
+    def stats(self) -> KVStats:
+        """What became of computed conversations."""
+        parking = self.parking
+        return KVStats(parking.n_bytes, parking.n_bytes_on_disk, *astuple(self.counts), *astuple(parking.counts))
 
     # --- what is there already
 

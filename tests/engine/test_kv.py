@@ -65,7 +65,7 @@ def drive(requests: list[Asked], memory: ModelMemory, parking: Parking, budget: 
         assert len(slot.tokens) < len(tokens)
         busy.append(slot)
         if then == "catch up":
-            store.catch_up(slot, tokens, recompute_last=True)
+            store.catch_up(slot, tokens)
             assert len(slot.tokens) < len(tokens)
         memory.compute(slot, tokens[len(slot.tokens) :])
         memory.refuses = then == "refuse"

@@ -92,7 +92,7 @@ def test_a_prefix_in_use_is_shared_and_one_begun_beside_it_is_caught_up_with(mem
     first, second = (begin(store, [*FIRST, end], 40) for end in (1, 2))
     assert first.tokens == second.tokens == []
     memory.compute(first, [*FIRST, 1])
-    store.catch_up(second, [*FIRST, 2], recompute_last=True)
+    store.catch_up(second, [*FIRST, 2])
     assert second.tokens == FIRST
     assert begin(store, FIRST, 20).tokens == FIRST[:-1]
     assert begin(store, FIRST, 20, ADAPTED).tokens == []
