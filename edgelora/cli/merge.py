@@ -41,8 +41,8 @@ NEED_SOURCE = frozenset({"q5_k_m", "q4_k_m"})
 @click.option(
     "--source",
     type=click.Path(path_type=Path),
-    metavar="GGUF",
-    help="The same base unquantized: merge there, and quantize once.",
+    metavar="PATH",
+    help="The same base unquantized, a GGUF or a Transformers folder: merge there, and quantize once.",
 )
 @click.option("--verify/--no-verify", default=True, help="Compare with the adapter at run time.  [default: --verify]")
 @click.option("--force", is_flag=True, help="Write it even if less than half of the adapter is left.")
