@@ -45,6 +45,24 @@ def test_too_little_memory_is_an_error_with_numbers(facts: BaseFacts) -> None:
     assert "--ctx" not in caught.value.hint
 
 
+def test_budgets_that_were_asked_for_count(facts: BaseFacts) -> None:
+    asked = EngineConfig(facts.path, adapter_bytes=300 * MIB, prepared_bytes=200 * MIB)
+    plan = plan_memory(facts, asked, 2000 * MIB)
+    assert (plan.pool_budget, plan.prepared_budget) == (300 * MIB, 200 * MIB)
+    assert plan_memory(facts, asked, 600 * MIB).pool_budget == 300 * MIB
+    with pytest.raises(MemoryLimitError, match="500 MiB") as caught:
+        plan_memory(facts, asked, 501 * MIB)
+    assert "--adapter-memory" in caught.value.hint
+
+
+def test_budgets_that_nobody_asked_for_leave_a_quarter_free(facts: BaseFacts) -> None:
+    plan = plan_memory(facts, EngineConfig(facts.path), 2000 * MIB)
+    left = 2000 * MIB - plan.weights - plan.kv - plan.scratch
+    assert plan.pool_budget + plan.prepared_budget + plan.parked_budget <= 3 * left // 4 + 1
+    small = plan_memory(facts, EngineConfig(facts.path, adapter_bytes=5 * MIB), 2000 * MIB)
+    assert small.prepared_budget == 5 * MIB
+
+
 def test_an_f32_cache_is_twice_as_large(facts: BaseFacts) -> None:
     config = EngineConfig(facts.path, ctx=1024)
     small, large = (plan_memory(facts, replace(config, kv_dtype=dtype), 2000 * MIB) for dtype in ("f16", "f32"))

@@ -113,14 +113,17 @@ async def test_a_running_answer_ends_with_an_error_and_the_next_request_works() 
     assert len(world.links) == 2
 
 
-async def test_the_new_engine_knows_the_adapters_of_the_old_one() -> None:
+@pytest.mark.parametrize("pinned", [False, True])
+async def test_the_new_engine_knows_the_adapters_of_the_old_one(pinned: bool) -> None:
     world = FakeLinks()
     engine = await world.supervised()
     await engine.load(A)
+    await engine.pin(A.sha256, True)
+    await engine.pin(A.sha256, pinned)
     world.latest.die(KILL)
     assert isinstance(await ending(engine, under(A)), Finished)
     know, submit = world.latest.commands
-    assert know == Know(A, status_of(A))
+    assert know == Know(A, status_of(A), pinned)
     assert isinstance(submit, Submit)
 
 

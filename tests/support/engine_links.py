@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgelora.engine.messages import Cancel, Command, Evict, Load, Message, Opened, Reply, Submit, Tokenize
+from edgelora.engine.messages import Cancel, Command, Evict, Load, Message, Opened, Pin, Reply, Submit, Tokenize
 from edgelora.engine.remote import RemoteEngine
 from edgelora.engine.restarts import Restarts
 from edgelora.engine.supervised import SupervisedEngine
@@ -52,7 +52,7 @@ def obliging(command: Command) -> Outcome:
             return [Reply(call, status_of(adapter))]
         case Tokenize(call):
             return [Reply(call, (1, 2))]
-        case Evict(call):
+        case Evict(call) | Pin(call):
             return [Reply(call)]
         case _:
             return []
