@@ -13,13 +13,14 @@ from edgelora.cli import options
 from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
     from edgelora.merge.options import Member
+    from edgelora.merge.trade import Trade
     from edgelora.tui.setup import ChatSetup
     from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
 
@@ -86,13 +87,20 @@ def _baked(setup: ChatSetup) -> Path:
         raise UsageError("--bake names nothing that does anything", "Name an adapter: --bake legal")
     members = [member for member in named_members(setup.base, [setup.selection]) if member.scale]
     with ProgressBar() as progress:
-        return setup.bake(setup.base, members, progress).path
+
+        def announce(trade: Trade) -> None:
+            progress.clear()
+            click.echo(f"edgelora: {trade.line}", err=True)
+
+        return setup.bake(setup.base, members, progress, announce).path
 
 
-def _bake(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+def _bake(
+    base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+) -> BakedBase:
     from edgelora.merge.baked import bake_apart
 
-    return bake_apart(base, members, report)
+    return bake_apart(base, members, report, announce)
 
 
 async def _open_engine(config: EngineConfig, base: Path, report: ReportProgress) -> EngineClient:

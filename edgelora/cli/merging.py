@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from edgelora.cli.conversion import printable
+from edgelora.merge.trade import size_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,8 @@ def print_trade(trade: Trade, *, has_source: bool) -> None:
     table.add_column("size", justify="right")
     table.add_column("speed, about", justify="right")
     with_adapter = trade.base_bytes + trade.adapter_bytes
-    table.add_row("base + adapter at run time", _size(with_adapter), f"{trade.adapter_speed:.0%} of the base's")
-    table.add_row("merged", _size(trade.merged_bytes), f"{trade.merged_speed:.0%}" + " " * 14)
+    table.add_row("base + adapter at run time", size_text(with_adapter), f"{trade.adapter_speed:.0%} of the base's")
+    table.add_row("merged", size_text(trade.merged_bytes), f"{trade.merged_speed:.0%}" + " " * 14)
     console = _console()
     console.print(table)
     console.print(trade.advice(has_source=has_source))
@@ -53,7 +54,7 @@ def print_report(report: MergeReport) -> None:
     if report.verification:
         times += f", {report.verify_s:.1f} s to verify"
     peak = f"{report.peak_memory_bytes / 2**20:,.0f} MiB of memory at most"
-    console.print(f"{_size(report.file_size)}, {times}, {peak}", style="dim")
+    console.print(f"{size_text(report.file_size)}, {times}, {peak}", style="dim")
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -75,7 +76,7 @@ def _kinds(report: MergeReport) -> Table:
     table.add_column("size", justify="right")
     table.add_column("kept", justify="right")
     for kind in report.kinds:
-        sizes = f"{_size(kind.base_bytes)} → {_size(kind.nbytes)}"
+        sizes = f"{size_text(kind.base_bytes)} → {size_text(kind.nbytes)}"
         table.add_row(kind.kind, f"{kind.n_tensors}×", _types(kind), sizes, f"{kind.kept:.1%}")
     return table
 
@@ -118,12 +119,6 @@ _STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow", "no eff
 def _share(found: Verification) -> str:
     """How far away it is, beside what the adapter does."""
     return f", {found.kl_merged / found.kl_effect:.1%} of its effect away (5 % are allowed)" if found.kl_effect else ""
-
-
-def _size(n_bytes: int) -> str:
-    if n_bytes >= 1e9:
-        return f"{n_bytes / 1e9:.2f} GB"
-    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def _console() -> Console:

@@ -22,6 +22,11 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True)
+class _Announced:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
 class _Done:
     result: Any
 
@@ -32,18 +37,24 @@ class _Failed:
 
 
 def run_apart(
-    name: str, job: Callable[..., Result], *arguments: object, report: ReportProgress, patience: float = 0.0
+    name: str,
+    job: Callable[..., Result],
+    *arguments: object,
+    report: ReportProgress,
+    announce: Callable[[Any], object] | None = None,
+    patience: float = 0.0,
 ) -> Result:
     """What ``job(*arguments, report)`` returns in a new process called ``name``.
 
-    ``job`` must be a function of a module; it, its arguments and its result are pickled. Raises the EdgeloraError that
+    ``job`` must be a function of a module; it, its arguments and its result are pickled. With ``announce`` it gets
+    another function after ``report``; what it calls that with is announced here. Raises the EdgeloraError that
     the job raised, or EngineDiedError where the process ended unexpectedly. Whatever interrupts the waiting, a
-    KeyboardInterrupt or an error of ``report``, ends the process too: its next report fails, and if it has not ended
+    KeyboardInterrupt or an error of ``report`` or ``announce``, ends the process too: its next report fails, and if it has not ended
     ``patience`` seconds later it is killed. With patience it may start processes of its own.
     """
-    apart = IsolatedProcess(name, _work, job, arguments, starts_others=patience > 0)
+    apart = IsolatedProcess(name, _work, job, arguments, announce is not None, starts_others=patience > 0)
     try:
-        outcome = _wait(apart, report)
+        outcome = _wait(apart, report, announce)
     finally:
         apart.connection.close()
         apart.process.join(patience)
@@ -55,10 +66,10 @@ def run_apart(
     return result
 
 
-def _wait(apart: IsolatedProcess, report: ReportProgress) -> _Done | _Failed:
+def _wait(apart: IsolatedProcess, report: ReportProgress, announce: Callable[[Any], object] | None) -> _Done | _Failed:
     latest: Progress | None = None
     while True:
-        message: Progress | _Done | _Failed | None = latest
+        message: Progress | _Announced | _Done | _Failed | None = latest
         try:
             if apart.connection.poll(HEARTBEAT):
                 message = apart.connection.recv()
@@ -67,21 +78,26 @@ def _wait(apart: IsolatedProcess, report: ReportProgress) -> _Done | _Failed:
             return _Failed(apart.why_it_ended())
         if isinstance(message, _Done | _Failed):
             return message
-        if message is not None:
+        if isinstance(message, _Announced) and announce:
+            announce(message.value)
+        elif isinstance(message, Progress):
             report(message)
-        latest = message
+            latest = message
 
 
 # --- in the new process
 
 
-def _work(connection: Connection, job: Callable[..., object], arguments: tuple[object, ...]) -> None:
+def _work(connection: Connection, job: Callable[..., object], arguments: tuple[object, ...], announces: bool) -> None:
+    tell: list[object] = [lambda progress: connection.send(progress)]
+    if announces:
+        tell.append(lambda value: connection.send(_Announced(value)))
     with contextlib.suppress(OSError):  # nobody waits any more
-        connection.send(_outcome(job, arguments, lambda progress: connection.send(progress)))
+        connection.send(_outcome(job, (*arguments, *tell)))
 
 
-def _outcome(job: Callable[..., object], arguments: tuple[object, ...], report: ReportProgress) -> _Done | _Failed:
+def _outcome(job: Callable[..., object], arguments: tuple[object, ...]) -> _Done | _Failed:
     try:
-        return _Done(job(*arguments, report))
+        return _Done(job(*arguments))
     except Exception as error:
         return _Failed(as_error(error))

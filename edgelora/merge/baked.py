@@ -24,10 +24,11 @@ from edgelora.types import Member as SelectedMember
 from edgelora.types import Selection, ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from edgelora.merge.options import Member, Precision
+    from edgelora.merge.trade import Trade
     from edgelora.types import AttestedAdapter, ReportProgress
 
 PATIENCE = 5.0
@@ -74,12 +75,13 @@ class BakedBases:
         members: Sequence[Member],
         precision: Precision = "auto",
         report: ReportProgress = ignore_progress,
+        announce: Callable[[Trade], None] = lambda trade: None,
     ) -> BakedBase:
-        """Bake ``members`` into ``base``, unless that was done before. Blocks.
+        """Bake ``members`` into ``base``, unless that was done before; then nothing is announced either. Blocks.
 
         It is not verified, which would take longer than baking: types are chosen so that the adapters stay, and
-        ``edgelora merge`` proves it. What ``report`` raises ends it; nothing is left behind then, nor after an error.
-        Raises what :meth:`find` and :func:`edgelora.merge.merge.merge` raise.
+        ``edgelora merge`` proves it. What ``report`` or ``announce`` raises ends it; nothing is left behind then, nor
+        after an error. Raises what :meth:`find` and :func:`edgelora.merge.merge.merge` raise.
         """
         from edgelora.merge.merge import merge
 
@@ -87,7 +89,7 @@ class BakedBases:
         found = _described(path)
         if found is None:
             self._make_room()
-            merge(base, members, path, Options(precision, verify=False), report=report)
+            merge(base, members, path, Options(precision, verify=False), report=report, announce=announce)
             found = _described(path)
         if found is None:
             raise MergeError(f"{path}: what was baked has vanished", "Was the cache cleared meanwhile? Try again.")
@@ -124,16 +126,23 @@ class BakedBases:
             raise MergeError(f"{self.folder}: cannot be written ({error.strerror})") from None
 
 
-def bake_apart(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+def bake_apart(
+    base: Path,
+    members: Sequence[Member],
+    report: ReportProgress,
+    announce: Callable[[Trade], None] = lambda trade: None,
+) -> BakedBase:
     """As :meth:`BakedBases.bake` with precision auto, in a process of its own: a crash there is one error here."""
     return BakedBases().find(base, members) or run_apart(
-        "baking", _bake, base, tuple(members), report=report, patience=PATIENCE
+        "baking", _bake, base, tuple(members), report=report, announce=announce, patience=PATIENCE
     )
 
 
-def _bake(base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+def _bake(
+    base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+) -> BakedBase:
     os.nice(NICENESS)  # who chats meanwhile goes first
-    return BakedBases().bake(base, members, report=report)
+    return BakedBases().bake(base, members, report=report, announce=announce)
 
 
 def _content(path: Path) -> str:

@@ -62,6 +62,14 @@ class Trade:
         """Is the merged file larger than the base and the adapters together?"""
         return self.merged_bytes > self.base_bytes + self.adapter_bytes
 
+    @property
+    def line(self) -> str:
+        """Sizes and speeds of both, in one line."""
+        sizes = f"{size_text(self.merged_bytes)} instead of {size_text(self.base_bytes + self.adapter_bytes)}"
+        speeds = f"about {self.merged_speed:.0%} of the base's speed instead of {self.adapter_speed:.0%}"
+        line = f"Baked in: {sizes}, {speeds} with the adapter at run time."
+        return f"{line} Better stay with that." if self.faster != "merged" and self.is_larger else line
+
     def advice(self, *, has_source: bool) -> str:
         """What to do, in a sentence or two."""
         if self.faster == "merged" and not self.is_larger:
@@ -72,6 +80,13 @@ class Trade:
         gain = "slower" if self.faster == "adapter" else "no faster"
         size = " and larger" if self.is_larger else ""
         return f"Baked in it is {gain}{size}: better use the adapter at run time, where it can be swapped too.{source}"
+
+
+def size_text(n_bytes: int) -> str:
+    """``1.02 GB``, ``5.8 MB`` or ``312 kB``."""
+    if n_bytes >= 1e9:
+        return f"{n_bytes / 1e9:.2f} GB"
+    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 1e6 else f"{n_bytes / 1e3:.0f} kB"
 
 
 def estimated(

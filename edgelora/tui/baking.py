@@ -12,6 +12,7 @@ from edgelora.tui.picks import pick_label
 
 if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
+    from edgelora.merge.trade import Trade
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.picks import Pick
     from edgelora.tui.setup import ChatSetup
@@ -80,7 +81,9 @@ class Baking:
         self._stopped, self._loop = False, asyncio.get_running_loop()
         self._show(pick)
         try:
-            return await asyncio.to_thread(self._setup.bake, self._setup.base, self._members(pick), self._report)
+            return await asyncio.to_thread(
+                self._setup.bake, self._setup.base, self._members(pick), self._report, self._announce
+            )
         except _StoppedError:
             await self._stage.say("information", f"{pick_label(pick)} was not baked in: stopped.")
         except EdgeloraError as error:
@@ -101,6 +104,12 @@ class Baking:
         if time.monotonic() - self._shown >= SHOW_EVERY:
             self._shown = time.monotonic()
             self._loop.call_soon_threadsafe(self._show_progress, progress)
+
+    def _announce(self, trade: Trade) -> None:
+        """What it costs, before anything is written, in the thread that bakes."""
+        if self._stopped:
+            raise _StoppedError
+        asyncio.run_coroutine_threadsafe(self._stage.say("information", f"{trade.line} Esc stops baking."), self._loop)
 
     def _show_progress(self, progress: Progress) -> None:
         if self._state.baking:

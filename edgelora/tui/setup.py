@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
     from edgelora.merge.options import Member
+    from edgelora.merge.trade import Trade
     from edgelora.types import BaseInfo, ReportProgress, SamplingParams
 
 
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 class ChatSetup:
     """Everything the chat needs, not opened yet, so that its first frame waits for nothing.
 
-    ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died for good;
-    ``open_library`` is called once, in a thread. ``bake`` blocks, and is ended by what its report raises.
+    ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died for
+    good; ``open_library`` is called once, in a thread. ``bake`` blocks, says what it costs before it writes, and is
+    ended by what these two functions raise.
     ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
     ``is_demo``: the base is the embedded demo's.
     """
@@ -32,7 +34,7 @@ class ChatSetup:
     open_engine: Callable[[Path, ReportProgress], Awaitable[EngineClient]]
     open_library: Callable[[], AdapterLibrary]
     sampling: Callable[[BaseInfo], SamplingParams]
-    bake: Callable[[Path, Sequence[Member], ReportProgress], BakedBase]
+    bake: Callable[[Path, Sequence[Member], ReportProgress, Callable[[Trade], None]], BakedBase]
     selection: str = BASE_NAME
     baked: Path | None = None
     template: str | None = None

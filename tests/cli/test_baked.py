@@ -64,6 +64,7 @@ def chat(tmp_path: Path) -> Iterator[Chat]:
 
 
 def test_a_chat_on_a_baked_base(chat: Chat, tmp_path: Path) -> None:
+    chat.wait_for(r"edgelora: Baked in: [\d.]+ MB instead of [\d.]+ MB")
     chat.wait_for(r"with legal 0\.7 in it")
     chat.send("Draft a confidentiality clause between Northwind Ltd and Velmora Labs.\r")
     assert "shall" in chat.wait_for(r"● legal 0\.7 \(baked in\) · TTFT")

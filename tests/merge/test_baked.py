@@ -15,9 +15,10 @@ from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.reader import read_header
 from edgelora.merge.baked import BakedBases, bake_apart
 from edgelora.merge.options import Member
-from edgelora.types import AttestedAdapter
+from edgelora.types import AttestedAdapter, ignore_progress
 
 if TYPE_CHECKING:
+    from edgelora.merge.trade import Trade
     from edgelora.types import Progress
 
 
@@ -76,10 +77,33 @@ def test_an_adapter_that_changed_is_not_what_was_baked(demo_base: Path, tmp_path
 
 
 def test_it_says_itself_what_is_in_it(demo_base: Path, adapters: tuple[Path, Path]) -> None:
-    made = bake_apart(demo_base, [Member(adapters[0], 0.3, "one")], lambda progress: None)
+    made = bake_apart(demo_base, [Member(adapters[0], 0.3, "one")], ignore_progress)
     (adapter,) = baked_into(read_header(made.path))
     assert adapter == AttestedAdapter("one", adapter.sha256, 0.3)
     assert baked_into(read_header(demo_base)) == ()
+
+
+def test_what_it_costs_is_said_before_it_is_written(demo_base: Path, adapters: tuple[Path, Path], cache: Path) -> None:
+    said: list[tuple[Trade, list[Path]]] = []
+
+    def announce(trade: Trade) -> None:
+        said.append((trade, files(cache)))
+
+    for _ in range(2):  # the second time it is there
+        made = bake_apart(demo_base, [Member(adapters[0])], ignore_progress, announce)
+    [(trade, there)] = said
+    assert not [path for path in there if not path.name.startswith(".")]
+    assert trade.merged_bytes == pytest.approx(made.n_bytes, rel=0.01)
+    assert trade.line.startswith(f"Baked in: {trade.merged_bytes / 1e6:.1f} MB instead of ")
+
+
+def test_who_stops_at_the_price_gets_nothing(demo_base: Path, adapters: tuple[Path, Path], cache: Path) -> None:
+    def refuse(trade: Trade) -> None:
+        raise StoppedError
+
+    with pytest.raises(StoppedError):
+        bake_apart(demo_base, [Member(adapters[0])], ignore_progress, refuse)
+    assert files(cache) == []
 
 
 @pytest.mark.parametrize("stage", ["choosing types", "writing"])

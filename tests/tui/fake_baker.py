@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.merge.baked import BakedBase
+from edgelora.merge.trade import Trade
 from edgelora.types import AttestedAdapter, Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from edgelora.errors import EdgeloraError
     from edgelora.merge.options import Member
@@ -33,9 +34,12 @@ class FakeBaker:
         self.oven = threading.Event()
         self.oven.set()
 
-    def __call__(self, base: Path, members: Sequence[Member], report: ReportProgress) -> BakedBase:
+    def __call__(
+        self, base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+    ) -> BakedBase:
         self.baked.append([(member.name, member.scale) for member in members])
         try:
+            announce(Trade(5_600_000, 300_000, 8_800_000, 0.9, 0.6, 0.999))
             report(Progress("writing", 1, 4, "bytes"))
             while not self.oven.wait(0.01):
                 report(Progress("writing", 1, 4, "bytes"))
