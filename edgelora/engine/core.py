@@ -26,6 +26,7 @@ from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.selftest import self_test
 from edgelora.engine.sequence import Sequence
 from edgelora.errors import EdgeloraError, EngineError
+from edgelora.gguf.computable import require_computable
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.native.sequences import SequenceMemory
@@ -72,6 +73,7 @@ class EngineCore:
         header = read_header(config.base)
         facts = BaseFacts.of(header)
         require_vocabulary(header)
+        require_computable(header)
         plan = self._plan = plan_memory(facts, config)
         self.config = config
         self.times = StepTimes()
