@@ -49,8 +49,8 @@ def run_apart(
     ``job`` must be a function of a module; it, its arguments and its result are pickled. With ``announce`` it gets
     another function after ``report``; what it calls that with is announced here. Raises the EdgeloraError that
     the job raised, or EngineDiedError where the process ended unexpectedly. Whatever interrupts the waiting, a
-    KeyboardInterrupt or an error of ``report`` or ``announce``, ends the process too: its next report fails, and if it has not ended
-    ``patience`` seconds later it is killed. With patience it may start processes of its own.
+    KeyboardInterrupt or an error of ``report`` or ``announce``, ends the process too: its next report fails, and if it
+    has not ended ``patience`` seconds later it is killed. With patience it may start processes of its own.
     """
     apart = IsolatedProcess(name, _work, job, arguments, announce is not None, starts_others=patience > 0)
     try:
