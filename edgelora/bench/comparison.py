@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from edgelora.bench.pooled import Run, crowd_out, run
+from edgelora.bench.pooled import Run, run
 from edgelora.bench.samples import median
 from edgelora.types import BASE, Progress, Selection
 
@@ -79,7 +79,7 @@ def compare_answers(core: EngineCore, subject: Subject, tokens: Sequence[int], r
     for done in range(REPEATS):
         report(Progress(f"answers of {subject.text}", done, REPEATS, "rounds"))
         for selection, made in runs.items():
-            crowd_out(core)
+            core.forget_conversations()
             made.append(run(core, tokens, selection, ANSWER_TOKENS))
     return Answers(_answered(runs[BASE]), _answered(runs[subject.selection]))
 

@@ -26,6 +26,7 @@ def swap_document(result: SwapResult) -> dict[str, Any]:
                 str(after.conversation): {"new": asdict(after.new), "kept": asdict(after.kept)}
                 for after in result.after_swap
             },
+            "going_on_with_a_conversation": asdict(result.going_on),
             **_swap(result.mask, ""),
             **_swap(result.native, "native_"),
             "cold_load_ms": median([subject.loaded.load_ms for subject in result.subjects]),

@@ -68,6 +68,7 @@ def first_tokens(
 
 def _there_and_back(core: EngineCore, before: Selection, after: Selection, length: int, seed: int) -> tuple[Run, Run]:
     n_vocab = core.base.n_vocab
+    core.forget_conversations()
     conversation = random_tokens(length, n_vocab, seed=length + seed)
     if conversation:
         run(core, conversation, before, max_tokens=0)

@@ -68,7 +68,7 @@ def measure(
     What `same` would lose is written too. Takes minutes on a large base. Raises what a merge and the engine raise.
     """
     threads = config.threads or psutil.cpu_count(logical=False) or 1
-    config = replace(config, threads=threads, max_sequences=max(SEQUENCES))
+    config = replace(config, threads=threads, max_sequences=max(SEQUENCES), parked_folder=None)
     members = members_of(subject)
     kept_in = kept_by_type(config.base, members, folder, report)
     merges: list[MergeReport] = []

@@ -8,9 +8,8 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from edgelora.bench.samples import StepSample
-from edgelora.bench.workloads import random_tokens
 from edgelora.errors import EngineError
-from edgelora.types import BASE, Failed, Finished, Request, SamplingParams, Selection, Token
+from edgelora.types import Failed, Finished, Request, SamplingParams, Selection, Token
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,12 +62,6 @@ def run(core: EngineCore, tokens: Sequence[int], selection: Selection, max_token
                     total = time.perf_counter() - began
                     return Run(event, "".join(text), total * 1e3, mask * 1e3, kv * 1e3, decode * 1e3)
     raise EngineError("the engine stopped before the request was finished")
-
-
-def crowd_out(core: EngineCore) -> None:
-    """Begin as many other conversations as the engine keeps, so that it keeps nothing of those before."""
-    for _ in range(core.config.max_sequences):
-        run(core, random_tokens(2, core.base.n_vocab, seed=next(_IDS)), BASE, max_tokens=0)
 
 
 def step(core: EngineCore, tokens: Sequence[int], selection: Selection) -> StepSample:

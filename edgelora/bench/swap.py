@@ -11,6 +11,7 @@ import psutil
 
 from edgelora.bench.comparison import Answers, Loaded, compare_answers, load
 from edgelora.bench.first_token import AfterSwap, first_tokens
+from edgelora.bench.going_on import GoingOn, going_on
 from edgelora.bench.machine import describe_machine
 from edgelora.bench.native import NativeRunner
 from edgelora.bench.pooled import step
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from edgelora.types import EngineConfig, ReportProgress
 
 SEQUENCES = 4
-"""Conversations kept: those of two selections, and some to crowd them out with."""
+"""Conversations kept: those of the selections that are swapped."""
 
 RELOADS = 3
 
@@ -59,6 +60,7 @@ class SwapResult:
     base: BaseInfo
     between: tuple[str, str]
     after_swap: tuple[AfterSwap, ...]
+    going_on: GoingOn
     mask: SwapTimes
     native: SwapTimes
     model_reload_ms: float
@@ -73,7 +75,7 @@ class SwapBench:
         report: ReportProgress,
     ) -> None:  # fmt: skip
         threads = config.threads or psutil.cpu_count(logical=False) or 1
-        self._config = replace(config, threads=threads, max_sequences=SEQUENCES)
+        self._config = replace(config, threads=threads, max_sequences=SEQUENCES, parked_folder=None)
         self._subjects, self._template, self._rounds, self._report = subjects, template, rounds, report
         self._paths = {file.sha256: file.path for subject in subjects for file in subject.files}
         self._core = EngineCore(self._config, report)
@@ -97,11 +99,13 @@ class SwapBench:
             mask, own = self._swaps([subject.selection for subject in pair], native)
         first, second = (subject.selection for subject in pair)
         after = first_tokens(self._core, first, second, self._report)
+        further = going_on(self._core, first, second, self._report)
         return SwapResult(
             machine=describe_machine(self._config.threads or 1),
             base=self._core.base,
             between=(pair[0].label, pair[1].label),
             after_swap=after,
+            going_on=further,
             mask=mask,
             native=own,
             model_reload_ms=median([*opened, *(self._reopened() for _ in range(RELOADS - 1))]),

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgelora.bench.first_token import FirstToken
+    from edgelora.bench.going_on import GoingOn
     from edgelora.bench.steps import SwapTimes
     from edgelora.bench.swap import SubjectResult, SwapResult
 
@@ -27,6 +28,7 @@ def swap_tables(result: SwapResult) -> tuple[Table, ...]:
     """The whole result."""
     return (
         _waiting(result),
+        _going_on(result.going_on),
         _swapping(result),
         _loads(result),
         _steps(result),
@@ -71,6 +73,22 @@ def _waiting(result: SwapResult) -> Table:
         ("conversation", "swap", "first token", "mask", "KV", "decode", "rest"),
         tuple(rows),
         "A new selection has to read the conversation; one that has read it before only reads the new message.",
+    )
+
+
+def _going_on(times: GoingOn) -> Table:
+    waits = {
+        "a selection that reads it again": times.read_again_ms,
+        "one that has read it ahead": times.read_ahead_ms,
+        "back to one that the cache holds": times.kept_ms,
+        "back to one that was parked": times.parked_ms,
+    }
+    return Table(
+        f"First token in a conversation of {times.conversation} tokens, nothing new in it (ms)",
+        ("", "first token", "ordinary steps"),
+        tuple((what, f"{wait:.1f}", f"{wait / times.step_ms:.1f}") for what, wait in waits.items()),
+        f"An ordinary step takes {times.step_ms:.1f} ms. Parking took {times.park_ms:.1f} ms "
+        f"({times.parked_bytes / 2**20:.1f} MiB), finding it again {times.restore_ms:.1f} ms.",
     )
 
 

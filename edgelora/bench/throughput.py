@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgelora.bench.pooled import crowd_out, run
+from edgelora.bench.pooled import run
 from edgelora.bench.samples import median
 from edgelora.bench.workloads import random_tokens
 from edgelora.engine.scheduler import PREFILL_CHUNK
@@ -44,13 +44,13 @@ def throughput(core: EngineCore, selection: Selection) -> Throughput:
 
 
 def _first_token_ms(core: EngineCore, selection: Selection, length: int) -> float:
-    crowd_out(core)
+    core.forget_conversations()
     return run(core, random_tokens(length, core.base.n_vocab, seed=length), selection, max_tokens=1).total
 
 
 def _rate(core: EngineCore, selection: Selection, count: int) -> float:
     """Tokens per second while ``count`` answers are written."""
-    crowd_out(core)
+    core.forget_conversations()
     warm_up = -(-count * _PROMPT // (PREFILL_CHUNK - count)) + 2  # steps in which prompts are still read
     sampling = SamplingParams(max_tokens=STEPS + warm_up, temperature=0.0)
     for number in range(count):

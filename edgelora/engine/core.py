@@ -191,6 +191,14 @@ class EngineCore:
         self._blocked = None
         return self.residency.evict(sha256)
 
+    def park_conversations(self) -> None:
+        """Save what no request uses and free its room, as happens when that is needed."""
+        self._kv.park_idle()
+
+    def forget_conversations(self) -> None:
+        """Forget what no request uses, parked ones too: what comes next is computed as by a new engine."""
+        self._kv.forget_idle()
+
     def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``."""
         return self._model.tokenize(text, parse_special=parse_special, add_special=add_special)

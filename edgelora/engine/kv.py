@@ -101,7 +101,7 @@ class KVStore:
         wanted = list(tokens[: len(tokens) - recompute_last])
         parked, restorable = self.parking.best(selection, wanted, most=room)
         shared, sharable = self._closest(selection, wanted, self._slots.values())
-        slot, kept = self._closest(selection, wanted, (slot for slot in self._slots.values() if not slot.in_use))
+        slot, kept = self._closest(selection, wanted, self._idle())
         if slot and kept >= max(restorable, sharable) and len(slot.tokens) <= 2 * kept:
             self._make_room(reserve, keep=slot)
             self._cut(slot, kept)
@@ -131,13 +131,21 @@ class KVStore:
         slot.last_used = next(self._clock)
 
     def empty(self) -> None:
-        """Forget what every slot holds: idle ones are dropped, those in use must be computed again."""
+        """Forget what every slot holds: those in use must be computed again, others are dropped, parked ones too."""
+        self.forget_idle()
+        for slot in self._slots.values():
+            slot.tokens.clear()
+
+    def forget_idle(self) -> None:
+        """Drop what no request uses, parked ones too."""
         self.parking.clear()
-        for slot in list(self._slots.values()):
-            if slot.in_use:
-                slot.tokens.clear()
-            else:
-                self.drop(slot)
+        for slot in self._idle():
+            self.drop(slot)
+
+    def park_idle(self) -> None:
+        """Park what no request uses, as if all room were needed."""
+        for slot in self._idle():
+            self._evict(slot)
 
     def drop(self, slot: Slot) -> None:
         """Forget the slot and what it holds."""
@@ -149,6 +157,9 @@ class KVStore:
         """What became of computed conversations."""
         parking = self.parking
         return KVStats(parking.n_bytes, parking.n_bytes_on_disk, *astuple(self.counts), *astuple(parking.counts))
+
+    def _idle(self) -> list[Slot]:
+        return [slot for slot in self._slots.values() if not slot.in_use]
 
     # --- what is there already
 
@@ -201,7 +212,7 @@ class KVStore:
 
     def _make_room(self, reserve: int, *, keep: Slot | None = None, last: Slot | None = None) -> None:
         """Evict idle slots until ``reserve`` cells are free, and a sequence unless one is kept; ``last`` last."""
-        idle = [slot for slot in self._slots.values() if not slot.in_use and slot is not keep]
+        idle = [slot for slot in self._idle() if slot is not keep]
         idle.sort(key=lambda slot: (slot is not last, slot.last_used), reverse=True)
         taken = sum(slot.cells for slot in self._slots.values() if slot is not keep)
         while taken + reserve > self._cells or (keep is None and not self._free):

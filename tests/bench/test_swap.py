@@ -12,7 +12,7 @@ from support.adapters import write_adapter
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.bench.document import swap_document
 from edgelora.bench.native import NativeRunner
-from edgelora.bench.pooled import crowd_out, run, step
+from edgelora.bench.pooled import run, step
 from edgelora.bench.samples import median, percentile
 from edgelora.bench.steps import alternating, interleave
 from edgelora.bench.subject import find_subjects
@@ -86,6 +86,14 @@ def test_the_wait_is_split_and_a_kept_conversation_is_not_read_again(result: Swa
     assert waits["256"]["kept"]["decode_ms"] < waits["256"]["new"]["decode_ms"]
 
 
+def test_what_the_engine_has_ready_is_quicker_than_reading_again(result: SwapResult) -> None:
+    times = swap_document(result)["going_on_with_a_conversation"]
+    assert times["conversation"] == 256
+    assert times["parked_bytes"] > 0 < times["step_ms"]
+    assert 0 < times["restore_ms"] < times["parked_ms"]
+    assert max(times["kept_ms"], times["read_ahead_ms"], times["parked_ms"]) < times["read_again_ms"]
+
+
 def test_each_selection_stands_beside_the_base(result: SwapResult, adapters: list[AdapterFile]) -> None:
     single, mixture = swap_document(result)["adapters"]
     a, b = adapters
@@ -106,14 +114,12 @@ def test_the_page_says_what_a_person_waits_for_first(result: SwapResult) -> None
     assert str(result.machine["cpu"]) in page
 
 
-def test_answers_are_those_of_the_engine_whatever_was_crowded_out(
-    core: EngineCore, adapters: list[AdapterFile]
-) -> None:
+def test_answers_are_those_of_the_engine_whatever_was_forgotten(core: EngineCore, adapters: list[AdapterFile]) -> None:
     under = Selection.of([Member(adapters[0].sha256)])
     tokens = random_tokens(40, core.base.n_vocab, seed=1)
     first = run(core, tokens, under, 8)
     kept = run(core, tokens, under, 8)
-    crowd_out(core)
+    core.forget_conversations()
     again = run(core, tokens, under, 8)
     assert [made.finished.reused_tokens for made in (first, kept, again)] == [0, 39, 0]
     assert first.text == kept.text == again.text
