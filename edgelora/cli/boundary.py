@@ -31,6 +31,9 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
     except EdgeloraError as error:
         click.echo(f"edgelora: {_printable(str(error))}", err=True)
         return error.exit_code
+    except MemoryError:
+        click.echo("edgelora: there is too little memory for this", err=True)
+        return 1
     except Exception as error:
         click.echo(f"edgelora: internal error: {_one_line(error)} (details in {_write_log()})", err=True)
         return 1

@@ -239,13 +239,15 @@ def _why_not(members: Given, options: Options) -> str:
 
 def _metadata(prepared: _Prepared, out: Path, options: Options) -> dict[str, MetadataValue]:
     """What the merged file says about itself; the report gets its final words when all is known."""
-    adapters: list[AttestedAdapter | MergedAdapter] = [*baked_into(prepared.base.header), *prepared.members.adapters]
+    adapters: list[AttestedAdapter | MergedAdapter] = [*baked_into(prepared.base.header)]
+    adapters += [adapter for adapter in prepared.members.adapters if adapter.scale]
     expected = prepared.report(out, options, prepared.trade.merged_bytes, 0, (0.0, 0.0, 0.0))
     entries: dict[str, MetadataValue] = {"edgelora.merge.precision": options.precision}
     entries |= prepared.members.carried.entries
-    entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)
-    entries["edgelora.merge.sha256"] = tuple(adapter.sha256 for adapter in adapters)
-    entries["edgelora.merge.scales"] = tuple(adapter.scale for adapter in adapters)
+    if adapters:
+        entries["edgelora.merge.adapters"] = tuple(adapter.name for adapter in adapters)
+        entries["edgelora.merge.sha256"] = tuple(adapter.sha256 for adapter in adapters)
+        entries["edgelora.merge.scales"] = tuple(adapter.scale for adapter in adapters)
     return entries | {REPORT_KEY: " " * (len(_embedded(expected).encode()) + _ROOM)}
 
 

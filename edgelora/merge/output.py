@@ -77,6 +77,6 @@ def _require_room(out: Path, size: int) -> None:
     free = shutil.disk_usage(out.resolve().parent).free
     if free < size:
         raise MergeError(
-            f"{out}: {size / 1e9:.2f} GB are needed on this disk, {free / 1e9:.2f} GB are free",
+            f"{out}: {size / 2**20:,.0f} MiB are needed on this disk, {free / 2**20:,.0f} are free",
             "Make room, or write to another disk.",
         )

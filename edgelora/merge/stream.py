@@ -47,11 +47,10 @@ def write_layout(
     *,
     threads: int | None = None,
     report: ReportProgress = ignore_progress,
-    check: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the file at ``path``, which is not complete before this returns; see :func:`output.replacing`.
 
-    ``check`` is called between pieces; what it raises ends the work. Raises GGUFError where the base cannot be read,
+    ``report`` is called between pieces; what it raises ends the work. Raises GGUFError where the base cannot be read,
     MergeError where values cannot be stored, OSError where ``path`` cannot be written.
     """
     threads = threads or len(os.sched_getaffinity(0))
@@ -63,7 +62,6 @@ def write_layout(
         for nbytes in _results(pieces, threads):
             done += nbytes
             report(Progress(_STAGE, done, layout.size, "bytes"))
-            check()
 
 
 def _results(pieces: Iterable[Callable[[], int]], threads: int) -> Iterator[int]:

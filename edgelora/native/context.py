@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ctypes
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ class NativeAdapter:
 
     def __init__(self, model: Model, path: Path) -> None:
         backend.forget_log()
-        self.pointer = llama_cpp.llama_adapter_lora_init(model.pointer, str(path).encode())
+        self.pointer = llama_cpp.llama_adapter_lora_init(model.pointer, os.fsencode(path))
         if not self.pointer:
             raise AdapterError(f"llama.cpp cannot load the adapter {path}: {backend.recent_log()}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ctypes
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,7 @@ class Model:
         progress = type(params.progress_callback)(_progress(report))
         params.progress_callback = progress
         backend.forget_log()
-        self.pointer = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
+        self.pointer = llama_cpp.llama_model_load_from_file(os.fsencode(path), params)
         if not self.pointer:
             raise EngineError(
                 f"llama.cpp cannot load {path}: {backend.recent_log() or 'no reason given'}",

@@ -33,6 +33,11 @@ def test_an_interruption_is_130_without_words(capsys: pytest.CaptureFixture[str]
     assert (out, err.strip()) == ("", "")
 
 
+def test_want_of_memory_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert guarded(failing_with(MemoryError()), []) == 1
+    assert capsys.readouterr() == ("", "edgelora: there is too little memory for this\n")
+
+
 def test_an_unexpected_error_is_one_line_and_a_log(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ from support.quantized import write_quantized
 from support.streaming import rewrites, tensors_of, values_of
 
 from edgelora.errors import EdgeloraError, GGUFError, MergeError
+from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.reader import read_header
 from edgelora.merge.base import read_base
 from edgelora.merge.layout import plan_layout
@@ -164,6 +165,9 @@ def test_scale_0_leaves_every_tensor_as_it_is(demo_base: Path, adapters: tuple[P
     report = merge(demo_base, [Member(path, 0.0) for path in adapters], out, UNVERIFIED)
     assert tensors_of(out) == tensors_of(demo_base)
     assert (report.adapter_kept, report.kinds) == (1.0, ())
+    assert baked_into(read_header(out)) == ()
+    merge(demo_base, [Member(adapters[0], 0.0), Member(adapters[1], 0.5)], out, UNVERIFIED)
+    assert [adapter.scale for adapter in baked_into(read_header(out))] == [0.5]
 
 
 def test_taking_it_away_again_gives_the_base(f32_base: Path, adapters: tuple[Path, Path], tmp_path: Path) -> None:
@@ -353,6 +357,15 @@ def test_a_file_that_is_replaced_meanwhile_is_one_error(
     with pytest.raises(MergeError, match=rf"{which}\.gguf: it was changed or replaced"):
         merge(base, [Member(adapter)], tmp_path / "out.gguf", Options(threads=1), report=download_again)
     assert sorted(tmp_path.iterdir()) == [adapter, base]
+
+
+def test_names_need_not_be_text(demo_base: Path, tmp_path: Path) -> None:
+    folder = Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe"))
+    folder.mkdir()
+    base, adapter = folder / "base.gguf", folder / "a b\n\N{GRINNING FACE}.gguf"
+    base.write_bytes(demo_base.read_bytes())
+    adapter.write_bytes(LEGAL.read_bytes())
+    assert merge(base, [Member(adapter)], folder / "out.gguf", Options(threads=1)).verdict == "passed"
 
 
 def narrower_adapter(path: Path, base: Path) -> Path:
