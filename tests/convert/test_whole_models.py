@@ -104,6 +104,31 @@ def test_only_what_is_wanted_is_looked_at(tmp_path: Path) -> None:
     assert "ffn_up.weight of the base has 40 and 28" in problems.lines()[0]
 
 
+def test_other_layers_of_the_same_names_are_no_part_of_it(tmp_path: Path) -> None:
+    family = FAMILIES["qwen35moe"]
+    model, tensors = model_and_tensors("qwen35moe", np.random.default_rng(0))
+    base = write_layout_base(tmp_path / "base.gguf", "qwen35moe", family.dims, tensors, mrope=False)
+    experts = model["model.layers.0.mlp.experts.down_proj"]
+    others = ("mtp.layers.0", "model.mtp_block.0", "model.visual.blocks.0")
+    save_file(model | {f"{root}.mlp.experts.down_proj": experts + 1 for root in others}, tmp_path / "m.safetensors")
+    name = "blk.0.ffn_down_exps.weight"
+    found, problems = found_in(base, tmp_path / "m.safetensors", {name})
+    assert problems.lines() == []
+    np.testing.assert_array_equal(filled(experts.shape, found[name]), experts)
+
+
+@pytest.mark.parametrize("n_experts", [0, 4, 6])
+def test_experts_that_the_base_does_not_have(tmp_path: Path, n_experts: int) -> None:
+    model, tensors = model_and_tensors("qwen3moe/packed", np.random.default_rng(0))
+    dims = FAMILIES["qwen3moe/packed"].dims
+    base = write_layout_base(tmp_path / "base.gguf", "qwen3moe", dims, tensors, mrope=False)
+    model["model.layers.0.mlp.experts.down_proj"] = np.zeros((n_experts, dims.hidden, dims.expert_ff), np.float32)
+    save_file(model, tmp_path / "m.safetensors")
+    found, problems = found_in(base, tmp_path / "m.safetensors", {"blk.0.ffn_down_exps.weight"})
+    assert not found
+    assert [f"is [{n_experts}, 40, 12]" in line for line in problems.lines()] == [True] * bool(n_experts)
+
+
 def test_a_layer_that_was_trained_whole_is_laid_out_like_one_of_a_whole_model(tmp_path: Path) -> None:
     """Of GPT-2, whose square weights would fit the other way round too."""
     model, tensors = model_and_tensors("gpt2", np.random.default_rng(1))

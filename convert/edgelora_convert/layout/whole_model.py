@@ -21,8 +21,17 @@ if TYPE_CHECKING:
 _EXPERTS_INPUTS_FIRST = frozenset({"gpt-oss", "llama4"})
 """Architectures whose experts lie in one parameter [experts, n_in, n_out]; of others only where the shape says so."""
 
-_FURTHER_TOKENS = "mtp."
-"""Where some models keep layers that predict further tokens, under the names of ordinary ones."""
+_FURTHER_TOKENS = "mtp"
+"""How modules begin in which models keep layers that predict further tokens, under the names of ordinary ones."""
+
+
+def _is_weight(values: StoredTensor) -> bool:
+    return len(values.shape) in (2, 3) and 0 not in values.shape
+
+
+def _is_text(module: str) -> bool:
+    further = any(part.startswith(_FURTHER_TOKENS) for part in module.split("."))
+    return not further and not is_other_modality(module)
 
 
 class WholeModel:
@@ -40,11 +49,7 @@ class WholeModel:
         the problems. Raises ConversionError where the layout of the base's architecture is unknown and matters.
         """
         modules = {name.removesuffix(".weight"): values for name, values in stored.items()}
-        weights = {
-            module: values
-            for module, values in modules.items()
-            if len(values.shape) in (2, 3) and not is_other_modality(module) and not module.startswith(_FURTHER_TOKENS)
-        }
+        weights = {module: values for module, values in modules.items() if _is_weight(values) and _is_text(module)}
         found: dict[str, list[MatrixRows]] = {}
         for module, values in weights.items():
             self._place(module, values, wanted, found)
@@ -78,6 +83,9 @@ class WholeModel:
         if len(values.shape) == 2:
             yield Whole(module, "weight", values, kind)
             return
+        n_experts = located.slots[0].tensor.shape[2:]
+        if values.shape[:1] != n_experts:
+            raise ValueError(f"it is {list(values.shape)}, {located.slots[0].tensor.name} of the base is not as deep")
         expected = located.shape
         square = expected[0] == expected[1]
         turned = self._arch in _EXPERTS_INPUTS_FIRST if square else values.shape[1:] == expected[::-1]
