@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from edgelora.bench.pooled import run
 from edgelora.bench.samples import median
 from edgelora.bench.workloads import random_tokens
-from edgelora.engine.scheduler import PREFILL_CHUNK
 from edgelora.types import Failed, Request, SamplingParams, Selection
 
 if TYPE_CHECKING:
@@ -51,18 +50,16 @@ def _first_token_ms(core: EngineCore, selection: Selection, length: int) -> floa
 def _rate(core: EngineCore, selection: Selection, count: int) -> float:
     """Tokens per second while ``count`` answers are written."""
     core.forget_conversations()
-    warm_up = -(-count * _PROMPT // (PREFILL_CHUNK - count)) + 2  # steps in which prompts are still read
-    sampling = SamplingParams(max_tokens=STEPS + warm_up, temperature=0.0)
+    sampling = SamplingParams(max_tokens=STEPS + 1, temperature=0.0)
     for number in range(count):
         prompt = random_tokens(_PROMPT, core.base.n_vocab, seed=1000 + number)
         core.submit(Request(f"rate-{number}", prompt, selection, sampling))
-    tokens, seconds, steps = 0, 0.0, 0
+    tokens, seconds = 0, 0.0
     while core.busy:
         began = time.perf_counter()
         failed = [event.error for event in core.step() if isinstance(event, Failed)]
         if failed:
             raise failed[0]
-        steps += 1
-        if steps > warm_up:
+        if core.times.n_tokens == count:  # all prompts are read, and nobody has ended
             tokens, seconds = tokens + core.times.n_tokens, seconds + time.perf_counter() - began
     return tokens / seconds if seconds else math.nan

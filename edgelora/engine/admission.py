@@ -33,6 +33,10 @@ class Admission:
         limit = room if wanted is None else min(wanted, room)
         return Sequence(request, limit, self._residency.attest(request.selection), TextStream(request.sampling.stop))
 
+    def is_read(self, sequence: Sequence) -> bool:
+        """Are its adapters resident, or ready to be? What is not is read from now on. Raises what is wrong with them."""
+        return self._residency.is_ready(sequence.selection)
+
     def admit(self, sequence: Sequence) -> bool:
         """Give the sequence adapters, sampler and slot. False, and nothing taken, while files are being read or others
         have them.

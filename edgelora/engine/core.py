@@ -7,29 +7,17 @@ sequences it concerns; the others go on.
 from __future__ import annotations
 
 import time
-from contextlib import ExitStack
 from dataclasses import dataclass
 
 from edgelora.engine.admission import Admission
+from edgelora.engine.assembly import assemble
 from edgelora.engine.batching import Batching
 from edgelora.engine.failures import NotFiniteError, as_error
-from edgelora.engine.kv import KVStore
-from edgelora.engine.mask import new_masker
-from edgelora.engine.memory import plan_memory
-from edgelora.engine.natives import Natives
-from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
-from edgelora.engine.parking import open_parking
-from edgelora.engine.pool import Pool
-from edgelora.engine.probe import Probe
-from edgelora.engine.residency import Residency
+from edgelora.engine.intake import Intake
+from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
-from edgelora.engine.selftest import self_test
 from edgelora.engine.sequence import Sequence
-from edgelora.errors import EdgeloraError, EngineError
-from edgelora.gguf.computable import require_computable
-from edgelora.gguf.facts import BaseFacts
-from edgelora.gguf.reader import read_header
-from edgelora.native.sequences import SequenceMemory
+from edgelora.errors import DeadlineError, EdgeloraError, EngineError
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -70,54 +58,25 @@ class EngineCore:
     """
 
     def __init__(self, config: EngineConfig, report: ReportProgress = ignore_progress) -> None:
-        header = read_header(config.base)
-        facts = BaseFacts.of(header)
-        require_vocabulary(header)
-        require_computable(header)
-        plan = self._plan = plan_memory(facts, config)
-        self.config = config
+        parts = assemble(config, report)
+        self.config, self.base = config, parts.base
         self.times = StepTimes()
-        self._masker = new_masker()
-        scratch = (config.max_sequences, config.max_sequences + 1)
-        with ExitStack() as opened:
-            self._model = open_model(config, report)
-            opened.callback(self._model.close)
-            self._context = open_context(self._model, config, plan, len(scratch), self._masker)
-            opened.callback(self._context.close)
-            self._pool = Pool(
-                self._model,
-                self._context,
-                self._masker,
-                header.tensors,
-                facts.arch,
-                dtype=config.pool_dtype,
-                budget=plan.pool_budget,
-                scratch=scratch[0],
-            )
-            probe = Probe(self._context, self._masker, scratch)
-            exclusive = why_exclusive(self._model, config) or self_test(
-                self._model, header, self._pool, probe, config.pool_dtype
-            )
-            self.base = base_info(self._model, facts, plan, exclusive, self._masker)
-            self.residency = Residency(
-                header,
-                self._pool,
-                Natives(self._model, self._context),
-                probe,
-                config.pool_dtype,
-                exclusive,
-                budget=plan.pool_budget,
-                prepared_budget=plan.prepared_budget,
-            )
-            self._native = opened.pop_all()
-        memory = SequenceMemory(self._model, self._context)
-        self._kv = KVStore(
-            memory, plan.cells, config.max_sequences, open_parking(config, self.base, plan.parked_budget)
-        )
-        self._admission = Admission(self._model, self.residency, self._kv, plan.ctx)
+        self.residency = parts.residency
+        self._model, self._context, self._native = parts.model, parts.context, parts.native
+        self._masker, self._pool, self._kv, self._plan = parts.masker, parts.pool, parts.kv, parts.plan
+        self._admission = Admission(self._model, self.residency, self._kv, self._plan.ctx)
         self._batching = Batching(self._context, self._masker, self._pool, self.residency, config.batch)
-        self._scheduler = Scheduler(config.batch, self._group_of)
-        self._blocked: Sequence | None = None
+        self._pace = Pace()
+        self._scheduler = Scheduler(
+            batch=config.batch,
+            places=config.max_sequences,
+            max_waiting=config.max_waiting,
+            pace=self._pace,
+            group_of=self._group_of,
+        )
+        self._intake = Intake(
+            self._scheduler, self._admission, begin=self._begin, refuse=self._refuse, drop=self._cancel
+        )
         self._events: list[Event] = []
 
     # --- what callers ask for
@@ -130,17 +89,15 @@ class EngineCore:
     def submit(self, request: Request) -> None:
         """Queue ``request``. What is wrong with it comes as its Failed event."""
         try:
-            if any(sequence.request.id == request.id for sequence in self._scheduler.sequences):
-                raise EngineError(f"a request with the id {request.id} is running already")
-            self._scheduler.waiting.append(self._admission.new_sequence(request))
+            self._scheduler.submit(self._admission.new_sequence(request))
+            self._intake.note_arrival()
         except Exception as error:
             self._events.append(Failed(request.id, as_error(error)))
 
     def cancel(self, request: str) -> None:
         """End a request now; unknown ids are ignored."""
-        for sequence in self._scheduler.sequences:
-            if sequence.request.id == request:
-                self._end(sequence, "cancelled")
+        if sequence := self._scheduler.find(request):
+            self._cancel(sequence)
 
     def load(self, file: AdapterFile) -> AdapterStatus:
         """Make ``file`` resident now, whoever waits meanwhile. Raises AdapterError, GGUFError or EngineError."""
@@ -159,7 +116,7 @@ class EngineCore:
 
     def pin(self, sha256: str, pinned: bool) -> None:
         """Keep an adapter from being evicted to make room, or no longer. Raises UnknownAdapterError."""
-        self._blocked = None
+        self._intake.note_freed()
         self.residency.pin(sha256, pinned)
 
     def stats(self) -> EngineStats:
@@ -188,7 +145,7 @@ class EngineCore:
 
     def evict(self, sha256: str) -> bool:
         """Give an adapter's memory back. False while it is in use."""
-        self._blocked = None
+        self._intake.note_freed()
         return self.residency.evict(sha256)
 
     def park_conversations(self) -> None:
@@ -208,10 +165,12 @@ class EngineCore:
         self.times = StepTimes()
         began = time.perf_counter()
         if self.residency.tick():
-            self._blocked = None
-        self._admit()
+            self._intake.note_arrival()
+        for sequence in self._scheduler.overdue(began):
+            self._expire(sequence)
+        self._intake.admit()
         self.times.admit = time.perf_counter() - began
-        if self._scheduler.running:
+        if self._scheduler.has_work:
             self._catch_up()
             self._compute(self._scheduler.plan())
         elif not self._events:
@@ -224,36 +183,25 @@ class EngineCore:
     def close(self) -> None:
         """End everything as cancelled and free it. Safe to call twice."""
         for sequence in self._scheduler.sequences:
-            self._end(sequence, "cancelled")
+            self._cancel(sequence)
         self._kv.parking.close()
         self.residency.close()
         self._native.close()
 
-    # --- admission
-
-    def _admit(self) -> None:
-        waiting, running = self._scheduler.waiting, self._scheduler.running
-        while waiting and len(running) < self.config.max_sequences and waiting[0] is not self._blocked:
-            sequence = waiting[0]
-            try:
-                admitted = self._admission.admit(sequence)
-            except Exception as error:
-                waiting.popleft()
-                self._events.append(Failed(sequence.request.id, as_error(error)))
-                if isinstance(error, NotFiniteError):
-                    self._purge()
-                continue
-            if not admitted:
-                self._blocked = sequence  # until somebody gives something back
-                return
-            running.append(waiting.popleft())
-            self._begin(sequence)
+    # --- beginnings
 
     def _begin(self, sequence: Sequence) -> None:
         request = sequence.request
         self._events.append(Started(request.id, sequence.attested, len(request.tokens), sequence.reused))
         if sequence.reused == len(request.tokens):  # a prefill that finds everything done
             self._end(sequence, "length")
+
+    def _refuse(self, sequence: Sequence, error: Exception) -> None:
+        """It cannot be admitted, whoever leaves."""
+        self._let_go(sequence)
+        self._events.append(Failed(sequence.request.id, as_error(error)))
+        if isinstance(error, NotFiniteError):
+            self._purge()
 
     def _catch_up(self) -> None:
         """Prompts that begin alike are computed once: the others follow the first."""
@@ -276,12 +224,13 @@ class EngineCore:
         except BaseException:
             self._fail(plan, EngineError("the answer was interrupted", "Ask again."))
             raise
+        self._pace.learn(plan.n_tokens, self._batching.mask_s + self._batching.decode_s)
         computed = time.perf_counter()
         for chunk, row in zip(plan.chunks, rows, strict=True):
             self._advance(chunk, row)
         self.times.mask, self.times.decode = self._batching.mask_s, self._batching.decode_s
         self.times.choose = time.perf_counter() - computed
-        self.times.n_tokens = sum(len(chunk.tokens) for chunk in plan.chunks)
+        self.times.n_tokens = plan.n_tokens
 
     def _advance(self, chunk: Chunk, row: int) -> None:
         sequence, slot = chunk.sequence, chunk.sequence.held
@@ -315,6 +264,19 @@ class EngineCore:
 
     # --- endings
 
+    def _cancel(self, sequence: Sequence) -> None:
+        self._end(sequence, "cancelled")
+
+    def _expire(self, sequence: Sequence) -> None:
+        """Its time is over; what it has said so far was streamed."""
+        self._say(sequence, sequence.text.finish())
+        self._let_go(sequence)
+        error = DeadlineError(
+            f"the answer was not ready within {sequence.request.deadline_s:g} s",
+            "Allow more time, ask for a shorter answer, or ask again when fewer requests are running.",
+        )
+        self._events.append(Failed(sequence.request.id, error))
+
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         self._say(sequence, sequence.text.finish())
         finished: Finished = sequence.finished(reason)
@@ -340,5 +302,5 @@ class EngineCore:
         """The sequence has ended. The only place where what it holds is given back."""
         self._scheduler.remove(sequence)
         if sequence.slot:
-            self._blocked = None
+            self._intake.note_freed()
             self._admission.give_back(sequence)

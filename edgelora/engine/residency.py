@@ -111,16 +111,20 @@ class Residency:
 
     # --- what the scheduler asks for
 
+    def is_ready(self, selection: Selection) -> bool:
+        """Is every member resident or prepared? The reader begins with those that are not. Raises what it raised."""
+        ready = [self._is_ready(self._files[sha256]) for sha256 in selection.adapters]  # all, so that all are begun
+        return all(ready)
+
     def acquire(self, selection: Selection) -> bool:
         """Make every member resident and keep it so until :meth:`release`.
 
         False, and nothing held, while files are being read or others use the room. Raises the errors of :meth:`load`,
         MemoryLimitError if there is no room although nobody uses any; then nothing is held either.
         """
-        files = [self._files[sha256] for sha256 in selection.adapters]
-        ready = [self._is_ready(file) for file in files]  # all of them, so that all are begun
-        if not all(ready):
+        if not self.is_ready(selection):
             return False
+        files = [self._files[sha256] for sha256 in selection.adapters]
         self._users.update(selection.adapters)
         try:
             for file in files:

@@ -1,24 +1,32 @@
 """Which tokens of which sequences go into the next batch.
 
 Sequences whose adapters the pool holds can share a batch whatever they selected. A selection that llama.cpp must apply
-itself needs batches of its own; such groups take turns.
+itself needs batches of its own; such groups take turns. What is in the background is planned while nothing else runs.
 """
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Callable
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
+from itertools import count
 
+from edgelora.engine.pace import Pace
 from edgelora.engine.sequence import Sequence
+from edgelora.engine.shares import equal_shares
+from edgelora.engine.waiting import WaitingQueue
+from edgelora.errors import EngineError
 from edgelora.types import Selection
-
-PREFILL_CHUNK = 128
-"""Prompt tokens a step: few enough that running answers keep their pace and a cancel is quick."""
 
 TURN = 16
 """Steps that one group gets while others wait; each change costs llama.cpp a rebuild of its scheduler."""
+
+FLUENT = 0.2
+"""Seconds a step that nobody minds: five tokens a second are as quick as one reads."""
+
+LONGEST = 1.0
+"""Seconds that a step may take while nobody reads an answer: a cancel, or a newcomer, waits for it."""
 
 Group = Selection | None
 """None: everything the pool can serve; else the one selection that has the batch for itself."""
@@ -40,45 +48,111 @@ class Plan:
     group: Group
     chunks: Seq[Chunk]
 
+    @property
+    def n_tokens(self) -> int:
+        """The size of the batch."""
+        return sum(len(chunk.tokens) for chunk in self.chunks)
+
 
 class Scheduler:
-    """Waiting and running sequences. Admission is the engine's decision; the order is first come, first served."""
+    """Waiting and running sequences, at most ``places`` of these. Admission is the engine's decision."""
 
-    def __init__(self, batch: int, group_of: Callable[[Selection], Group]) -> None:
-        self.waiting: deque[Sequence] = deque()
+    def __init__(
+        self, *, batch: int, places: int, max_waiting: int, pace: Pace, group_of: Callable[[Selection], Group]
+    ) -> None:
+        self.waiting = WaitingQueue(max_waiting)
         self.running: list[Sequence] = []
-        self._batch, self._group_of = batch, group_of
+        self.places = places
+        self._by_id: dict[str, Sequence] = {}
+        self._deadlines: list[tuple[float, int, Sequence]] = []  # a heap; those that have ended leave it when due
+        self._numbers = count()
+        self._batch, self._pace, self._group_of = batch, pace, group_of
         self._turn: Group = None
         self._steps_left = 0
 
     @property
     def sequences(self) -> list[Sequence]:
         """Everything that has not ended."""
-        return [*self.running, *self.waiting]
+        return list(self._by_id.values())
+
+    @property
+    def in_background(self) -> list[Sequence]:
+        """What runs in the background, oldest first."""
+        return [sequence for sequence in self.running if sequence.request.background]
+
+    @property
+    def n_foreground(self) -> int:
+        """How many run that are not in the background."""
+        return len(self.running) - len(self.in_background)
+
+    @property
+    def has_work(self) -> bool:
+        """Is there anything to plan? What is in the background stands back for others even while they wait."""
+        return bool(self.n_foreground) or bool(self.running and not self.waiting.in_turn())
+
+    def find(self, request: str) -> Sequence | None:
+        """The sequence of a request that has not ended."""
+        return self._by_id.get(request)
+
+    def submit(self, sequence: Sequence) -> None:
+        """Have it wait for admission. Raises EngineError where its id is taken, QueueFullError."""
+        request = sequence.request
+        if request.id in self._by_id:
+            raise EngineError(f"a request with the id {request.id} is running already")
+        self.waiting.add(sequence, self.places - len(self.running))
+        self._by_id[request.id] = sequence
+        if request.deadline_s is not None:
+            heapq.heappush(self._deadlines, (sequence.deadline, next(self._numbers), sequence))
+
+    def admit(self, sequence: Sequence) -> None:
+        """It has all that it needs, and runs from now on."""
+        self.waiting.take(sequence)
+        self.running.append(sequence)
 
     def remove(self, sequence: Sequence) -> None:
         """Forget a sequence that has ended."""
+        del self._by_id[sequence.request.id]
         if sequence in self.running:
             self.running.remove(sequence)
         else:
             self.waiting.remove(sequence)
 
+    def overdue(self, now: float) -> list[Sequence]:
+        """Those whose deadline has passed, each once."""
+        due = []
+        while self._deadlines and self._deadlines[0][0] <= now:
+            _, _, sequence = heapq.heappop(self._deadlines)
+            if self._by_id.get(sequence.request.id) is sequence:
+                due.append(sequence)
+        return due
+
     def plan(self) -> Plan:
-        """The next step: one token of each answering sequence, then prompts, oldest first."""
-        group = self._next_group()
-        members = [sequence for sequence in self.running if self._group_of(sequence.selection) == group]
+        """The next step: one token of each answering sequence, and of each client's prompt an equal share."""
+        running = [sequence for sequence in self.running if not sequence.request.background] or self.running
+        group = self._next_group(running)
+        members = [sequence for sequence in running if self._group_of(sequence.selection) == group]
         answering = [sequence for sequence in members if sequence.is_answering]
+        prompts = [sequence for sequence in members if not sequence.is_answering]
         chunks = [Chunk(sequence, sequence.pending(1), True) for sequence in answering]
-        budget = min(PREFILL_CHUNK, self._batch - len(chunks))
-        for sequence in members:
-            if budget > 0 and not sequence.is_answering:
-                tokens = sequence.pending(budget)
-                budget -= len(tokens)
-                chunks.append(Chunk(sequence, tokens, len(tokens) == sequence.n_pending))
+        if prompts:
+            budget = self._prefill_budget(len(answering), len(prompts), background=prompts[0].request.background)
+            for sequence, n_tokens in zip(prompts, _shared(prompts, budget), strict=True):
+                if n_tokens:
+                    chunks.append(Chunk(sequence, sequence.pending(n_tokens), n_tokens == sequence.n_pending))
         return Plan(group, chunks)
 
-    def _next_group(self) -> Group:
-        groups = list(dict.fromkeys(self._group_of(sequence.selection) for sequence in self.running))
+    def _prefill_budget(self, n_answering: int, n_prompts: int, *, background: bool) -> int:
+        """Prompt tokens of a step, at least one each: answers keep half of their pace, and less only beside more
+        prompts than answers."""
+        if n_answering:
+            share = max(2.0, 1 + n_prompts / n_answering)
+            seconds = max(FLUENT, share * self._pace.seconds(n_answering))
+        else:
+            seconds = FLUENT if background else LONGEST
+        return max(n_prompts, self._pace.tokens(seconds, self._batch) - n_answering)
+
+    def _next_group(self, running: Seq[Sequence]) -> Group:
+        groups = list(dict.fromkeys(self._group_of(sequence.selection) for sequence in running))
         if self._turn in groups and self._steps_left > 0:
             self._steps_left -= 1
         else:
@@ -86,3 +160,16 @@ class Scheduler:
             self._turn = groups[at % len(groups)]
             self._steps_left = TURN - 1
         return self._turn
+
+
+def _shared(prompts: Seq[Sequence], budget: int) -> list[int]:
+    """How many tokens each of ``prompts`` gets: clients share equally, one client's are first come, first served."""
+    wanted: dict[tuple[str, str], int] = {}
+    for sequence in prompts:
+        wanted[sequence.client] = wanted.get(sequence.client, 0) + sequence.n_pending
+    left = dict(zip(wanted, equal_shares(list(wanted.values()), budget), strict=True))
+    given = []
+    for sequence in prompts:
+        given.append(min(left[sequence.client], sequence.n_pending))
+        left[sequence.client] -= given[-1]
+    return given

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass, field
 
@@ -23,6 +24,8 @@ class Sequence:
     slot: Slot | None = None
     sampler: Sampler | None = None
     reused: int = 0
+    overtaken: int = 0  # how often, since it was the next of its client
+    blocked_at: int = -1  # no room then, on the intake's count of what was given back
     produced: list[int] = field(default_factory=list)
     first_token: float = 0.0
     last_token: float = 0.0
@@ -31,6 +34,17 @@ class Sequence:
     def selection(self) -> Selection:
         """What it runs under, from beginning to end."""
         return self.request.selection
+
+    @property
+    def client(self) -> tuple[str, str]:
+        """Whose it is; a request that names no client is a client of its own."""
+        return (self.request.client, "" if self.request.client else self.request.id)
+
+    @property
+    def deadline(self) -> float:
+        """When it must have ended, on the clock of ``submitted``."""
+        limit = self.request.deadline_s
+        return math.inf if limit is None else self.submitted + limit
 
     @property
     def held(self) -> Slot:
