@@ -115,7 +115,7 @@ class ChatSession:
             return
         sampling = self._sampling if prompt is not None else replace(self._sampling, max_tokens=0)
         sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop), stop_tokens=end_tokens)
-        request = Request(self._request, fitted.tokens, resolved.selection, sampling)
+        request = Request(self._request, fitted.tokens, resolved.selection, sampling, background=prompt is None)
         async with aclosing(self._generate(request)) as events:
             async for event in events:
                 yield event

@@ -37,7 +37,12 @@ def base_path(settings: Settings) -> Path:
 def engine_config(settings: Settings) -> EngineConfig:
     """How to open the engine."""
     return EngineConfig(
-        base=base_path(settings), ctx=settings.ctx, threads=settings.threads, gpu_layers=settings.gpu_layers or 0
+        base=base_path(settings),
+        ctx=settings.ctx,
+        threads=settings.threads,
+        gpu_layers=settings.gpu_layers or 0,
+        parked_bytes=None if settings.parked_memory is None else settings.parked_memory * 2**20,
+        parked_folder=settings.parked_folder and settings.parked_folder.expanduser(),
     )
 
 

@@ -48,6 +48,8 @@ class Settings(BaseSettings):
     ctx: Annotated[int | None, Field(ge=16), BeforeValidator(_auto)] = None
     threads: Annotated[int | None, Field(ge=1)] = None
     gpu_layers: Annotated[int | None, Field(ge=0)] = None
+    parked_memory: Annotated[int | None, Field(ge=0), BeforeValidator(_auto)] = None  # MiB
+    parked_folder: Path | None = None
     template: str | None = None
     system: str | None = None
     temperature: float | None = None

@@ -97,6 +97,7 @@ async def test_rereading_computes_what_the_next_question_reuses() -> None:
     session = session_on(engine)
     await collect(session.ask("One.", ON_BASE))
     reread = await collect(session.reread(UNDER_LEGAL))
+    assert [request.background for request in engine.requests[-2:]] == [False, True]
     assert any(isinstance(event, Prefilling) for event in reread)
     assert not any(isinstance(event, Token) for event in reread)
     assert len(session.conversation.turns) == 1

@@ -53,7 +53,7 @@ def test_every_setting_can_come_from_the_file(config_file: Path) -> None:
     config_file.write_text(
         'base = "~/b.gguf"\nadapter = "legal:0.5"\nctx = 512\nthreads = 3\ngpu_layers = 1\ntemplate = "chatml"\n'
         'system = "Be brief."\ntemperature = 0\ntop_k = 1\ntop_p = 1\nmin_p = 0\nrepeat_penalty = 1.1\nseed = 5\n'
-        'stop = ["a", "b"]\n'
+        'stop = ["a", "b"]\nparked_memory = 64\nparked_folder = "~/parked"\n'
     )
     settings = load_settings({})
     assert None not in settings.model_dump().values()
@@ -72,6 +72,17 @@ def test_ctx_auto_is_the_bases_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     monkeypatch.setenv("EDGELORA_CTX", "1024")
     assert engine_config(load_settings({"base": base})).ctx == 1024
     assert engine_config(load_settings({"base": base, "ctx": "auto"})).ctx is None
+
+
+def test_memory_and_folder_of_parked_conversations(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    base = tmp_path / "b.gguf"
+    base.touch()
+    assert engine_config(load_settings({"base": base})).parked_bytes is None
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("EDGELORA_PARKED_MEMORY", "3")
+    monkeypatch.setenv("EDGELORA_PARKED_FOLDER", "~/parked")
+    config = engine_config(load_settings({"base": base}))
+    assert (config.parked_bytes, config.parked_folder) == (3 * 2**20, tmp_path / "parked")
 
 
 @pytest.mark.parametrize(
