@@ -25,14 +25,14 @@ _SEQUENCE = 0
 class NativeRunner:
     """The same base opened a second time. ``open_ms`` is what that took, with the adapters in ``files``."""
 
-    def __init__(self, config: EngineConfig, files: Mapping[str, Path]) -> None:
+    def __init__(self, config: EngineConfig, files: Mapping[str, Path], sequences: int = 1) -> None:
         """``files`` are checked adapter files by content hash; ``config`` names a number of threads."""
         began = time.perf_counter()
         self._model = Model(config.base, gpu_layers=config.gpu_layers)
         self._context = Context(
             self._model,
-            cells=CELLS,
-            sequences=1,
+            cells=CELLS * sequences,
+            sequences=sequences,
             batch=config.batch,
             threads=config.threads or 1,
             kv_dtype=config.kv_dtype,
@@ -57,6 +57,26 @@ class NativeRunner:
         self._context.forget(_SEQUENCE, len(tokens) - 1)
         return StepSample((chosen - began) * 1e3, (decoded - chosen) * 1e3)
 
+    def steps(self, prompts: Sequence[Sequence[int]], selection: Selection, warm_up: int, count: int) -> list[float]:
+        """Milliseconds of ``count`` steps, each computing one more token after every one of ``prompts``.
+
+        ``warm_up`` steps before them are not counted. What the tokens are does not matter for the time.
+        """
+        self._held = ()
+        self._context.set_adapters([(self._adapters[member.adapter], member.scale) for member in selection.members])
+        for sequence, prompt in enumerate(prompts):
+            self._context.forget(sequence)
+            self._decode(prompt, 0, sequence)
+        return [self._step(prompts, done) for done in range(warm_up + count)][warm_up:]
+
+    def _step(self, prompts: Sequence[Sequence[int]], done: int) -> float:
+        self._batch.clear()
+        for sequence, prompt in enumerate(prompts):
+            self._batch.add([prompt[done % len(prompt)]], position=len(prompt) + done, sequence=sequence, logits=True)
+        began = time.perf_counter()
+        self._compute()
+        return (time.perf_counter() - began) * 1e3
+
     def close(self) -> None:
         """Free everything. Safe to call twice."""
         self._context.close()
@@ -76,9 +96,12 @@ class NativeRunner:
             self._decode(tokens, 0)
             self._held = tuple(tokens)
 
-    def _decode(self, tokens: Sequence[int], position: int) -> None:
+    def _decode(self, tokens: Sequence[int], position: int, sequence: int = _SEQUENCE) -> None:
         self._batch.clear()
-        self._batch.add(tokens, position=position, sequence=_SEQUENCE, logits=True)
+        self._batch.add(tokens, position=position, sequence=sequence, logits=True)
+        self._compute()
+
+    def _compute(self) -> None:
         status = self._context.decode(self._batch)
         if status != 0:
-            raise EngineError(f"llama.cpp could not decode {len(tokens)} tokens (status {status})")
+            raise EngineError(f"llama.cpp could not decode {len(self._batch)} tokens (status {status})")

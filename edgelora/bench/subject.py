@@ -55,6 +55,16 @@ def find_subjects(
     return tuple(_subject(library, text, prompt, report) for text in wanted)
 
 
+def take(subjects: Sequence[Subject], count: int | None, default: int | None) -> tuple[Subject, ...]:
+    """The first ``count`` of them; by default the first ``default``, or all. Raises UsageError if they are fewer."""
+    if count is not None and count > len(subjects):
+        raise UsageError(
+            f"there are {len(subjects)} adapters that fit the base, not {count}",
+            "Name them: --adapter a.gguf --adapter b.gguf, or set EDGELORA_ADAPTERS to a folder with more.",
+        )
+    return tuple(subjects[: count or default])
+
+
 def prompt_tokens(core: EngineCore, subject: Subject, template: str | None) -> tuple[int, ...]:
     """The subject's prompt as the base reads it, with one BOS token where the vocabulary wants one."""
     choice = choose_template(template, subject.templates, core.base)

@@ -29,3 +29,23 @@ def test_a_page_that_cannot_be_written_is_said_before_anything_is_measured(edgel
     outcome = edgelora("bench", "swap", "--report", tmp_path / "none" / "report.md")
     assert (outcome.code, outcome.out) == (2, "")
     assert "none" in outcome.err
+
+
+def test_mixed_and_load_print_one_document(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    adapters = [write_adapter(tmp_path / f"{name}.gguf", demo_base, seed=seed).path for seed, name in enumerate("ab")]
+    given = [argument for path in adapters for argument in ("--adapter", path)]
+    outcome = edgelora("bench", "mixed", *given, "--sequences", 2, "--rounds", 1, "--ctx", 128, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert json.loads(outcome.out)["step_ms_mixed"] > 0
+    load = ("--clients", 2, "--requests", 3, "--prompt-tokens", 8, "--max-tokens", 3)
+    outcome = edgelora("bench", "load", *given, *load, "--ctx", 128, "--json")
+    assert (outcome.code, outcome.err) == (0, "")
+    document = json.loads(outcome.out)
+    assert (document["requests"], document["errors"], document["wrong_adapter"]) == (3, 0, 0)
+
+
+def test_more_adapters_than_there_are(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    adapter = write_adapter(tmp_path / "a.gguf", demo_base, seed=1).path
+    outcome = edgelora("bench", "mixed", "--adapter", adapter, "--adapters", 2)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "not 2" in outcome.err

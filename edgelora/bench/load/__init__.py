@@ -1,0 +1,1 @@
+"""``bench load``: the same stream of requests against edgelora or another server."""
