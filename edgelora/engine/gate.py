@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
+
+PATIENCE = 60.0
+"""Seconds that others wait for one who is alone, and it for them: whoever reads an answer may have fallen asleep."""
 
 
 class Gate:
@@ -19,16 +22,21 @@ class Gate:
     @asynccontextmanager
     async def passed(self, alone: Callable[[], bool]) -> AsyncIterator[None]:
         """Be inside. ``alone`` is asked when it is this one's turn."""
-        async with self._entrance:
+        await self._entrance.acquire()
+        with ExitStack() as entered:
+            entered.callback(self._entrance.release)
             if alone():
-                await self._empty.wait()
-                yield
-                return
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._empty.wait(), PATIENCE)
+                timer = asyncio.get_running_loop().call_later(PATIENCE, entered.close)
+                entered.callback(timer.cancel)
+            else:
+                entered.close()
             self._n_inside += 1
             self._empty.clear()
-        try:
-            yield
-        finally:
-            self._n_inside -= 1
-            if not self._n_inside:
-                self._empty.set()
+            try:
+                yield
+            finally:
+                self._n_inside -= 1
+                if not self._n_inside:
+                    self._empty.set()

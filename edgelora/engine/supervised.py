@@ -51,7 +51,7 @@ class SupervisedEngine:
         self._pinned: set[str] = set()
         self._quarantine = Quarantine(str(path), self._words_for)
         self._gate = Gate()
-        self._inside: Counter[Group] = Counter()  # what uses the engine now
+        self._inside: Counter[Group | None] = Counter()  # what uses the engine now
         self._entering: dict[str, asyncio.Timeout] = {}  # by request
         self._listeners = Listeners()
         self._engine: RemoteEngine | None = None  # None while there is none
@@ -113,13 +113,13 @@ class SupervisedEngine:
 
     async def pin(self, sha256: str, pinned: bool) -> None:
         """Keep an adapter from being evicted to make room, or no longer; a restart does not change that."""
-        async with self._using(BASE_ALONE) as engine:
+        async with self._using(None) as engine:
             await engine.pin(sha256, pinned)
         (self._pinned.add if pinned else self._pinned.discard)(sha256)
 
     async def stats(self) -> EngineStats:
         """Memory, counts and load times at this moment; they begin anew with a restart."""
-        async with self._using(BASE_ALONE) as engine:
+        async with self._using(None) as engine:
             return await engine.stats()
 
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
@@ -165,16 +165,19 @@ class SupervisedEngine:
             yield engine
 
     @asynccontextmanager
-    async def _using(self, group: Group) -> AsyncIterator[RemoteEngine]:
-        """The engine, and the blame if it crashes meanwhile. Raises QuarantinedError, or EngineDiedError if it dies."""
+    async def _using(self, group: Group | None) -> AsyncIterator[RemoteEngine]:
+        """The engine; ``group``, if there is one, may be to blame if it crashes meanwhile.
+
+        Raises QuarantinedError, and EngineDiedError if it dies.
+        """
         engine = await self._ready()
-        self._quarantine.require_free(group)
+        self._quarantine.require_free(group or BASE_ALONE)
         self._inside[group] += 1
         try:
             yield engine
         except EngineDiedError as error:
             self._note_death(engine)
-            self._quarantine.require_free(group)
+            self._quarantine.require_free(group or BASE_ALONE)
             raise self._gone or EngineDiedError(error.message, "It restarts by itself: ask again.") from None
         finally:
             self._inside[group] -= 1
@@ -211,7 +214,7 @@ class SupervisedEngine:
         self._engine = None
         self._decided.clear()
         if engine.died.crashed:
-            self._quarantine.note_crash(+self._inside, engine.died)
+            self._quarantine.note_crash([group for group in +self._inside if group is not None], engine.died)
         self._listeners.tell(EngineDied(engine.died, restarting=True))
         self._begin(self._restart(engine, engine.died))
 

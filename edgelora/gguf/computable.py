@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from edgelora.errors import GGUFError
+from edgelora.gguf.ggml_types import ValueType
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 
 NO_WEIGHTS = frozenset({"I8", "I16", "I32", "I64", "F64", "Q8_1", "Q8_K"})
@@ -67,10 +68,14 @@ def _other_problems(header: Header) -> Iterator[str]:
     if _number(header, "nextn_predict_layers") > _number(header, "block_count"):
         yield "it predicts with more layers than it has"
     tokens = header.metadata.get("tokenizer.ggml.tokens")
-    if isinstance(tokens, MetadataArray):
-        twice = len(tokens) - len(set(tokens))
-        if twice > max(0, sum(token == "" for token in tokens) - 1):  # empty ones get names of their own
+    if isinstance(tokens, MetadataArray) and tokens.element_type is ValueType.STRING:
+        read = [token for token in map(_as_c_string, tokens.encoded()) if token]  # empty ones get names of their own
+        if len(set(read)) < len(read):
             yield "its vocabulary has the same token twice"
+
+
+def _as_c_string(token: bytes) -> bytes:
+    return token.partition(b"\x00")[0]
 
 
 def _arch(header: Header) -> str:

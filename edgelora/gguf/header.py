@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -32,8 +32,16 @@ class MetadataArray(Sequence[Any]):
     def values(self) -> tuple[Any, ...]:
         """The decoded elements. Bytes that are no UTF-8 become U+FFFD (a vocabulary may hold such pieces)."""
         if self.element_type is ValueType.STRING:
-            return tuple(_strings(self.raw, self.size))
+            return tuple(text.decode("utf-8", "replace") for text in self.encoded())
         return struct.unpack(f"<{self.size}{SCALAR_FORMATS[self.element_type]}", self.raw)
+
+    def encoded(self) -> Iterator[bytes]:
+        """The elements of an array of strings as they are in the file."""
+        pos = 0
+        for _ in range(self.size):
+            start = pos + 8
+            pos = start + int.from_bytes(self.raw[pos:start], "little")
+            yield self.raw[start:pos]
 
     def text_at(self, index: int) -> str:
         """One element of an array of strings, without decoding the others."""
@@ -51,15 +59,6 @@ class MetadataArray(Sequence[Any]):
     def __getitem__(self, index: slice) -> Sequence[Any]: ...
     def __getitem__(self, index: int | slice) -> Any:
         return self.values[index]
-
-
-def _strings(raw: bytes, count: int) -> list[str]:
-    found, pos = [], 0
-    for _ in range(count):
-        start = pos + 8
-        pos = start + int.from_bytes(raw[pos:start], "little")
-        found.append(raw[start:pos].decode("utf-8", "replace"))
-    return found
 
 
 MetadataValue = int | float | bool | str | MetadataArray

@@ -17,7 +17,7 @@ from edgelora.gguf.reader import read_header
 BF16, I16, Q8_0, I32 = 30, 25, 8, 26
 
 
-def texts(*values: str) -> bytes:
+def texts(*values: str | bytes) -> bytes:
     return struct.pack("<IQ", STRING, len(values)) + b"".join(map(text, values))
 
 
@@ -103,6 +103,7 @@ def test_a_scaling_that_nobody_knows(demo: Parts, tmp_path: Path) -> None:
 
 
 def test_tokens_must_differ(demo: Parts, tmp_path: Path) -> None:
-    check(with_value(demo, "tokenizer.ggml.tokens", ARRAY, texts("a", "", "b", "")), tmp_path)
-    with pytest.raises(GGUFError, match="same token twice"):
-        check(with_value(demo, "tokenizer.ggml.tokens", ARRAY, texts("a", "", "b", "", "a")), tmp_path)
+    check(with_value(demo, "tokenizer.ggml.tokens", ARRAY, texts("a", "", b"\xfe", b"\xff", "")), tmp_path)
+    for same in ("a", "a\x00b"):  # llama.cpp reads it as C does
+        with pytest.raises(GGUFError, match="same token twice"):
+            check(with_value(demo, "tokenizer.ggml.tokens", ARRAY, texts("a", "", "b", "", same)), tmp_path)
