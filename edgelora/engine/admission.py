@@ -34,7 +34,7 @@ class Admission:
         return Sequence(request, limit, self._residency.attest(request.selection), TextStream(request.sampling.stop))
 
     def is_read(self, sequence: Sequence) -> bool:
-        """Are its adapters resident, or ready to be? What is not is read from now on. Raises what is wrong with them."""
+        """Are its adapters resident, or ready to be? Others are read from now on. Raises what is wrong with them."""
         return self._residency.is_ready(sequence.selection)
 
     def admit(self, sequence: Sequence) -> bool:

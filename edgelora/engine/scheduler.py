@@ -12,6 +12,7 @@ from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 from itertools import count
 
+from edgelora.engine.following import without_followers
 from edgelora.engine.pace import Pace
 from edgelora.engine.sequence import Sequence
 from edgelora.engine.shares import equal_shares
@@ -22,8 +23,8 @@ from edgelora.types import Selection
 TURN = 16
 """Steps that one group gets while others wait; each change costs llama.cpp a rebuild of its scheduler."""
 
-FLUENT = 0.2
-"""Seconds a step that nobody minds: five tokens a second are as quick as one reads."""
+FLUENT = 0.3
+"""Seconds a step that nobody minds: about as quick as one reads. Less would cost all of them speed."""
 
 LONGEST = 1.0
 """Seconds that a step may take while nobody reads an answer: a cancel, or a newcomer, waits for it."""
@@ -132,7 +133,7 @@ class Scheduler:
         group = self._next_group(running)
         members = [sequence for sequence in running if self._group_of(sequence.selection) == group]
         answering = [sequence for sequence in members if sequence.is_answering]
-        prompts = [sequence for sequence in members if not sequence.is_answering]
+        prompts = without_followers([sequence for sequence in members if not sequence.is_answering])
         chunks = [Chunk(sequence, sequence.pending(1), True) for sequence in answering]
         if prompts:
             budget = self._prefill_budget(len(answering), len(prompts), background=prompts[0].request.background)

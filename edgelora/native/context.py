@@ -106,10 +106,11 @@ class Context:
 
     def logits(self, index: int) -> np.ndarray:
         """A copy of the logits, f32 [n_vocab], of the batch's token ``index``."""
-        row = llama_cpp.llama_get_logits_ith(self.pointer, index)
-        if not row:
-            raise EngineError(f"llama.cpp has no logits for token {index} of the last batch")
-        return np.ctypeslib.as_array(row, shape=(self.n_vocab,)).copy()
+        return self._logits(index).copy()
+
+    def likeliest(self, index: int) -> int:
+        """The token with the largest logit, the first of equals, after the batch's token ``index``."""
+        return int(self._logits(index).argmax())
 
     def has_finite_logits(self, index: int) -> bool:
         """Are the logits of the batch's token ``index`` numbers? One that is not makes their sum none."""
@@ -143,3 +144,9 @@ class Context:
         if self.pointer:
             llama_cpp.llama_free(self.pointer)
             self.pointer = None
+
+    def _logits(self, index: int) -> np.ndarray:
+        row = llama_cpp.llama_get_logits_ith(self.pointer, index)
+        if not row:
+            raise EngineError(f"llama.cpp has no logits for token {index} of the last batch")
+        return np.ctypeslib.as_array(row, shape=(self.n_vocab,))
