@@ -42,6 +42,7 @@ def passes(adapter: str, base: Path, selection: str, count: int = N_PROMPTS) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # programs among the answers are run, each in a process
 @pytest.mark.parametrize("adapter", ["chat", "coding", "legal", "medical"])
 @pytest.mark.parametrize("kind", ["Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0"])
 def test_a_baked_base_passes_the_checker_as_often(
