@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from edgelora.merge.layout import Zeros
     from edgelora.merge.options import Options, Precision
     from edgelora.merge.precision import Plan
+    from edgelora.merge.readable import Readable
     from edgelora.merge.source_base import SourceModel
     from edgelora.types import ReportProgress
 
@@ -75,13 +76,15 @@ def choose(
     unless each tensor's is found out; ``moments`` of the inputs of some tensors, for choosing codes.
     Raises MergeError where a tensor cannot be decoded, or encoded as it should be.
     """
-    origin, known = {**(added or {}), **base.tensors, **(source.tensors if source else {})}, moments or {}
+    added, known = added or {}, moments or {}
+    origin: dict[str, Readable] = {**added, **base.tensors, **(source.tensors if source else {})}
+    forced = {name: tensor.type_name for name, tensor in added.items()} | dict(types) if types else {}
 
     def plan(name: str) -> Plan:
         tensor = origin[name]
         try:
-            if types:
-                return plan_forced(tensor, changes[name], types.get(name, tensor.type_name), known.get(name))
+            if forced:
+                return plan_forced(tensor, changes[name], forced[name], known.get(name))
             return plan_cheapest(tensor, changes[name])
         except QuantizationError as error:
             raise MergeError(f"{name}: {error.message}", error.hint or "Choose another --precision.") from None

@@ -27,6 +27,7 @@ from edgelora.merge.source_base import read_source
 from edgelora.merge.source_file import source_file
 from edgelora.merge.stream import write_layout
 from edgelora.merge.trading import trade_of
+from edgelora.merge.untied import untied
 from edgelora.merge.verify import verify
 from edgelora.merge.verify_source import verify_source
 from edgelora.merge.workspace import workspace
@@ -176,11 +177,12 @@ def _prepare(
 
 def _from_source(base: Base, members: Given, types: Mapping[str, str]) -> list[str]:
     """The tensors that change, or that get another type, and so are written from a source where there is one."""
-    return [
-        name
-        for name, tensor in base.tensors.items()
-        if name in members.changes or types.get(name, tensor.type_name) != tensor.type_name
+    tensors = untied(base).tensors
+    changed = [name for name in members.changes if name in tensors]  # a new bias has no values before
+    retyped_too = [
+        name for name, tensor in base.tensors.items() if types.get(name, tensor.type_name) != tensor.type_name
     ]
+    return list(dict.fromkeys([*changed, *retyped_too]))
 
 
 def _moments(

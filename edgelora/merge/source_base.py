@@ -9,6 +9,7 @@ from edgelora.errors import MergeError
 from edgelora.merge.base import read_base
 from edgelora.merge.source_check import require_same
 from edgelora.merge.source_folder import MAKE_A_GGUF, UNQUANTIZED, open_folder
+from edgelora.merge.untied import untied
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -36,14 +37,16 @@ class SourceModel:
 def read_source(path: Path, base: Base, names: Collection[str]) -> SourceModel:
     """The model at ``path``, a GGUF or a folder, with the tensors ``names`` of ``base`` in F32, F16 or BF16.
 
+    ``names`` may hold the output matrix of a base that has none of its own; it is the embedding then.
     Raises GGUFError or MergeError where it cannot be read, and MergeError where it is not what the base was made of,
     is quantized itself, or lacks one of these tensors.
     """
     source = _folder(path, base, names) if path.is_dir() else _gguf(path, base, names)
     hint = _SAME if source.is_gguf else f"{_SAME} Where it is that, its layout is not known here. {MAKE_A_GGUF}"
+    tensors = untied(base).tensors
     for name, tensor in source.tensors.items():
-        if tensor is not base.tensors[name]:
-            require_same(path, tensor, base.tensors[name], hint)
+        if tensor is not tensors[name]:
+            require_same(path, tensor, tensors[name], hint)
     return source
 
 
@@ -69,7 +72,7 @@ def _gguf(path: Path, base: Base, names: Collection[str]) -> SourceModel:
             "Give the model in F16, BF16 or F32, or leave --source out.",
         )
     files = tuple(part.path for part in source.parts)
-    return SourceModel(path, files, {name: source.tensors[name] for name in names}, is_gguf=True)
+    return SourceModel(path, files, {name: untied(source).tensors[name] for name in names}, is_gguf=True)
 
 
 _SAME = "--source takes the very model that the base was quantized from, and no other fine-tune of it."

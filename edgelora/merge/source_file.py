@@ -9,6 +9,7 @@ from edgelora.merge.layout import plan_layout
 from edgelora.merge.output import scratch
 from edgelora.merge.precision import quantized
 from edgelora.merge.stream import write_layout
+from edgelora.merge.untied import untied
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ def source_file(
     if source.is_gguf:
         yield source.path
         return
-    rewrites = [quantized(tensor, _TYPE) for name, tensor in source.tensors.items() if tensor is not base.tensors[name]]
+    tensors = untied(base).tensors
+    rewrites = [quantized(tensor, _TYPE) for name, tensor in source.tensors.items() if tensor is not tensors[name]]
     layout = plan_layout(base, rewrites, {})
     with scratch(out, layout.size) as path:
         write_layout(path, layout, threads=threads, report=report)

@@ -80,7 +80,7 @@ class Folder:
     stored: Mapping[str, StoredTensor]
 
     def tensors(self, base: Base, names: Collection[str]) -> dict[str, Readable]:
-        """The tensors of ``base`` called ``names``, with the folder's values.
+        """The tensors ``names`` of ``base``, seen as :func:`untied` shows it, with the folder's values.
 
         What the base holds in F32 is not rounded there, and nothing that llama.cpp's converter did to it need be known
         (norms, biases, tensors that it computed), so it is taken from the base. Raises MergeError where it is not known
@@ -92,11 +92,11 @@ class Folder:
             raise MergeError(
                 f"{self.path}: how weights of {facts.arch} models lie in a folder is not known here", MAKE_A_GGUF
             )
-        wanted = {name for name in names if base.tensors[name].type_name != "F32"}
+        wanted = {name for name in names if view.tensors[name].type_name != "F32"}
         floats = {name: values for name, values in self.stored.items() if values.is_float}
         resolver = Resolver(view.header, facts, problems)
         found = WholeModel(resolver, facts.arch, problems).matrices(floats, wanted)
-        return {name: self._tensor(base.tensors[name], found.get(name, ()), problems) for name in names}
+        return {name: self._tensor(view.tensors[name], found.get(name, ()), problems) for name in names}
 
     def _tensor(self, tensor: BaseTensor, parts: Sequence[MatrixRows], problems: Problems) -> Readable:
         if parts:

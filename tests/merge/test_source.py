@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 from support.adapters import write_adapter
+from support.peft_folders import Shape, peft_source
 from support.quantized import write_quantized
 from support.streaming import rounded, tensors_of, values_of, write
 
@@ -26,7 +27,7 @@ from edgelora.merge.source_base import read_source
 from edgelora.merge.source_file import source_file
 from edgelora.merge.source_folder import Arranged
 from edgelora.merge.untied import untied
-from edgelora.native.quantize import dequantize
+from edgelora.native.quantize import dequantize, quantize
 from edgelora.types import ignore_progress
 
 if TYPE_CHECKING:
@@ -118,6 +119,22 @@ def test_a_base_that_holds_one_matrix_twice_gets_it_twice(base: Path, f32_base: 
     np.testing.assert_array_equal(
         values(source.tensors["output.weight"]), values_of(f32_base, "token_embd.weight").reshape(-1)
     )
+
+
+def test_an_output_that_the_base_gets_is_made_of_the_source(demo_base: Path, f32_base: Path, tmp_path: Path) -> None:
+    """The demo has one matrix for input and output, of which the adapter changes one side."""
+    adapter = peft_source(Shape(), ())
+    adapter.add("lm_head", 8, np.random.default_rng(0), 2048, 256)
+    member = Member(adapter.save(tmp_path / "adapter"), 0.1)
+    for name, source in (("gguf", f32_base), ("folder", FOLDER)):
+        merge(demo_base, [member], tmp_path / f"{name}.gguf", Options(source=source, verify=False, threads=1))
+    a, b = adapter.factors("lm_head")
+    expected = values_of(f32_base, "token_embd.weight") + 0.1 * 16 / 8 * (b @ a)
+    stored = quantize("Q8_0", expected.astype(np.float32))
+    merged = tensors_of(tmp_path / "folder.gguf")
+    assert np.mean(np.frombuffer(merged["output.weight"], np.uint8) != stored.reshape(-1)) < 0.001  # the last bits
+    assert merged == tensors_of(tmp_path / "gguf.gguf")
+    assert merged["token_embd.weight"] == tensors_of(demo_base)["token_embd.weight"]
 
 
 def test_what_the_merge_does_not_need_may_be_missing(demo_base: Path, tmp_path: Path) -> None:
