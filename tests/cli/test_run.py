@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from conftest import Edgelora
 
 GREEDY = ("--temperature", 0, "--max-tokens", 8)
+LONG_ANSWER = ("--temperature", "20", "--seed", "1", "--min-p", "0", "--top-k", "0", "--top-p", "1")
 
 
 def test_the_answer_alone_goes_to_stdout(edgelora: Edgelora) -> None:
@@ -131,7 +132,7 @@ def children(process: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def test_ctrl_c_ends_the_answer_and_the_engine() -> None:
-    with started("--temperature", "2", "--min-p", "0", "--top-k", "0", "--top-p", "1") as process:
+    with started(*LONG_ANSWER) as process:
         assert process.stdout
         assert process.stdout.read(1)
         engine = children(process)
@@ -154,7 +155,7 @@ def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
 
 
 def test_a_closed_pipe_is_quiet() -> None:
-    with started("--temperature", "2", "--min-p", "0", "--top-k", "0", "--top-p", "1") as process:
+    with started(*LONG_ANSWER) as process:
         assert process.stdout
         assert process.stderr
         process.stdout.read(1)
@@ -162,3 +163,20 @@ def test_a_closed_pipe_is_quiet() -> None:
         err = process.stderr.read()
     assert process.returncode == 1
     assert err.strip() == ""
+
+
+def test_an_engine_that_is_killed_is_one_clear_error() -> None:
+    with started(*LONG_ANSWER) as process:
+        engines: list[psutil.Process] = []
+        while not engines:
+            engines = [child for child in children(process) if "spawn_main" in " ".join(child.cmdline())]
+        assert process.stdout
+        assert process.stdout.read(1)
+        engines[0].kill()
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 1
+    lines = err.strip().splitlines()
+    assert lines[-2:] == [
+        "edgelora: the engine process ended unexpectedly (SIGKILL, perhaps for want of memory)",
+        "It restarts by itself: ask again.",
+    ]

@@ -1,0 +1,49 @@
+"""Damaged adapters and bases never crash a client; the engine is there afterwards and answers as before.
+
+All of it, with what became of each: scripts/test -m slow tests/engine/test_mutated_files.py -s
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from support.feeding import answer, feed_adapters, feed_bases
+from support.mutations import Parts, mutated
+
+from edgelora.engine.client import open_engine
+from edgelora.types import EngineConfig
+
+ROOT = Path(__file__).parents[2]
+ADAPTERS = sorted((ROOT / "models" / "adapters").glob("*.gguf"))
+CRASHED = ("crashed", "quarantined")
+
+
+def test_a_seed_always_gives_the_same_file() -> None:
+    parts = Parts.of(ADAPTERS[0])
+    assert parts.encoded() == ADAPTERS[0].read_bytes()
+    files = [mutated(parts, seed) for seed in range(20)]
+    assert files == [mutated(parts, seed) for seed in range(20)]
+    assert len({raw for _, raw in files}) > 15
+
+
+@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
+async def test_mutated_adapters(count: int, tmp_path: Path) -> None:
+    engine = await open_engine(EngineConfig(ROOT / "models" / "demo.gguf", ctx=256, threads=1))
+    before = await answer(engine)
+    fates = await feed_adapters(engine, ADAPTERS, range(count), tmp_path)
+    print(dict(fates))
+    assert fates["worked"]
+    assert fates["refused before llama.cpp"]
+    assert not [fate for fate in fates if fate.startswith(CRASHED)]
+    assert await answer(engine) == before
+    await engine.close()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+async def test_mutated_bases(tmp_path: Path) -> None:
+    fates = await feed_bases(ROOT / "models" / "demo.gguf", range(200), tmp_path)
+    print(dict(fates))
+    assert fates["worked"]
+    assert not [fate for fate in fates if fate.startswith(CRASHED)]
