@@ -1,0 +1,331 @@
+"""Which adapters are where: any order of requests, releases, evictions, pins and changes on disk, without llama.cpp."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, rule
+from support.pools import ROW_BYTES, FakeNatives, NumpyPool, fake_probe, prepared, same
+
+from edgelora.engine import residency as module
+from edgelora.engine.factors import PreparedAdapter
+from edgelora.engine.patience import FIRST
+from edgelora.engine.residency import Residency
+from edgelora.errors import AdapterError, EdgeloraError, EngineError, GGUFError, MemoryLimitError
+from edgelora.types import AdapterFile, Member, Selection
+
+NAMES = tuple("abcdefgh")
+RANKS = (16, 16, 8, 4, 16, 20, 16, 12)
+TARGETS = (("q", "k"), ("q",), ("k",), ("q", "k"), ("q", "k"), ("q", "k"), ("q",), ("q", "k"))
+UNPOOLABLE = "h"
+WHOLE = {
+    name: prepared(name, rank, targets, "experts" if name == UNPOOLABLE else "")
+    for name, rank, targets in zip(NAMES, RANKS, TARGETS, strict=True)
+}
+
+
+class Disk:
+    """The adapter files: there, replaced, or gone."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, PreparedAdapter | EdgeloraError] = dict(WHOLE)
+        self.reads: list[str] = []
+
+    def prepare(self, file: AdapterFile, *_: object) -> PreparedAdapter:
+        self.reads.append(file.sha256)
+        found = self.files[file.sha256]
+        if isinstance(found, EdgeloraError):
+            raise found
+        return found
+
+
+def build(disk: Disk, *, rows: int, prepared_rows: int = 64, exclusive: str = "") -> tuple[Residency, NumpyPool]:
+    budget = rows * ROW_BYTES
+    pool, base = NumpyPool(budget), SimpleNamespace()
+    made = Residency(
+        base,  # type: ignore[arg-type]
+        pool, FakeNatives(), fake_probe(), "f32", exclusive, budget=budget, prepared_budget=prepared_rows * ROW_BYTES
+    )  # fmt: skip
+    return made, pool
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(module, "prepare", disk.prepare)
+    return disk
+
+
+def load(residency: Residency, *names: str) -> None:
+    for name in names:
+        while residency.load(WHOLE[name].file) is None:
+            residency.wait(10)
+
+
+def acquire(residency: Residency, *names: str) -> bool:
+    """Once its files are read."""
+    selection = under(*names)
+    for _ in range(2 * len(names) + 1):
+        if residency.acquire(selection):
+            return True
+        residency.wait(10)
+    return False
+
+
+def under(*names: str) -> Selection:
+    return Selection.of(Member(name) for name in names)
+
+
+def test_a_full_pool_takes_turns_without_being_rebuilt(disk: Disk) -> None:
+    residency, pool = build(disk, rows=32)
+    for name in "abea" * 10:
+        load(residency, name)
+    opened = pool.n_opened
+    for name in "abe" * 20:
+        assert acquire(residency, name)
+        assert same(pool.copy_of(name), WHOLE[name])
+        residency.release(under(name))
+        residency.tick()
+    assert pool.n_opened == opened
+    assert len(disk.reads) == 3  # the rest came from the second tier
+    assert residency.loads.count == 3
+    residency.close()
+
+
+def test_the_pool_shrinks_to_what_is_used_and_learns_when_that_was_wrong(disk: Disk) -> None:
+    residency, pool = build(disk, rows=128)
+    load(residency, *"abcde")
+    assert acquire(residency, "a")
+
+    def quiet() -> int:
+        """Steps until the pool shrinks."""
+        for step in range(1, 20 * FIRST):
+            residency.tick()
+            if pool.rows == 16:
+                return step
+        return 0
+
+    first = quiet()
+    quiet()  # what was used before the first check counts once
+    assert first <= 2 * FIRST
+    assert list(pool.adapters) == ["a"]
+    assert same(pool.copy_of("a"), WHOLE["a"])
+    opened = pool.n_opened
+    for name in "bcde":
+        assert acquire(residency, name)
+        residency.release(under(name))
+    assert pool.n_opened > opened
+    assert len(disk.reads) == 5  # dropped from the pool is not dropped from memory
+    assert quiet() > first  # it came back, so it takes longer now
+    residency.close()
+
+
+def test_pinned_adapters_stay_and_an_eviction_ends_the_pin(disk: Disk) -> None:
+    residency, pool = build(disk, rows=32)
+    load(residency, "a")
+    residency.pin("a", True)
+    load(residency, *"beg")
+    assert "a" in pool
+    residency.pin("b", True)
+    load(residency, "b")
+    with pytest.raises(MemoryLimitError, match="unpin"):
+        load(residency, "e")
+    with pytest.raises(MemoryLimitError, match="no memory left"):
+        acquire(residency, "e")
+    assert residency.evict("a")
+    load(residency, "e")
+    residency.pin("b", False)
+    load(residency, "a")
+    assert "b" not in pool
+    residency.close()
+
+
+def test_a_pool_that_cannot_grow_stays_as_it_was(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+    residency, pool = build(disk, rows=32)
+    load(residency, "a")
+    open_pool = pool._load
+
+    def refuse(targets: Sequence[str], rows: int) -> object:
+        if rows > 16:
+            raise EngineError("no memory")
+        return open_pool(targets, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pool, "_load", refuse)
+        with pytest.raises(EngineError, match="no memory"):
+            load(residency, "b")
+    assert (pool.rows, list(pool.adapters)) == (16, ["a"])
+    assert same(pool.copy_of("a"), WHOLE["a"])
+    load(residency, "b")
+    assert same(pool.copy_of("b"), WHOLE["b"])
+    residency.close()
+
+
+def test_an_adapter_in_use_is_never_touched(disk: Disk) -> None:
+    residency, pool = build(disk, rows=32)
+    load(residency, *"abe")
+    assert acquire(residency, *"ab")
+    assert not residency.evict("a")
+    assert not acquire(residency, "e")
+    assert residency.n_used == 2
+    assert same(pool.copy_of("a"), WHOLE["a"])
+    residency.release(under(*"ab"))
+    assert acquire(residency, "e")
+    residency.close()
+
+
+def test_errors_of_the_reader_come_once_to_whoever_asks(disk: Disk) -> None:
+    residency, _ = build(disk, rows=32)
+    load(residency, *"ab")
+    for name in "ab":
+        residency.evict(name)
+    disk.files["a"] = GGUFError("a: no such file")
+    with pytest.raises(GGUFError, match="no such file"):
+        acquire(residency, *"ab")
+    assert residency.n_used == 0
+    assert acquire(residency, "b")
+    disk.files["a"] = WHOLE["a"]
+    assert acquire(residency, "a")
+    residency.close()
+
+
+def test_a_file_that_nobody_waits_for_any_more_is_kept_ready(disk: Disk) -> None:
+    residency, _ = build(disk, rows=32)
+    load(residency, "a")
+    residency.evict("a")
+    assert not residency.acquire(under("a"))
+    residency.wait(10)
+    for _ in range(2):
+        residency.tick()
+    assert len(residency.prepared) == 1
+    assert residency.acquire(under("a"))
+    assert disk.reads == ["a", "a"]
+    residency.close()
+
+
+def test_exclusive_adapters_have_the_same_budget(disk: Disk) -> None:
+    residency, _ = build(disk, rows=40, exclusive="asked for")
+    load(residency, *"abeg")
+    assert residency.memory.nbytes <= 40 * ROW_BYTES
+    assert len(residency.memory) == 2
+    assert len(residency.prepared) == 0
+    residency.close()
+
+
+class Adapters(RuleBasedStateMachine):
+    """Real residency and real rows; memory, files and the probe are stand-ins."""
+
+    held = Bundle("held")
+
+    @initialize(rows=st.sampled_from([32, 48, 96]), prepared_rows=st.sampled_from([0, 20, 64]))
+    def start(self, rows: int, prepared_rows: int) -> None:
+        self.disk = Disk()
+        self.original, module.prepare = module.prepare, self.disk.prepare
+        self.budgets = rows * ROW_BYTES, prepared_rows * ROW_BYTES
+        self.residency, self.pool = build(self.disk, rows=rows, prepared_rows=prepared_rows)
+        self.holds: list[Selection] = []
+        self.pinned: set[str] = set()
+        self.gone: set[str] = set()
+
+    @rule(name=st.sampled_from(NAMES))
+    def load(self, name: str) -> None:
+        resident = name in self.residency.memory
+        try:
+            load(self.residency, name)
+        except MemoryLimitError:
+            assert not resident
+        except (GGUFError, AdapterError) as error:
+            self.raised(error, name)
+            assert not resident
+
+    def raised(self, error: EdgeloraError, *names: str) -> None:
+        assert any(error is self.disk.files[name] for name in names)
+
+    @rule(target=held, names=st.sets(st.sampled_from(NAMES[:-1]), min_size=1, max_size=3), data=st.data())
+    def acquire(self, names: set[str], data: st.DataObject) -> Any:
+        known = [name for name in names if name in self.residency._files]
+        selection = under(*(known if data.draw(st.integers(0, 3)) else known[:1]))
+        before = self.residency.n_used
+        try:
+            done = acquire(self.residency, *selection.adapters)
+        except MemoryLimitError:
+            assert not self.holds
+            done = False
+        except (GGUFError, AdapterError) as error:
+            self.raised(error, *selection.adapters)
+            done = False
+        assert self.residency.n_used == before + done * len(selection.members)
+        if not done:
+            return None
+        self.holds.append(selection)
+        return selection
+
+    @rule(selection=consumes(held))
+    def release(self, selection: Selection | None) -> None:
+        if selection is not None:
+            self.residency.release(selection)
+            self.holds.remove(selection)
+
+    @rule(name=st.sampled_from(NAMES))
+    def evict(self, name: str) -> None:
+        used = any(name in selection.adapters for selection in self.holds)
+        assert self.residency.evict(name) == (not used)
+        if not used:
+            assert name not in self.residency.memory
+            self.pinned.discard(name)
+
+    @rule(name=st.sampled_from(NAMES), pinned=st.booleans())
+    def pin(self, name: str, pinned: bool) -> None:
+        if name in self.residency.memory:
+            self.residency.pin(name, pinned)
+            (self.pinned.add if pinned else self.pinned.discard)(name)
+
+    @rule(name=st.sampled_from(NAMES), error=st.sampled_from([GGUFError("gone"), AdapterError("changed"), None]))
+    def change_file(self, name: str, error: EdgeloraError | None) -> None:
+        self.disk.files[name] = error or WHOLE[name]
+
+    @rule(steps=st.sampled_from([1, FIRST + 1]))
+    def tick(self, steps: int) -> None:
+        for _ in range(steps):
+            self.residency.tick()
+
+    @invariant()
+    def budgets_hold(self) -> None:
+        assert self.residency.memory.nbytes <= self.budgets[0]
+        assert self.residency.prepared.nbytes <= self.budgets[1]
+
+    @invariant()
+    def counts_are_those_of_the_holds(self) -> None:
+        assert min(self.residency._users.values(), default=0) >= 0
+        assert self.residency.n_used == sum(len(selection.members) for selection in self.holds)
+
+    @invariant()
+    def what_is_used_or_pinned_is_there(self) -> None:
+        for name in self.pinned.union(*(selection.adapters for selection in self.holds)):
+            assert name in self.residency.memory
+
+    @invariant()
+    def residents_are_what_they_were_on_disk(self) -> None:
+        for name in self.pool.adapters:
+            assert same(self.pool.copy_of(name), WHOLE[name])
+            scales = self.pool._mask(under(name))[0][0]
+            mine = self.pool._residents[name].rows
+            assert set(scales.nonzero()[0].tolist()) == set(mine.tolist())
+
+    def teardown(self) -> None:
+        if hasattr(self, "residency"):
+            for selection in self.holds:
+                self.residency.release(selection)
+            assert all(self.residency.evict(name) for name in NAMES)
+            assert self.residency.memory.nbytes == self.residency.prepared.nbytes == 0
+            self.residency.close()
+            module.prepare = self.original
+
+
+Adapters.TestCase.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+TestAdapters = Adapters.TestCase
