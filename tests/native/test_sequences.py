@@ -2,54 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
+from support.kv_machine import CHUNK, Machine, same
 from support.memory_bases import BASES, WINDOW
 
-from edgelora.native.batch import Batch
-from edgelora.native.context import Context
-from edgelora.native.model import Model
-from edgelora.native.sequences import SequenceMemory
-
-CELLS, SEQUENCES, CHUNK = 256, 4, 64
 LONG = [(7 * i) % 40 for i in range(3 * WINDOW)]
 OTHER = [(5 * i + 3) % 40 for i in range(3 * WINDOW)]
-
-
-class Machine:
-    """A context and its memory."""
-
-    def __init__(self, base: Path) -> None:
-        self.model = Model(base)
-        self.context = Context(
-            self.model, cells=CELLS, sequences=SEQUENCES, batch=CHUNK, threads=1, kv_dtype="f32", flash_attention="off"
-        )
-        self.memory = SequenceMemory(self.model, self.context)
-
-    def compute(self, sequence: int, tokens: Sequence[int], position: int = 0) -> np.ndarray:
-        """Decode ``tokens`` from ``position`` on; the logits of the last one."""
-        batch = Batch(CHUNK)
-        for start in range(0, len(tokens), CHUNK):
-            batch.clear()
-            chunk = tokens[start : start + CHUNK]
-            row = batch.add(chunk, position=position + start, sequence=sequence, logits=True)
-            assert self.context.decode(batch) == 0
-        return self.context.logits(row)
-
-    def cold(self, tokens: Sequence[int]) -> np.ndarray:
-        """The logits after ``tokens`` in an empty cache."""
-        self.context.forget_everything()
-        logits = self.compute(0, tokens)
-        self.context.forget_everything()
-        return logits
-
-    def close(self) -> None:
-        self.context.close()
-        self.model.close()
 
 
 @pytest.fixture(params=BASES)
@@ -57,10 +19,6 @@ def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]
     made = Machine(BASES[request.param](tmp_path / "base.gguf"))
     yield made
     made.close()
-
-
-def same(left: np.ndarray, right: np.ndarray) -> bool:
-    return bool(np.linalg.norm(left - right) <= 1e-5 * np.linalg.norm(right))
 
 
 def compute_crowded(machine: Machine) -> None:
