@@ -8,12 +8,20 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from edgelora.bench.workloads import random_tokens
+from edgelora.engine.batching import DETACH_AFTER
+from edgelora.errors import EngineError
 from edgelora.types import Failed, Finished, Request, SamplingParams, Selection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from edgelora.engine.core import EngineCore
+
+SETTLED = DETACH_AFTER + 8
+"""Steps after which the engine has fitted its pool to what is used."""
+
+PATIENCE = 10
+"""How many more steps may be needed than are counted: prompts are read, answers end early."""
 
 _IDS = count(1)
 
@@ -32,10 +40,15 @@ def answering_steps(
     """Write one answer under each of ``selections``, greedily, and time ``steps`` steps after ``warm_up`` others.
 
     Only steps in which every answer gets one token count. An answer that ends early is followed by another one.
+    Raises EngineError where they do not all run at once, and what a request fails with.
     """
     running = {_submit(core, prompt_tokens, selection, warm_up + steps): selection for selection in selections}
     taken: list[AnsweringStep] = []
+    patience = PATIENCE * (warm_up + steps)
     while len(taken) < warm_up + steps:
+        patience -= 1
+        if patience < 0:
+            raise EngineError(f"{len(selections)} answers do not run at once here", "Choose a larger --ctx.")
         began = time.perf_counter()
         events = core.step()
         whole = time.perf_counter() - began

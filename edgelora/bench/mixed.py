@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from edgelora.bench.answering import AnsweringStep, answering_steps
+from edgelora.bench.answering import SETTLED, AnsweringStep, answering_steps
 from edgelora.bench.machine import describe_machine
 from edgelora.bench.native import NativeRunner
 from edgelora.bench.pooled import run, step
 from edgelora.bench.samples import median
 from edgelora.bench.workloads import random_tokens
-from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.core import EngineCore
 from edgelora.types import BASE, Progress
 
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
 STEPS = 24
 """Steps whose time is taken in each round."""
-
-WARM_UP = DETACH_AFTER + 8
-"""Steps before them, in which the engine adjusts its pool to what is used."""
 
 PROMPT = 16
 """Tokens that each sequence begins with."""
@@ -104,11 +100,11 @@ def _interleave(
     own: dict[str, list[float]] = {"base": [], "one": []}
     takes: list[Callable[[], None]] = [
         *(
-            lambda kind=kind, all_of=all_of: steps[kind].extend(answering_steps(core, PROMPT, all_of, WARM_UP, STEPS))
+            lambda kind=kind, all_of=all_of: steps[kind].extend(answering_steps(core, PROMPT, all_of, SETTLED, STEPS))
             for kind, all_of in selections.items()
         ),
         *(
-            lambda kind=kind, of=of: own[kind].extend(native.steps(prompts, of, WARM_UP, STEPS))
+            lambda kind=kind, of=of: own[kind].extend(native.steps(prompts, of, SETTLED, STEPS))
             for kind, of in (("base", BASE), ("one", first))
         ),
     ]
@@ -127,6 +123,6 @@ def _reattach_ms(core: EngineCore, selection: Selection) -> float:
     """How much longer the first step under ``selection`` takes after the pool was taken out of the graph."""
     tokens = random_tokens(2 * PROMPT, core.base.n_vocab, seed=7)
     run(core, tokens, selection, max_tokens=1)
-    answering_steps(core, PROMPT, [BASE], WARM_UP, 1)
+    answering_steps(core, PROMPT, [BASE], SETTLED, 1)
     after = step(core, tokens, selection).total
     return after - median([step(core, tokens, selection).total for _ in range(5)])

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgelora.bench.answering import SETTLED, answering_steps
 from edgelora.bench.pooled import run
 from edgelora.bench.samples import median
 from edgelora.bench.workloads import random_tokens
-from edgelora.types import Failed, Request, SamplingParams, Selection
 
 if TYPE_CHECKING:
     from edgelora.engine.core import EngineCore
+    from edgelora.types import Selection
 
 SEQUENCES = (1, 8, 16)
 PROMPTS = (60, 1000)
@@ -50,16 +49,5 @@ def _first_token_ms(core: EngineCore, selection: Selection, length: int) -> floa
 def _rate(core: EngineCore, selection: Selection, count: int) -> float:
     """Tokens per second while ``count`` answers are written."""
     core.forget_conversations()
-    sampling = SamplingParams(max_tokens=STEPS + 1, temperature=0.0)
-    for number in range(count):
-        prompt = random_tokens(_PROMPT, core.base.n_vocab, seed=1000 + number)
-        core.submit(Request(f"rate-{number}", prompt, selection, sampling))
-    tokens, seconds = 0, 0.0
-    while core.busy:
-        began = time.perf_counter()
-        failed = [event.error for event in core.step() if isinstance(event, Failed)]
-        if failed:
-            raise failed[0]
-        if core.times.n_tokens == count:  # all prompts are read, and nobody has ended
-            tokens, seconds = tokens + core.times.n_tokens, seconds + time.perf_counter() - began
-    return tokens / seconds if seconds else math.nan
+    steps = answering_steps(core, _PROMPT, [selection] * count, SETTLED, STEPS)
+    return count * 1e3 / median([step.whole for step in steps])

@@ -24,7 +24,7 @@ def result(demo_base: Path, tmp_path_factory: pytest.TempPathFactory) -> MergeRe
     adapter = write_adapter(tmp_path_factory.mktemp("adapter") / "mine.gguf", demo_base, strength=2.0).path
     library = AdapterLibrary(demo_base, folder=empty, demo=empty)
     [subject] = find_subjects(library, [f"{adapter}:0.5"], None, ignore_progress)
-    config = EngineConfig(demo_base, ctx=128, threads=1)
+    config = EngineConfig(demo_base, ctx=512, threads=1)
     measured = measure(config, subject, ["auto", "q6_k"], None, folder, ignore_progress)
     assert list(folder.iterdir()) == []
     return measured
