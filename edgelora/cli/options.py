@@ -22,6 +22,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 _ENGINE = (
     click.option("--ctx", metavar="N|auto", help="Longest conversation, in tokens.  [default: auto, at most 4096]"),
     click.option("--threads", type=int, metavar="N", help="CPU threads.  [default: the physical cores]"),
+    click.option(
+        "--adapter-memory", metavar="SIZE", help="For resident adapters, such as 256MB.  [default: a quarter]"
+    ),
     click.option("--gpu-layers", type=int, metavar="N", help="Layers to put on the GPU.  [default: 0]"),
 )
 _SAMPLING = (

@@ -41,7 +41,9 @@ def engine_config(settings: Settings) -> EngineConfig:
         ctx=settings.ctx,
         threads=settings.threads,
         gpu_layers=settings.gpu_layers or 0,
-        parked_bytes=None if settings.parked_memory is None else settings.parked_memory * 2**20,
+        adapter_bytes=settings.adapter_memory,
+        prepared_bytes=settings.prepared_memory,
+        parked_bytes=settings.parked_memory,
         parked_folder=settings.parked_folder and settings.parked_folder.expanduser(),
     )
 

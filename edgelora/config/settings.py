@@ -8,11 +8,12 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
 
 from edgelora.config import locations
 from edgelora.config.problems import explain
+from edgelora.config.sizes import n_bytes
 from edgelora.errors import ConfigError, UsageError
 from edgelora.types import SamplingParams
 
@@ -27,6 +28,11 @@ SAMPLING = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "seed", 
 
 def _auto(value: object) -> object:
     return None if value == "auto" else value
+
+
+def _size(value: object) -> object:
+    """An amount of memory, with its unit; ``auto`` is None."""
+    return n_bytes(str(value)) if _auto(value) is not None else None
 
 
 def _strings(value: object) -> object:
@@ -48,7 +54,9 @@ class Settings(BaseSettings):
     ctx: Annotated[int | None, Field(ge=16), BeforeValidator(_auto)] = None
     threads: Annotated[int | None, Field(ge=1)] = None
     gpu_layers: Annotated[int | None, Field(ge=0)] = None
-    parked_memory: Annotated[int | None, Field(ge=0), BeforeValidator(_auto)] = None  # MiB
+    adapter_memory: Annotated[PositiveInt | None, BeforeValidator(_size)] = None  # these three in bytes
+    prepared_memory: Annotated[int | None, BeforeValidator(_size)] = None
+    parked_memory: Annotated[int | None, BeforeValidator(_size)] = None
     parked_folder: Path | None = None
     template: str | None = None
     system: str | None = None

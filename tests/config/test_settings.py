@@ -53,7 +53,8 @@ def test_every_setting_can_come_from_the_file(config_file: Path) -> None:
     config_file.write_text(
         'base = "~/b.gguf"\nadapter = "legal:0.5"\nctx = 512\nthreads = 3\ngpu_layers = 1\ntemplate = "chatml"\n'
         'system = "Be brief."\ntemperature = 0\ntop_k = 1\ntop_p = 1\nmin_p = 0\nrepeat_penalty = 1.1\nseed = 5\n'
-        'stop = ["a", "b"]\nparked_memory = 64\nparked_folder = "~/parked"\n'
+        'stop = ["a", "b"]\nadapter_memory = "256MB"\nprepared_memory = "1GiB"\nparked_memory = 0\n'
+        'parked_folder = "~/parked"\n'
     )
     settings = load_settings({})
     assert None not in settings.model_dump().values()
@@ -79,7 +80,7 @@ def test_memory_and_folder_of_parked_conversations(monkeypatch: pytest.MonkeyPat
     base.touch()
     assert engine_config(load_settings({"base": base})).parked_bytes is None
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("EDGELORA_PARKED_MEMORY", "3")
+    monkeypatch.setenv("EDGELORA_PARKED_MEMORY", "3MiB")
     monkeypatch.setenv("EDGELORA_PARKED_FOLDER", "~/parked")
     config = engine_config(load_settings({"base": base}))
     assert (config.parked_bytes, config.parked_folder) == (3 * 2**20, tmp_path / "parked")
@@ -93,6 +94,8 @@ def test_memory_and_folder_of_parked_conversations(monkeypatch: pytest.MonkeyPat
         ("ctx = 3", "ctx in .*config.toml: 3 .* greater than or equal to 16"),
         ("temprature = 1", "temprature in .*: there is no such setting; did you mean temperature?"),
         ("temperature = =", "config.toml is not TOML: .*line 1"),
+        ("adapter_memory = 256", "adapter_memory in .*config.toml: 256 is not possible; .* its unit, such as 256MB"),
+        ("adapter_memory = '0'", "adapter_memory in .*config.toml: 0 is not possible; it must be greater than 0"),
         ("stop = ['']", "stop in .*config.toml: .*strings that are not empty"),
     ],
 )
