@@ -43,15 +43,17 @@ class Intake:
 
     def admit(self) -> None:
         """Let in who can be, in turn; those in the background while there is nobody else."""
-        while self._open and self._round():
-            pass
+        if self._open:
+            self._open = False
+            while self._round():
+                pass
         sequence = self._scheduler.waiting.next_in_background()
         if sequence and not self._scheduler.n_foreground and len(self._scheduler.running) < self._scheduler.places:
             self._try(sequence)
 
     def _round(self) -> bool:
-        """A turn for each client. True if another round may let more in."""
-        self._open = progress = False
+        """A turn for each client. True if another round may let in more."""
+        progress = False
         for sequence in self._scheduler.waiting.in_turn():
             if self._scheduler.n_foreground >= self._scheduler.places:
                 return False

@@ -1,0 +1,146 @@
+"""What a step computes: nobody's pace is ruined, and no prompt holds up another client's."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.sequences import give_slot, sequence
+
+from edgelora.engine.pace import Pace
+from edgelora.engine.scheduler import FLUENT, LONGEST, Plan, Scheduler
+from edgelora.engine.sequence import Sequence
+from edgelora.errors import EngineError
+
+BATCH = 144
+
+
+class Machine:
+    """A scheduler on a machine that takes a moment for each step and for each token."""
+
+    def __init__(self, step_s: float = 0.02, token_s: float = 0.007) -> None:
+        self.cost = lambda n_tokens: step_s + token_s * n_tokens
+        self.pace = Pace()
+        for size in [2**i for i in range(9)] * 3:
+            self.pace.learn(size, self.cost(size))
+        self.scheduler = Scheduler(
+            batch=BATCH, places=16, max_waiting=256, pace=self.pace, group_of=lambda selection: None
+        )
+
+    def run(self, *waiting: Sequence) -> None:
+        for one in waiting:
+            self.scheduler.submit(one)
+            self.scheduler.admit(give_slot(one))
+
+    def step(self) -> Plan:
+        plan = self.scheduler.plan()
+        assert 0 < plan.n_tokens <= BATCH
+        for chunk in plan.chunks:
+            chunk.sequence.held.tokens.extend(chunk.tokens)
+            if chunk.wants_logits:
+                chunk.sequence.produced.append(0)
+        return plan
+
+
+def steps_to_first_token(machine: Machine, wanted: Sequence) -> int:
+    for n_steps in count(1):
+        machine.step()
+        if wanted.produced:
+            return n_steps
+    raise AssertionError
+
+
+def test_a_long_prompt_does_not_hold_up_a_short_one_of_another_client() -> None:
+    machine = Machine()
+    machine.run(sequence("long", 4000, client="a"))
+    machine.step()
+    machine.run(short := sequence("short", 60, client="b"))
+    assert steps_to_first_token(machine, short) <= 2
+
+
+@given(st.lists(st.integers(1, 3000), min_size=1, max_size=12), st.integers(0, 3), st.floats(0.001, 0.1))
+def test_every_prompt_goes_on_in_every_step(lengths: list[int], n_answering: int, token_s: float) -> None:
+    machine = Machine(token_s=token_s)
+    machine.run(*(sequence(f"a{i}", 1) for i in range(n_answering)))
+    if n_answering:
+        machine.step()
+    machine.run(*(sequence(f"p{i}", length) for i, length in enumerate(lengths)))
+    plan = machine.step()
+    assert len(plan.chunks) == n_answering + len(lengths)
+    shares = [len(chunk.tokens) for chunk in plan.chunks[n_answering:]]
+    assert all(share == length or share >= max(shares) - 1 for share, length in zip(shares, lengths, strict=True))
+
+
+def test_prompts_of_one_client_are_computed_one_after_the_other() -> None:
+    machine = Machine()
+    machine.run(sequence("a1", 1000, client="a"), sequence("a2", 60, client="a"), sequence("b", 1000, client="b"))
+    assert [chunk.sequence.request.id for chunk in machine.step().chunks] == ["a1", "b"]
+
+
+@pytest.mark.parametrize("n_answering", [1, 4, 12])
+@pytest.mark.parametrize("token_s", [0.001, 0.01, 0.1])
+def test_answers_keep_half_of_their_pace_beside_a_prompt(n_answering: int, token_s: float) -> None:
+    machine = Machine(token_s=token_s)
+    machine.run(*(sequence(f"a{i}", 1) for i in range(n_answering)))
+    machine.step()
+    machine.run(sequence("prompt", 3000))
+    plan = machine.step()
+    assert plan.n_tokens > n_answering
+    assert machine.cost(plan.n_tokens) <= 1.1 * max(FLUENT, 2 * machine.cost(n_answering))
+
+
+@pytest.mark.parametrize("token_s", [0.0001, 0.007, 0.1])
+def test_alone_a_prompt_gets_the_batch_or_what_fits_the_longest_step(token_s: float) -> None:
+    machine = Machine(token_s=token_s)
+    machine.run(sequence("prompt", 3000))
+    plan = machine.step()
+    assert plan.n_tokens == BATCH or LONGEST / 2 < machine.cost(plan.n_tokens) <= LONGEST
+
+
+def test_the_background_is_computed_while_nothing_else_is() -> None:
+    machine = Machine()
+    machine.run(warm := sequence("warm", 500, background=True, max_tokens=0))
+    plan = machine.step()
+    assert machine.cost(plan.n_tokens) <= FLUENT
+    computed = len(warm.held.tokens)
+    machine.run(real := sequence("real", 300))
+    steps_to_first_token(machine, real)
+    assert len(warm.held.tokens) == computed
+    machine.scheduler.remove(real)
+    machine.step()
+    assert len(warm.held.tokens) > computed
+
+
+def test_the_background_stands_back_for_what_still_waits() -> None:
+    machine = Machine()
+    machine.run(sequence("warm", 500, background=True))
+    assert machine.scheduler.has_work
+    machine.scheduler.submit(waiting := sequence("real"))
+    assert not machine.scheduler.has_work
+    machine.scheduler.remove(waiting)
+    assert machine.scheduler.has_work
+
+
+def test_deadlines_are_found_once() -> None:
+    machine = Machine()
+    late, later, gone = (sequence(name, deadline_s=1.0) for name in ("late", "later", "gone"))
+    late.submitted, later.submitted, gone.submitted = 0.0, 0.5, 0.1
+    for one in (late, later, gone, sequence("patient")):
+        machine.scheduler.submit(one)
+    machine.scheduler.remove(gone)
+    assert machine.scheduler.overdue(0.9) == []
+    assert machine.scheduler.overdue(1.2) == [late]
+    assert machine.scheduler.overdue(9.9) == [later]
+    assert machine.scheduler.overdue(9.9) == []
+
+
+def test_an_id_is_taken_until_its_request_has_ended() -> None:
+    machine = Machine()
+    machine.run(first := sequence("x"))
+    with pytest.raises(EngineError, match="id x"):
+        machine.scheduler.submit(sequence("x"))
+    machine.scheduler.remove(first)
+    machine.scheduler.submit(sequence("x"))
+    assert machine.scheduler.find("x") is not first
