@@ -65,6 +65,10 @@ def _other_problems(header: Header) -> Iterator[str]:
     scaling = header.metadata.get(f"{_arch(header)}.rope.scaling.type", "none")
     if isinstance(scaling, str) and scaling not in ROPE_SCALINGS:
         yield f"rope.scaling.type is {scaling!r}, none of {', '.join(ROPE_SCALINGS)}"
+    for key in ("layer_norm_epsilon", "layer_norm_rms_epsilon", "group_norm_epsilon"):
+        epsilon = header.metadata.get(f"{_arch(header)}.attention.{key}", 0.0)
+        if isinstance(epsilon, float) and not epsilon >= 0:
+            yield f"attention.{key} is {epsilon}"
     if _number(header, "nextn_predict_layers") > _number(header, "block_count"):
         yield "it predicts with more layers than it has"
     tokens = header.metadata.get("tokenizer.ggml.tokens")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.mutations import Parts
-from support.raw_gguf import ARRAY, KV, STRING, U32, text, u32
+from support.raw_gguf import ARRAY, F32, KV, STRING, U32, text, u32
 
 from edgelora.errors import GGUFError
 from edgelora.gguf.computable import require_computable
@@ -100,6 +101,14 @@ def test_a_scaling_that_nobody_knows(demo: Parts, tmp_path: Path) -> None:
     check(with_value(demo, "llama.rope.scaling.type", STRING, text("yarn")), tmp_path)
     with pytest.raises(GGUFError, match=r"'x', none of none, linear"):
         check(with_value(demo, "llama.rope.scaling.type", STRING, text("x")), tmp_path)
+
+
+@pytest.mark.parametrize("value", [-1.0, math.nan])
+def test_an_epsilon_must_be_no_less_than_zero(demo: Parts, tmp_path: Path, value: float) -> None:
+    key = "llama.attention.layer_norm_rms_epsilon"
+    check(with_value(demo, key, F32, struct.pack("<f", 0.0)), tmp_path)
+    with pytest.raises(GGUFError, match="layer_norm_rms_epsilon is"):
+        check(with_value(demo, key, F32, struct.pack("<f", value)), tmp_path)
 
 
 def test_tokens_must_differ(demo: Parts, tmp_path: Path) -> None:
