@@ -73,22 +73,10 @@ class AdapterMemory:
 
     def trim(self) -> None:
         """Give memory back if less than half of the pool is used."""
-        if self._pool.is_wasteful_for(self._pool.adapters):
+        if self._pool.is_wasteful:
             self._prepared.leave(self._pool.nbytes_used)  # for the copies while the pool is replaced by a smaller one
             with contextlib.suppress(EngineError):  # then it stays as it is
                 self._pool.shrink()
-
-    def shrink_to(self, wanted: Callable[[str], bool]) -> list[str]:
-        """Keep of the pool only what is ``wanted``, if that is some of it but less than half. Returns what went."""
-        pooled = [sha256 for sha256 in self._adapters if sha256 in self._pool]
-        idle = [sha256 for sha256 in pooled if not (wanted(sha256) or self._is_needed(sha256))]
-        keep = set(pooled).difference(idle)
-        if not keep or not self._pool.is_wasteful_for(keep):
-            return []
-        for sha256 in idle:
-            self._move_down(sha256)
-        self.trim()
-        return idle
 
     def close(self) -> None:
         """Free everything."""

@@ -61,16 +61,15 @@ class Batching:
             return
         adapted = any(not chunk.sequence.selection.is_base for chunk in plan.chunks)
         self._base_only_steps = 0 if adapted else self._base_only_steps + 1
-        native = self._pool.native
-        if native is None or self._base_only_steps >= DETACH_AFTER:
+        if not self._pool.is_open or self._base_only_steps >= DETACH_AFTER:
             self._context.set_adapters([])
             return
-        self._context.set_adapters([(native, 1.0)])
         self._masked = True
         self._write_masks(plan.chunks)
 
     def _write_masks(self, chunks: Seq[Chunk]) -> None:
         selections = [chunk.sequence.selection for chunk in chunks]
+        self._pool.attach(selections)
         by_token = by_output = self._pool.masks(selections, [len(chunk.tokens) for chunk in chunks])
         if any(len(chunk.tokens) > 1 or not chunk.wants_logits for chunk in chunks):
             by_output = self._pool.masks(selections, [int(chunk.wants_logits) for chunk in chunks])

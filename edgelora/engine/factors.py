@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edgelora.engine.pool_file import rank_axis
 from edgelora.errors import AdapterError
 from edgelora.gguf.data import tensor_in
 from edgelora.gguf.facts import LORA_A, LORA_B, AdapterFacts
@@ -24,8 +25,10 @@ FloatArray = NDArray[np.float16] | NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Factors:
-    """The two factors of one adapted tensor: ``a`` [rank, n_in], ``b`` [n_out, rank], in the pool's dtype.
+    """The two factors of one adapted tensor, in the pool's dtype: ``a`` has the rank first, ``b`` has it last.
 
+    Of a matrix that is [rank, n_in] and [n_out, rank], of experts [rank, n_expert, n_in] and [n_expert, n_out, rank],
+    of the token embedding [rank, n_vocab] and [n_embd, rank].
     ``scale`` is what the user's scale is multiplied with: alpha / rank, or what the file says.
     """
 
@@ -36,7 +39,7 @@ class Factors:
 
 @dataclass(frozen=True, slots=True)
 class PreparedAdapter:
-    """One adapter's factors by base tensor name. ``unpoolable`` is why the pool cannot hold it; empty if it can.
+    """One adapter's factors by base tensor name.
 
     ``n_bytes`` is the size of its file; ``read_ms`` (with its hash) and ``prepare_ms`` are what making this took.
     """
@@ -47,7 +50,6 @@ class PreparedAdapter:
     targets: tuple[str, ...]
     factors: Mapping[str, Factors]
     ignored: tuple[str, ...]
-    unpoolable: str = ""
     read_ms: float = 0.0
     prepare_ms: float = 0.0
 
@@ -83,9 +85,7 @@ def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
             f"{file.path} is an activated LoRA, which takes effect only behind its invocation tokens",
             "This engine applies an adapter to every token, so it cannot run it.",
         )
-    unpoolable = _why_not_poolable(header, facts)
-    names = () if unpoolable else tuple(facts.ranks)
-    factors = {name: _factors(header, data, facts, name, np.dtype(_NUMPY[dtype])) for name in names}
+    factors = {name: _factors(header, data, facts, name, np.dtype(_NUMPY[dtype])) for name in facts.ranks}
     return PreparedAdapter(
         file=file,
         rank=facts.max_rank,
@@ -93,7 +93,6 @@ def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
         targets=facts.targets,
         factors=factors,
         ignored=tuple(name for name in header.tensors if name.endswith("_norm.weight")),  # as llama.cpp does
-        unpoolable=unpoolable,
         read_ms=(read - began) * 1e3,
         prepare_ms=(time.perf_counter() - read) * 1e3,
     )
@@ -103,24 +102,16 @@ _NUMPY = {"f16": "float16", "f32": "float32"}
 _F16_INFINITY = 0x7C00  # all exponent bits set; NaN lies above
 
 
-def _why_not_poolable(header: Header, facts: AdapterFacts) -> str:
-    for name in facts.ranks:
-        if len(header.tensors[name + LORA_A].shape) != 2:
-            return f"it adapts the experts {name}"
-        if name == "token_embd.weight":
-            return "it adapts the token embedding"
-    return ""
-
-
 def _factors(header: Header, data: bytes, facts: AdapterFacts, name: str, dtype: np.dtype[np.floating]) -> Factors:
     a, b = (_finite(header, data, name + suffix) for suffix in (LORA_A, LORA_B))
+    axis = rank_axis(name)
     if a.dtype == b.dtype == dtype:
-        return Factors(a, b, facts.scales[name])  # type: ignore[arg-type]
+        return Factors(np.moveaxis(a, axis, 0), b, facts.scales[name])  # type: ignore[arg-type]
     a, b = _balanced(a, b) if dtype == np.float16 and a.dtype != np.float16 else (a, b)
     cast_a, cast_b = (np.asarray(factor).astype(dtype, copy=False) for factor in (a, b))
     if not (_is_finite(cast_a) and _is_finite(cast_b)):
         raise AdapterError(f"{header.path}: {name} does not fit into {dtype}", "Convert the adapter with --dtype f16.")
-    return Factors(cast_a, cast_b, facts.scales[name])
+    return Factors(np.moveaxis(cast_a, axis, 0), cast_b, facts.scales[name])
 
 
 def _finite(header: Header, data: bytes, name: str) -> NDArray[np.generic]:

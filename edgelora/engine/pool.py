@@ -1,13 +1,15 @@
 """The rank pool: one llama.cpp adapter whose rank rows belong to many resident adapters.
 
-For every adapted tensor it holds ``A_pool`` [rows, n_in] and ``B_pool`` [n_out, rows]. Making an adapter resident
-copies its rows in; evicting gives the rows back. Rows are written only between decodes, by the thread that owns the
-context. Which rows count for which token is the mask's business (:mod:`edgelora.engine.mask`).
+For every adapted tensor it holds ``A_pool`` [rows, n_in] and ``B_pool`` [n_out, rows], of experts a stack of these.
+Making an adapter resident copies its rows in; evicting gives the rows back. Rows are written only between decodes, by
+the thread that owns the context. Which rows count for which token is the mask's business
+(:mod:`edgelora.engine.mask`); which the graph sees at all follows from what is in use
+(:mod:`edgelora.engine.pool_tensors`).
 """
 
 from __future__ import annotations
 
-import ctypes
+import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,15 +19,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edgelora.engine.factors import Factors, FloatArray, PreparedAdapter
+from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.mask import FloatMatrix, Masker, Watched
-from edgelora.engine.pool_file import Shape, write_pool_file
+from edgelora.engine.pool_file import factor_shapes, write_pool_file
 from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, write_rows
+from edgelora.engine.pool_tensors import PoolTensors
 from edgelora.engine.rows import PoolFullError, RowAllocator
+from edgelora.engine.working_set import WorkingSet
 from edgelora.errors import EngineError
-from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.header import TensorInfo
-from edgelora.native import layout
 from edgelora.native.batch import Batch
 from edgelora.native.context import Context, NativeAdapter
 from edgelora.native.model import Model
@@ -37,16 +39,11 @@ ROW_STEP = 16
 GROWTH = 1.25
 """A pool that must grow gets this much more, so that loading many adapters does not copy quadratically."""
 
+COPY_SHARE = 8
+"""The copy of the rows in use may have one part in so many of the pool's memory beside the budget."""
+
 KEPT_MASKS = 1024
 """Masks are kept for so many selections; a scale that is dragged makes a new one with every step."""
-
-
-@dataclass(frozen=True, slots=True)
-class Matrices:
-    """The pool's two factors of one base tensor, as views of llama.cpp's memory: [rows, n_in] and [n_out, rows]."""
-
-    a: FloatArray
-    b: FloatArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,15 +76,17 @@ class Pool:
         *, dtype: KVType, budget: int, scratch: int,
     ) -> None:  # fmt: skip
         self._model, self._context, self._masker = model, context, masker
-        self._tensors, self._arch = tensors, arch
+        self._infos, self._arch = tensors, arch
         self._dtype: np.dtype[np.floating] = np.dtype({"f16": "float16", "f32": "float32"}[dtype])
         self.budget, self._scratch = budget, scratch
         self._native: NativeAdapter | None = None
         self._rows = RowAllocator(0)
         self._targets: tuple[str, ...] = ()
-        self._matrices: dict[str, Matrices] = {}
+        self._tensors = PoolTensors({}, {}, 0, self._dtype)
         self._residents: dict[str, Resident] = {}
-        self._pointers: dict[str, int] = {}
+        self._working_set = WorkingSet()
+        self._shown: set[str] | None = None  # whose rows the graph sees; None: all rows
+        self._columns: Rows | slice = slice(None)  # which rows those are
         self._scales: dict[str, NDArray[np.float32]] = {}  # by tensor: f32 [rows]
         self._row_scales: list[NDArray[np.float32]] = []  # by kind of mask: f32 [rows]
         self._masks: dict[Selection, list[FloatMatrix]] = {}
@@ -99,8 +98,9 @@ class Pool:
 
     @property
     def nbytes(self) -> int:
-        """The memory it takes, in bytes."""
-        return self.rows * self._row_bytes(self._targets)
+        """The memory it takes, in bytes, with the copy of what is in use."""
+        copied = 0 if isinstance(self._columns, slice) else len(self._columns)
+        return (self.rows + copied) * self._row_bytes(self._targets)
 
     @property
     def nbytes_used(self) -> int:
@@ -108,9 +108,9 @@ class Pool:
         return self._used * self._row_bytes(self._targets)
 
     @property
-    def native(self) -> NativeAdapter | None:
-        """What llama.cpp must have set while a masked batch is decoded; None while the pool is empty."""
-        return self._native
+    def is_open(self) -> bool:
+        """Is there anything that a masked batch could be decoded with?"""
+        return self._native is not None
 
     @property
     def adapters(self) -> Collection[str]:
@@ -122,7 +122,7 @@ class Pool:
 
     def ignored(self, adapter: PreparedAdapter) -> tuple[str, ...]:
         """Tensors of ``adapter`` that the graph of this architecture never multiplies with."""
-        return tuple(name for name in adapter.factors if name not in self._matrices)
+        return tuple(name for name in adapter.factors if name not in self._tensors.whole)
 
     def fits(self, adapter: PreparedAdapter) -> bool:
         """Is there room for ``adapter`` without replacing the pool by a larger one?"""
@@ -148,6 +148,8 @@ class Pool:
         """Give the rows of an adapter back. The pool keeps its size, so that the next one finds room."""
         resident = self._residents.pop(sha256)
         self._rows.give_back(resident.rows.tolist())
+        if self._shown:
+            self._shown.discard(sha256)  # should it come back, its rows are others
         for scales in self._scales.values():
             scales[resident.rows] = 0
         self._sort_into_kinds()
@@ -156,8 +158,10 @@ class Pool:
         """A resident adapter as it can be added again, without the tensors that the graph never uses."""
         resident, factors = self._residents[sha256], {}
         for name, rank in resident.ranks.items():
-            if matrices := self._matrices.get(name):
-                a, b = read_rows(matrices.a, matrices.b, resident.rows[:rank])
+            if matrices := self._tensors.whole.get(name):
+                a = np.empty((rank, *matrices.a.shape[1:]), self._dtype)
+                b = np.empty((*matrices.b.shape[:-1], rank), self._dtype)
+                read_rows(matrices.a, matrices.b, resident.rows[:rank], a, b)
                 factors[name] = Factors(a, b, resident.scales[name])
         return replace(resident.adapter, factors=factors)
 
@@ -165,14 +169,31 @@ class Pool:
         """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""
         self._rebuild(self._needed_targets(), _rounded(self._used))
 
-    def is_wasteful_for(self, adapters: Iterable[str]) -> bool:
-        """Would these residents alone need less than half of the pool's memory?"""
-        residents = [self._residents[sha256] for sha256 in adapters]
-        targets = dict.fromkeys(chain.from_iterable(resident.ranks for resident in residents))
-        return 2 * _rounded(sum(len(r.rows) for r in residents)) * self._row_bytes(targets) < self.nbytes
+    @property
+    def is_wasteful(self) -> bool:
+        """Do its residents need less than half of its memory?"""
+        return 2 * _rounded(self._used) * self._row_bytes(self._needed_targets()) < self.nbytes
+
+    def attach(self, selections: Iterable[Selection]) -> None:
+        """Have llama.cpp apply the pool in the next step, whose sequences run under ``selections``.
+
+        The graph sees only the rows of the working set while these are few. A change costs a rebuild of llama.cpp's
+        scheduler, and a copy where it sees less than before.
+        """
+        assert self._native
+        needed = {sha256 for selection in selections for sha256 in selection.adapters}
+        smaller = self._working_set.step(needed)
+        if self._shown is not None and not needed <= self._shown:
+            self._show(None)
+        elif smaller and self._is_worth_a_copy(self._working_set.adapters):
+            self._show(self._working_set.adapters)
+        self._context.set_adapters([(self._native, 1.0)])
 
     def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
-        """By kind, f32 [sum(counts), rows]: the mask of ``selections[i]``, ``counts[i]`` times. All are resident."""
+        """By kind, f32 [sum(counts), rows]: the mask of ``selections[i]``, ``counts[i]`` times.
+
+        All are resident, and were attached last; rows are those that the graph sees.
+        """
         single = [self._mask(selection) for selection in selections]
         if len(counts) == 1 and counts[0] == 1:  # one conversation, one token: the usual step has nothing to build
             return single[0]
@@ -185,7 +206,8 @@ class Pool:
             self._native.free()
         self._native = None
         self._rows, self._targets = RowAllocator(0), ()
-        self._matrices, self._pointers, self._residents = {}, {}, {}
+        self._tensors, self._residents = PoolTensors({}, {}, 0, self._dtype), {}
+        self._shown, self._columns = None, slice(None)
         self._masks, self._scales, self._row_scales = {}, {}, []
         self._masker.watch({})
 
@@ -198,14 +220,40 @@ class Pool:
             user = np.zeros((1, self.rows), np.float32)
             for member in selection.members:
                 user[0, self._residents[member.adapter].rows] = member.scale
-            mask = self._masks[selection] = [user * scales for scales in self._row_scales]
+            mask = self._masks[selection] = [(user * scales)[:, self._columns].copy() for scales in self._row_scales]
         return mask
+
+    def _is_worth_a_copy(self, adapters: Collection[str]) -> bool:
+        """Does the graph see twice as many rows as ``adapters`` have, or more, and is there memory for the copy?"""
+        rows = _rounded(sum(len(self._residents[sha256].rows) for sha256 in adapters))
+        seen = self.rows if isinstance(self._columns, slice) else len(self._columns)
+        fits = (self.rows + rows) * self._row_bytes(self._targets) <= self.budget
+        return 0 < 2 * rows <= seen and (fits or rows * COPY_SHARE <= self.rows)
+
+    def _show(self, adapters: Iterable[str] | None) -> None:
+        """Have the graph see the rows of ``adapters``, or all."""
+        if adapters is None:
+            self._shown, self._columns = None, slice(None)
+            self._working_set.begin(self._residents)
+            self._tensors.show(None)
+        else:
+            self._shown = set(adapters)
+            self._columns = self._filled_up([self._residents[sha256].rows for sha256 in self._shown])
+            self._tensors.show(self._columns)
+        self._masks.clear()
+        self._context.set_adapters([])  # so that setting the pool makes a new graph
+
+    def _filled_up(self, rows: Sequence[Rows]) -> Rows:
+        """All of ``rows`` in ascending order, and some others so that their number is a step of the pool's size."""
+        used = np.unique(np.concatenate(rows))
+        others = np.setdiff1d(np.arange(self.rows), used)
+        return np.sort(np.append(used, others[: _rounded(len(used)) - len(used)]))
 
     def _put(self, adapter: PreparedAdapter) -> None:
         """Copy ``adapter`` into free rows. It has no say yet: tensors are to be sorted into kinds again."""
         rows = np.array(self._rows.take(adapter.rank), np.intp)
         resident = self._residents[adapter.file.sha256] = Resident.of(adapter, rows)
-        for name, matrices in self._matrices.items():
+        for name, matrices in self._tensors.whole.items():
             factors = adapter.factors.get(name)
             if factors:
                 write_rows(matrices.a, matrices.b, rows, factors.a, factors.b)
@@ -223,7 +271,7 @@ class Pool:
             kind = kinds.setdefault(scales.tobytes(), len(kinds))
             if kind == len(self._row_scales):
                 self._row_scales.append(scales)
-            watched[self._pointers[name + LORA_A]] = Watched(kind)
+            watched[self._tensors.address(name)] = Watched(kind, routed=len(self._infos[name].shape) == 3)
         self._masker.watch(watched)
 
     @property
@@ -235,7 +283,8 @@ class Pool:
         return tuple(dict.fromkeys(chain.from_iterable((*(r.ranks for r in self._residents.values()), more))))
 
     def _row_bytes(self, targets: Iterable[str]) -> int:
-        return sum(sum(self._shape(name)) for name in targets) * self._dtype.itemsize
+        shapes = chain.from_iterable(factor_shapes(name, self._infos[name], 1) for name in targets)
+        return sum(math.prod(shape) for shape in shapes) * self._dtype.itemsize
 
     def _most_rows(self, targets: Iterable[str]) -> int:
         """How many rows the budget allows."""
@@ -264,6 +313,7 @@ class Pool:
     def _put_all(self, adapters: Iterable[PreparedAdapter]) -> None:
         for adapter in adapters:
             self._put(adapter)
+        self._working_set.begin(self._residents)
         self._sort_into_kinds()
 
     def _open(self, targets: tuple[str, ...], rows: int) -> None:
@@ -273,23 +323,22 @@ class Pool:
             return
         native = self._load(targets, rows)
         try:
-            self._pointers = self._discover(native)
+            self._tensors = self._discover(native, targets, rows)
         except EngineError:
             self._context.set_adapters([])
             native.free()
             raise
         self._native, self._targets, self._rows = native, targets, RowAllocator(rows)
-        used = (name for name in targets if {name + LORA_A, name + LORA_B} <= self._pointers.keys())
-        self._matrices = {name: self._view(name, rows) for name in used}
-        self._scales = {name: np.zeros(rows, np.float32) for name in self._matrices}
+        self._scales = {name: np.zeros(rows, np.float32) for name in self._tensors.whole}
 
     def _load(self, targets: Sequence[str], rows: int) -> NativeAdapter:
         with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:
             path = Path(folder) / "pool.gguf"
-            write_pool_file(path, self._arch, {name: self._shape(name) for name in targets}, rows, self._dtype)
+            shapes = {name: factor_shapes(name, self._infos[name], rows) for name in targets}
+            write_pool_file(path, self._arch, shapes, self._dtype)
             return NativeAdapter(self._model, path)
 
-    def _discover(self, native: NativeAdapter) -> dict[str, int]:
+    def _discover(self, native: NativeAdapter, targets: Iterable[str], rows: int) -> PoolTensors:
         """Decode one token with the new pool set, to learn where the graph has its tensors."""
         self._context.set_adapters([(native, 1.0)])
         batch = Batch(1)
@@ -300,27 +349,7 @@ class Pool:
         self._context.forget(self._scratch)
         if status != 0:
             raise EngineError(f"llama.cpp could not decode with the adapter pool (status {status})")
-        return pointers
-
-    def _view(self, name: str, rows: int) -> Matrices:
-        n_out, n_in = self._shape(name)
-        return Matrices(
-            self._array(self._pointers[name + LORA_A], (rows, n_in)),
-            self._array(self._pointers[name + LORA_B], (n_out, rows)),
-        )
-
-    def _array(self, tensor: int, shape: Shape) -> FloatArray:
-        actual = (layout.read_i64(tensor + layout.NE1), layout.read_i64(tensor + layout.NE))
-        if actual != shape:
-            raise EngineError(f"the pool tensor {layout.name_of(tensor)} is {actual}, not {shape}")
-        size = shape[0] * shape[1] * self._dtype.itemsize
-        memory = (ctypes.c_uint8 * size).from_address(layout.read_pointer(tensor + layout.DATA))
-        array: FloatArray = np.frombuffer(memory, self._dtype).reshape(shape)  # type: ignore[call-overload]
-        return array
-
-    def _shape(self, name: str) -> Shape:
-        n_in, n_out = self._tensors[name].shape[:2]
-        return n_out, n_in
+        return PoolTensors(pointers, {name: self._infos[name] for name in targets}, rows, self._dtype)
 
 
 def _rounded(rows: int) -> int:

@@ -1,7 +1,8 @@
 """Copies between an adapter's factors and its rows of the pool.
 
-A factor's rank rows go to runs of neighbouring pool rows, and a run of B's columns is copied as one wide value for each
-of B's rows: three to five times as fast as numpy's own way with single columns.
+A has its rows on the first axis and B on the last, whatever other axes there are. A factor's rank rows go to runs of
+neighbouring pool rows, and a run of B's columns is copied as one wide value for each of B's rows: three to five times
+as fast as numpy's own way with single columns.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Rows = NDArray[np.intp]
 
 
 def write_rows(a_pool: FloatArray, b_pool: FloatArray, rows: Rows, a: FloatArray, b: FloatArray) -> None:
-    """Copy ``a`` [rank, n_in] and ``b`` [n_out, rank] to ``rows``, of which there may be more: those become zero.
+    """Copy ``a`` [rank, ...] and ``b`` [..., rank] to ``rows``, of which there may be more: those become zero.
 
     They may hold the past.
     """
@@ -33,17 +34,14 @@ def clear_rows(a_pool: FloatArray, b_pool: FloatArray, rows: Rows) -> None:
     """Make ``rows`` zero."""
     for _, row, count in _runs(rows):
         a_pool[row : row + count] = 0
-        b_pool[:, row : row + count] = 0
+        b_pool[..., row : row + count] = 0
 
 
-def read_rows(a_pool: FloatArray, b_pool: FloatArray, rows: Rows) -> tuple[FloatArray, FloatArray]:
-    """Copies of ``rows`` as factors, [rank, n_in] and [n_out, rank]."""
-    a = np.empty((len(rows), a_pool.shape[1]), a_pool.dtype)
-    b = np.empty((len(b_pool), len(rows)), b_pool.dtype)
+def read_rows(a_pool: FloatArray, b_pool: FloatArray, rows: Rows, a: FloatArray, b: FloatArray) -> None:
+    """Copy ``rows`` into ``a`` [len(rows), ...] and ``b`` [..., len(rows)]."""
     for at, row, count in _runs(rows):
         a[at : at + count] = a_pool[row : row + count]
         _wide(b, at, count)[...] = _wide(b_pool, row, count)
-    return a, b
 
 
 def _runs(rows: Rows) -> Iterator[tuple[int, int, int]]:
@@ -56,5 +54,5 @@ def _runs(rows: Rows) -> Iterator[tuple[int, int, int]]:
 
 
 def _wide(matrix: FloatArray, start: int, count: int) -> NDArray[np.void]:
-    """``count`` columns from ``start`` as one value for each row: a view [rows, 1]."""
-    return matrix[:, start : start + count].view(np.dtype((np.void, count * matrix.itemsize)))
+    """``count`` columns from ``start`` as one value for each row: a view [..., 1]."""
+    return matrix[..., start : start + count].view(np.dtype((np.void, count * matrix.itemsize)))

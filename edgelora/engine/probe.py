@@ -45,9 +45,8 @@ class Probe:
 
     def pooled(self, pool: Pool, sha256: str) -> ProbeLogits:
         """One batch through the pool: one sequence on the base, one on the resident adapter ``sha256``."""
-        assert pool.native is not None
-        self._context.set_adapters([(pool.native, 1.0)])
         selections = [BASE, Selection.of([Member(sha256)])]
+        pool.attach(selections)
         self._masker.set_masks(pool.masks(selections, [N_TOKENS] * 2), pool.masks(selections, [1, 1]))
         return ProbeLogits(*self._decode(masked=True))
 

@@ -17,7 +17,6 @@ from edgelora.engine.factors import PreparedAdapter, prepare
 from edgelora.engine.load_times import LoadLog
 from edgelora.engine.loading import Loader
 from edgelora.engine.natives import Natives
-from edgelora.engine.patience import Patience
 from edgelora.engine.pool import Pool
 from edgelora.engine.prepared import PreparedCache
 from edgelora.engine.probe import Probe
@@ -49,7 +48,6 @@ class Residency:
         self.exclusive = exclusive  # why the pool is not used; empty while it is
         self._loader = Loader(lambda file: prepare(file, base, dtype))
         self._prepared = PreparedCache(prepared_budget)
-        self._patience = Patience()
         self._statuses: dict[str, AdapterStatus] = {}
         self._files: dict[str, AdapterFile] = {}
         self._pinned: set[str] = set()
@@ -131,7 +129,6 @@ class Residency:
                 if file.sha256 not in self._memory:
                     self._make_resident(file)
                 self._memory.touch(file.sha256)
-                self._patience.note_use(file.sha256)
             if not self.is_pooled(selection):
                 self.natives(selection)
         except PoolFullError:
@@ -178,16 +175,13 @@ class Residency:
     # --- once a step
 
     def tick(self) -> bool:
-        """Keep what nobody waits for any more, and let the pool shrink to what was used of late.
+        """Keep what nobody waits for any more.
 
         True if a file was read since the last time, so that :meth:`acquire` may have another answer.
         """
         for adapter in self._loader.unclaimed():
             if not self.exclusive:
                 self._prepared.put(adapter)
-        used = self._patience.step()
-        if used is not None:
-            self._patience.note_dropped(self._memory.shrink_to(used.__contains__))
         return self._loader.has_news()
 
     def wait(self, timeout: float) -> None:
@@ -223,7 +217,6 @@ class Residency:
         times = LoadTimes(0, 0, copy_ms) if kept else LoadTimes(adapter.read_ms, adapter.prepare_ms, copy_ms)
         if not kept:
             self.loads.note(times)
-        self._patience.note_load(file.sha256)
         status = AdapterStatus(
             sha256=file.sha256,
             name=file.name,
@@ -241,7 +234,7 @@ class Residency:
     def _place(self, adapter: PreparedAdapter) -> tuple[float, float, tuple[str, ...]]:
         """Put the adapter where it belongs. Returns when it was there, its effect on the logits, what is ignored."""
         sha256, known = adapter.file.sha256, self._statuses.get(adapter.file.sha256)
-        self._memory.add(adapter, native=bool(self.exclusive or adapter.unpoolable))
+        self._memory.add(adapter, native=bool(self.exclusive))
         copied = time.perf_counter()
         if known:
             return copied, known.effect, known.ignored

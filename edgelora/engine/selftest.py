@@ -17,10 +17,12 @@ import numpy as np
 
 from edgelora.engine.factors import prepare
 from edgelora.engine.pool import Pool
+from edgelora.engine.pool_file import factor_shapes
 from edgelora.engine.probe import Probe, relative_difference
 from edgelora.engine.rows import PoolFullError
 from edgelora.errors import EdgeloraError
 from edgelora.gguf.facts import LORA_A, LORA_B
+from edgelora.gguf.fit import EMBEDDING
 from edgelora.gguf.hashes import file_sha256
 from edgelora.gguf.header import Header, TensorInfo
 from edgelora.native.context import NativeAdapter
@@ -76,18 +78,21 @@ def _compare(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVType
 
 
 def _targets(base: Header) -> Mapping[str, TensorInfo]:
-    """The projections of the first and the last block."""
+    """The projections of the first and the last block, and the token embedding where it may be adapted."""
     blocks = sorted({int(match[1]) for name in base.tensors if (match := re.match(r"blk\.(\d+)\.", name))})
     prefixes = tuple(f"blk.{block}." for block in (*blocks[:1], *blocks[-1:]))
-    return {
+    targets = {
         name: info
         for name, info in base.tensors.items()
         if name.startswith(prefixes)
         and name.endswith(".weight")
         and "norm" not in name
-        and len(info.shape) == 2
-        and min(info.shape) >= NARROWEST
+        and len(info.shape) in (2, 3)
+        and min(info.shape[:2]) >= NARROWEST
     }
+    if "output.weight" in base.tensors and EMBEDDING in base.tensors:
+        targets[EMBEDDING] = base.tensors[EMBEDDING]
+    return targets
 
 
 def _write(path: Path, base: Header, targets: Mapping[str, TensorInfo], dtype: KVType, seed: int) -> AdapterFile:
@@ -99,9 +104,10 @@ def _write(path: Path, base: Header, targets: Mapping[str, TensorInfo], dtype: K
     writer.add_string("adapter.type", "lora")
     writer.add_float32("adapter.lora.alpha", float(RANK))
     for name, info in targets.items():
-        n_in, n_out = info.shape
-        a = rng.standard_normal((RANK, n_in)) / np.sqrt(n_in)
-        b = rng.standard_normal((n_out, RANK)) / np.sqrt(RANK * n_out) * np.sqrt(n_in) / 2
+        shapes = factor_shapes(name, info, RANK)
+        n_in, n_out = info.shape[:2]
+        a = rng.standard_normal(shapes.a, np.float32) / np.sqrt(n_in)
+        b = rng.standard_normal(shapes.b, np.float32) / np.sqrt(RANK * n_out) * np.sqrt(n_in) / 2
         writer.add_tensor(name + LORA_A, a.astype(numpy_dtype))
         writer.add_tensor(name + LORA_B, b.astype(numpy_dtype))
     writer.write_header_to_file()

@@ -10,8 +10,13 @@ from __future__ import annotations
 
 import ctypes
 import functools
+from typing import TYPE_CHECKING
 
 from edgelora.native.backend import ggml
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 TYPE, NE, NB, OP, SRC0, DATA, NAME = 0, 16, 48, 80, 152, 248, 256
 """Byte offsets of type (i32), ne (i64 x 4), nb (size_t x 4), op (i32), src[0], data (pointers), name (char[64])."""
@@ -51,6 +56,19 @@ def operation_of(tensor: int) -> str:
     number = ctypes.c_int32.from_address(tensor + OP).value
     name: bytes = _bound().ggml_op_name(number) if 0 <= number < _OPERATIONS else b""
     return name.decode()
+
+
+def point_to(tensor: int, array: NDArray[np.generic]) -> None:
+    """Make the tensor at address ``tensor`` describe ``array``, which must outlive that.
+
+    The array is C-contiguous, of the tensor's type, and has as many dimensions: others keep the size 1.
+    """
+    ctypes.c_uint64.from_address(tensor + DATA).value = array.ctypes.data
+    stride = array.itemsize
+    for i, size in enumerate((*reversed(array.shape), 1, 1, 1)[:4]):
+        ctypes.c_int64.from_address(tensor + NE + 8 * i).value = size
+        ctypes.c_uint64.from_address(tensor + NB + 8 * i).value = stride
+        stride *= size
 
 
 @functools.cache

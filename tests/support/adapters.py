@@ -39,10 +39,13 @@ def write_adapter(
     for name, info in header.tensors.items():
         target = re.sub(r"^blk\.\d+\.|\.weight$", "", name)
         if target in targets and name.endswith(".weight"):
-            n_in, n_out = info.shape
+            n_in, n_out, *stack = info.shape
             r = (ranks or {}).get(target, rank)
-            a = rng.standard_normal((r, n_in)) / np.sqrt(n_in)
-            b = rng.standard_normal((n_out, r)) * strength * 8 / np.sqrt(r * n_in)  # 1 changes logits by a fifth
+            a = rng.standard_normal((*stack, r, n_in)) / np.sqrt(n_in)
+            b = rng.standard_normal((*stack, n_out, r)) * strength * 8 / np.sqrt(r * n_in)  # 1: a fifth of the logits
+            if target == "token_embd":  # it is looked up: llama.cpp wants A transposed, and B for a row
+                a = rng.standard_normal((n_out, r)) / np.sqrt(r)
+                b = rng.standard_normal((n_in, r)) * strength / np.sqrt(n_in)
             writer.add_tensor(name + ".lora_a", a.astype(dtype))
             writer.add_tensor(name + ".lora_b", b.astype(dtype))
     extra(writer)

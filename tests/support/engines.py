@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from support.adapters import ATTENTION
 
 from edgelora.engine.core import EngineCore
 from edgelora.gguf.reader import read_header
@@ -27,6 +26,7 @@ from edgelora.types import (
     Selection,
     Token,
 )
+from support.adapters import ATTENTION
 
 Logits = NDArray[np.float32]
 
@@ -102,9 +102,8 @@ def filled_batch(prompts: Sequence[Sequence[int]]) -> tuple[Batch, list[int]]:
 
 def mixed_logits(core: EngineCore, prompts: Sequence[Sequence[int]], selections: Sequence[Selection]) -> list[Logits]:
     """Last-token logits of one batch through the pool, sequence i under ``selections[i]``."""
-    assert core._pool.native is not None
     batch, rows = filled_batch(prompts)
-    core._context.set_adapters([(core._pool.native, 1.0)])
+    core._pool.attach(selections)
     lengths = [len(prompt) for prompt in prompts]
     core._masker.set_masks(core._pool.masks(selections, lengths), core._pool.masks(selections, [1] * len(prompts)))
     return _decoded(core, batch, rows)

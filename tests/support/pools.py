@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 
 from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.natives import Natives
-from edgelora.engine.pool import Matrices, Pool
-from edgelora.gguf.facts import LORA_A, LORA_B
+from edgelora.engine.pool import Pool
+from edgelora.engine.pool_tensors import Matrices, PoolTensors
+from edgelora.gguf.facts import LORA_A
 from edgelora.gguf.header import TensorInfo
 from edgelora.types import AdapterFile
 
@@ -35,13 +36,15 @@ class NumpyPool(Pool):
         self.n_opened += 1
         return SimpleNamespace(targets=targets, free=lambda: None)
 
-    def _discover(self, native: Any) -> dict[str, int]:
-        return {name + suffix: i for i, name in enumerate(native.targets) for suffix in (LORA_A, LORA_B)}
-
-    def _view(self, name: str, rows: int) -> Matrices:
-        n_out, n_in = self._shape(name)
-        past = np.float32(99.0)  # what a row holds until it is written
-        return Matrices(np.full((rows, n_in), past), np.full((n_out, rows), past))
+    def _discover(self, native: Any, targets: Iterable[str], rows: int) -> PoolTensors:
+        tensors = PoolTensors({}, {}, rows, self._dtype)
+        for i, name in enumerate(targets):
+            n_in, n_out = TENSORS[name].shape
+            past = np.float32(99.0)  # what a row holds until it is written
+            a, b = np.full((rows, n_in), past), np.full((n_out, rows), past)
+            tensors.whole[name] = Matrices(a, b, a)
+            tensors._pointers[name + LORA_A] = i  # type: ignore[index]
+        return tensors
 
 
 class FakeNatives(Natives):
@@ -63,16 +66,16 @@ def fake_probe() -> Any:
     return SimpleNamespace(pooled=lambda pool, sha256: found, native=lambda native: found)
 
 
-def prepared(name: str, rank: int, targets: Sequence[str] = ("q", "k"), unpoolable: str = "") -> PreparedAdapter:
+def prepared(name: str, rank: int, targets: Sequence[str] = ("q", "k")) -> PreparedAdapter:
     """An adapter of random factors, the same for the same name; its hash is its name."""
     rng = np.random.default_rng(list(name.encode()))
     factors = {}
-    for target in () if unpoolable else targets:
+    for target in targets:
         n_in, n_out = TENSORS[target].shape
         a, b = rng.standard_normal((rank, n_in)), rng.standard_normal((n_out, rank))
         factors[target] = Factors(a.astype(np.float32), b.astype(np.float32), float(rng.integers(1, 4)))
     file = AdapterFile(name, Path(name), name)
-    return PreparedAdapter(file, rank, ROW_BYTES * rank, tuple(targets), factors, (), unpoolable)
+    return PreparedAdapter(file, rank, ROW_BYTES * rank, tuple(targets), factors, ())
 
 
 def same(left: PreparedAdapter, right: PreparedAdapter) -> bool:
