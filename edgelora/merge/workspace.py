@@ -19,14 +19,15 @@ _PREFIX = "edgelora-merge-"
 
 
 @contextmanager
-def workspace() -> Iterator[Path]:
-    """A new folder, which vanishes when the block ends; so do those of merges that were killed.
+def workspace(parent: Path | None = None) -> Iterator[Path]:
+    """A new folder in ``parent``, which vanishes when the block ends; so do those of merges that were killed.
 
-    Raises MergeError where none can be made.
+    ``parent`` defaults to the system's folder for such files. Raises MergeError where none can be made.
     """
     try:
-        _remove_abandoned(Path(tempfile.gettempdir()))
-        folder, lock = _created()
+        parent = parent or Path(tempfile.gettempdir())
+        _remove_abandoned(parent)
+        folder, lock = _created(parent)
     except OSError as error:
         raise MergeError(
             f"there is no place for temporary files ({error.strerror})",
@@ -39,11 +40,11 @@ def workspace() -> Iterator[Path]:
         os.close(lock)
 
 
-def _created() -> tuple[Path, int]:
+def _created(parent: Path) -> tuple[Path, int]:
     """A new folder that is locked; another merge may take one for abandoned that is not locked yet."""
     while True:
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX))
-        with suppress(OSError):
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        with suppress(FileNotFoundError, BlockingIOError):
             return folder, _locked(folder)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -65,3 +67,12 @@ def test_without_a_place_it_is_one_error(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(MergeError, match="no place for temporary files") as refused, workspace():
         pytest.fail("there is no place")
     assert "TMPDIR" in refused.value.hint
+
+
+def test_without_locks_it_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*arguments: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refused)
+    with pytest.raises(MergeError, match="No locks available"), workspace():
+        pytest.fail("there is no lock")

@@ -63,20 +63,14 @@ def command(
 def _measure(
     settings: Settings, precisions: Sequence[Precision], source: Path | None, folder: Path | None
 ) -> MergeResult:
-    import tempfile
-
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.bench.merge import measure
     from edgelora.bench.subject import find_subjects
     from edgelora.cli.progress import ProgressBar
-    from edgelora.cli.signals import cleaning_up
     from edgelora.config.resolved import engine_config
+    from edgelora.merge.workspace import workspace
 
     config = engine_config(settings)
-    with (
-        cleaning_up(),
-        ProgressBar() as progress,
-        tempfile.TemporaryDirectory(prefix="edgelora-bench-", dir=folder) as own,
-    ):
+    with ProgressBar() as progress, workspace(folder) as own:
         [subject] = find_subjects(AdapterLibrary(config.base), [settings.adapter or ""], None, progress)
-        return measure(config, subject, precisions, source, Path(own), progress)
+        return measure(config, subject, precisions, source, own, progress)
