@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.adapters import write_adapter
-from support.engines import drain, exact_config, greedy, opened, run, selection, texts
+from support.engines import drain, exact_config, greedy, opened, pool_bytes, run, selection, texts
 
 from edgelora.engine.core import EngineCore
 from edgelora.errors import DeadlineError, QueueFullError, UsageError
@@ -163,9 +163,7 @@ def test_the_background_gives_way_when_its_place_is_needed(f32_base: Path) -> No
 
 def test_the_background_gives_its_adapters_back_when_their_room_is_needed(f32_base: Path, tmp_path: Path) -> None:
     two = [write_adapter(tmp_path / f"a{i}.gguf", f32_base, rank=16, seed=i) for i in range(2)]
-    with opened(exact_config(f32_base, ctx=512), two[:1]) as core:
-        core.residency.memory._budget = core.residency.memory.nbytes
-        core.load(two[1])
+    with opened(exact_config(f32_base, ctx=512, adapter_bytes=pool_bytes(f32_base, 16)), two) as core:
         core.submit(prefill("warm", [300 + i % 700 for i in range(400)], selection((two[0], 1.0))))
         while not core._scheduler.running:
             core.step()
