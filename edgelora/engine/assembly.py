@@ -15,6 +15,7 @@ from edgelora.engine.pool import Pool
 from edgelora.engine.probe import Probe
 from edgelora.engine.residency import Residency
 from edgelora.engine.selftest import self_test
+from edgelora.gguf.computable import require_computable
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.native.context import Context
@@ -43,6 +44,7 @@ def assemble(config: EngineConfig, report: ReportProgress) -> Parts:
     header = read_header(config.base)
     facts = BaseFacts.of(header)
     require_vocabulary(header)
+    require_computable(header)
     plan = plan_memory(facts, config)
     masker = new_masker()
     scratch = (config.max_sequences, config.max_sequences + 1)

@@ -5,6 +5,7 @@ All of it, with what became of each: scripts/test -m slow tests/engine/test_muta
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from support.feeding import answer, feed_adapters, feed_bases
 from support.mutations import Parts, mutated
 
 from edgelora.engine.client import open_engine
+from edgelora.errors import GGUFError
 from edgelora.types import EngineConfig
 
 ROOT = Path(__file__).parents[2]
@@ -25,6 +27,15 @@ def test_a_seed_always_gives_the_same_file() -> None:
     files = [mutated(parts, seed) for seed in range(20)]
     assert files == [mutated(parts, seed) for seed in range(20)]
     assert len({raw for _, raw in files}) > 15
+
+
+async def test_a_base_that_llama_cpp_would_abort_on_is_refused_before(tmp_path: Path) -> None:
+    parts = Parts.of(ROOT / "models" / "demo.gguf")
+    bf16 = (replace(tensor, type_id=30) if "norm" in str(tensor.name) else tensor for tensor in parts.tensors)
+    path = tmp_path / "base.gguf"
+    path.write_bytes(replace(parts, tensors=tuple(bf16)).laid_out().encoded())
+    with pytest.raises(GGUFError, match="cannot compute with this base"):
+        await open_engine(EngineConfig(path))
 
 
 @pytest.mark.parametrize("count", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])

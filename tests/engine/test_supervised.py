@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from itertools import chain, count
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.engine_links import (
     CRASH,
     KILL,
@@ -37,6 +40,9 @@ from edgelora.types import (
 )
 
 A, B = adapter_file("a"), adapter_file("b")
+
+
+Work = tuple[str, set[str], int]
 
 
 def under(*files: AdapterFile, name: str = "x") -> Request:
@@ -181,7 +187,7 @@ async def test_closing_while_it_restarts() -> None:
 
 
 async def test_evicting_from_an_engine_that_dies_is_done() -> None:
-    world = FakeLinks(lambda command: KILL)
+    world = FakeLinks(lambda command: [KILL])
     engine = await world.supervised()
     await engine.evict("a")
 
@@ -259,7 +265,7 @@ def test_deaths_are_forgotten_with_time() -> None:
 
 
 async def test_an_adapter_that_crashes_the_engine_twice_while_it_is_loaded_is_refused() -> None:
-    world = FakeLinks(when(loads(A), CRASH))
+    world = FakeLinks(when(loads(A), [CRASH]))
     engine = await world.supervised()
     with pytest.raises(EngineDiedError, match="SIGSEGV"):
         await engine.load(A)
@@ -275,7 +281,7 @@ async def test_an_adapter_that_crashes_the_engine_twice_while_it_is_loaded_is_re
 
 
 async def test_nobody_is_blamed_for_a_process_that_was_killed() -> None:
-    world = FakeLinks(when(loads(A), KILL))
+    world = FakeLinks(when(loads(A), [KILL]))
     engine = await world.supervised()
     for _ in range(MOST_DEATHS - 1):
         with pytest.raises(EngineDiedError):
@@ -317,7 +323,7 @@ async def test_of_several_suspects_only_the_guilty_one_is_refused() -> None:
     world = FakeLinks(lambda command: silent if isinstance(command, Submit) else obliging(command))
     engine = await world.supervised()
     answers = [await begun(engine, under(A, name="x")), await begun(engine, under(B, name="y"))]
-    world.outcome = when(computes(B), CRASH)
+    world.outcome = when(computes(B), [CRASH])
     world.latest.die(CRASH)
     ends = await asyncio.gather(*answers)
     assert isinstance(ends[0], EngineDiedError)  # it was running; the other had not begun and has crashed alone
@@ -346,7 +352,7 @@ async def test_a_suspect_has_the_engine_for_itself_until_it_has_answered() -> No
 
 
 async def test_adapters_that_crash_only_together_are_refused_only_together() -> None:
-    world = FakeLinks(when(computes(A, B), CRASH))
+    world = FakeLinks(when(computes(A, B), [CRASH]))
     engine = await world.supervised()
     assert isinstance(await ending(engine, under(A, B)), QuarantinedError)
     for fine in (under(A), under(B), under()):
@@ -355,7 +361,7 @@ async def test_adapters_that_crash_only_together_are_refused_only_together() -> 
 
 
 async def test_a_base_that_crashes_by_itself_is_refused() -> None:
-    world = FakeLinks(when(computes(), CRASH))
+    world = FakeLinks(when(computes(), [CRASH]))
     engine = await world.supervised()
     listener = Listener(engine)
     error = await ending(engine, under())
@@ -374,3 +380,57 @@ async def test_a_crash_while_nothing_was_asked_blames_nobody() -> None:
         await engine.tokenize("")
     assert isinstance(await ending(engine, under(A)), Finished)
     assert isinstance(await ending(engine, under()), Finished)
+
+
+ADAPTERS = {name: adapter_file(name) for name in "abcd"}
+NAMES = st.sets(st.sampled_from("abcd"), max_size=2)
+WORK = st.tuples(st.sampled_from(["ask", "load", "kill"]), NAMES, st.integers(0, 9))
+
+
+def deadly(loaded: set[str], asked: set[str]) -> Callable[[Command], Outcome]:
+    """Adapters that crash the engine when they are loaded, or in the middle of an answer."""
+
+    def outcome(command: Command) -> Outcome:
+        if isinstance(command, Load) and command.adapter.sha256 in loaded:
+            return [CRASH]
+        if isinstance(command, Submit) and asked & set(command.request.selection.adapters):
+            return [Started(command.request.id, (), 1, 0), CRASH]
+        return obliging(command)
+
+    return outcome
+
+
+async def all_errors(world: FakeLinks, engine: SupervisedEngine, number: int, work: Work) -> list[EdgeloraError]:
+    """Do one piece of ``work``, after some turns of the event loop, and give what it failed with."""
+    kind, names, turns = work
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    files = [ADAPTERS[name] for name in names]
+    if kind == "kill":
+        world.latest.die(KILL)
+        return []
+    if kind == "ask":
+        end = await ending(engine, under(*files, name=f"request {number}"))
+        return [end] if isinstance(end, EdgeloraError) else []
+    ends = await asyncio.gather(*map(engine.load, files), return_exceptions=True)
+    return [end for end in ends if isinstance(end, EdgeloraError)]
+
+
+@given(work=st.lists(WORK, max_size=30), loaded=st.sets(st.sampled_from("ab")), asked=st.sets(st.sampled_from("bc")))
+async def test_the_innocent_are_never_refused(work: list[Work], loaded: set[str], asked: set[str]) -> None:
+    hours = count(0.0, WINDOW)  # deaths never come too often
+    world = FakeLinks(deadly(loaded, asked), clock=lambda: next(hours))
+    engine = await world.supervised()
+    errors = await asyncio.wait_for(
+        asyncio.gather(*(all_errors(world, engine, number, each) for number, each in enumerate(work))), 30
+    )
+    for error in chain(*errors):
+        assert isinstance(error, QuarantinedError | EngineDiedError)
+        assert isinstance(error, EngineDiedError) or set(error.adapters) & (loaded | asked)
+    for name, file in ADAPTERS.items():
+        await ending(engine, under(file))
+        end = await ending(engine, under(file))
+        assert isinstance(end, Finished) or name in loaded | asked
+        assert isinstance(end, QuarantinedError) or name not in asked
+    assert isinstance(await ending(engine, under()), Finished)
+    await engine.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +18,8 @@ from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, Finished, Start
 CRASH = EngineDiedError("the engine process ended unexpectedly (SIGSEGV)", crashed=True)
 KILL = EngineDiedError("the engine process ended unexpectedly (SIGKILL)")
 
-Outcome = Iterable[Message] | EngineDiedError
-"""What a command leads to: messages, or the death of the engine."""
+Outcome = Iterable[Message | EngineDiedError]
+"""What a command leads to: messages, and perhaps the death of the engine."""
 
 
 def base_info(fingerprint: str = "f" * 64) -> BaseInfo:
@@ -67,6 +68,7 @@ class FakeLinks:
     links: list[FakeLink] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
     gate: asyncio.Event | None = None  # holds back every start while it is closed
+    clock: Callable[[], float] = time.monotonic
 
     async def start(self) -> RemoteEngine:
         """A new engine, as the factory of a SupervisedEngine."""
@@ -114,13 +116,10 @@ class FakeLink:
         self.engine.on_lost(error)
 
     def _answer(self, command: Command) -> None:
-        if self.engine.died:
-            return
-        outcome = self.world.outcome(command)
-        if isinstance(outcome, EngineDiedError):
-            self.die(outcome)
-            return
-        for message in outcome:
+        for message in () if self.engine.died else self.world.outcome(command):
+            if isinstance(message, EngineDiedError):
+                self.die(message)
+                return
             self.engine.on_message(message)
 
 
@@ -128,7 +127,7 @@ class _Hasty(Restarts):
     """Notes the pauses instead of making them."""
 
     def __init__(self, world: FakeLinks) -> None:
-        super().__init__()
+        super().__init__(world.clock)
         self._world = world
 
     def pause_after(self, death: EngineDiedError) -> float:  # type: ignore[override]
