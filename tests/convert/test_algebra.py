@@ -43,7 +43,7 @@ def test_every_architecture_of_the_table_is_checked() -> None:
     untested = ARCHITECTURES.keys() - {name.split("/")[0] for name in FAMILIES}
     # of these only the names are llama.cpp's; the matrices stay as they are, or everything is refused
     assert untested == {
-        *("falcon-h1", "gemma3n", "minicpm3", "nemotron_h_moe", "plm"),
+        *("falcon-h1", "gemma3n", "minicpm3", "plm"),
     }
 
 

@@ -347,7 +347,7 @@ LAYOUTS: dict[str, Family] = {
         | router("feed_forward.router")
     ),
     "nemotron_h": Family(
-        attention(to("attn_q"), to("attn_k"), path="mixer.")
+        attention(rotated("attn_q", "heads"), rotated("attn_k", "kv_heads"), path="mixer.")
         | mamba2("mixer.")
         | plain_mlp("mixer.up_proj", "mixer.down_proj"),
         prefix="backbone.layers.{}.",
@@ -383,5 +383,6 @@ LAYOUTS |= {
     "afmoe/packed": packed(LAYOUTS["afmoe"], gate="mlp.router.gate"),
     "lfm2moe/packed": packed(LAYOUTS["lfm2moe"], "feed_forward.", "feed_forward.gate"),
     "jamba/packed": packed(LAYOUTS["jamba"], "feed_forward.", "feed_forward.router"),
+    "nemotron_h_moe": LAYOUTS["nemotron_h"],
     "nemotron_h/5": replace(LAYOUTS["nemotron_h"], prefix="model.layers.{}."),  # Transformers 5 renamed the backbone
 }

@@ -90,7 +90,7 @@ PLAIN = frozenset(
         "dream", "ernie4_5", "ernie4_5-moe", "exaone", "exaone-moe", "exaone4", "gemma", "gemma-embedding",
         "gemma2", "gemma3n", "gemma4", "glm4moe", "gpt2", "hunyuan-dense", "hunyuan-moe", "hunyuan_vl", "jamba",
         "lfm2", "lfm2moe", "llada-moe", "llama4", "maincoder", "mamba", "mamba2", "minicpm3", "minimax-m2",
-        "mpt", "nemotron", "nemotron_h", "nemotron_h_moe", "olmo2", "olmoe", "openelm", "orion", "paddleocr",
+        "mpt", "nemotron", "olmo2", "olmoe", "openelm", "orion", "paddleocr",
         "pangu-embedded", "phi2", "phi3", "phimoe", "plm", "qwen", "qwen2", "qwen2moe", "qwen2vl", "qwen3",
         "qwen3moe", "qwen3vl", "qwen3vlmoe", "refact", "rnd1", "seed_oss", "smallthinker", "stablelm",
         "starcoder", "starcoder2",
@@ -115,6 +115,8 @@ ARCHITECTURES: Mapping[str, Rules] = {
     "llama-embed": _ROTARY,
     "minicpm": _ROTARY,
     "mistral3": _ROTARY,
+    "nemotron_h": _ROTARY,  # though nothing is rotated: its class in conversion/ is a Llama's
+    "nemotron_h_moe": _ROTARY,
     "olmo": _ROTARY,
     "smollm3": _ROTARY,
     "xverse": _ROTARY,
