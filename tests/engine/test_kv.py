@@ -13,7 +13,7 @@ from edgelora.engine.parking import Parking
 from edgelora.engine.shelf import common_prefix
 from edgelora.types import BASE, Member, Selection
 
-CELLS, SEQUENCES = 64, 4
+CELLS, SEQUENCES = 64, 3
 SELECTIONS = [BASE, Selection.of([Member("a" * 64)]), Selection.of([Member("a" * 64, 0.5)])]
 
 
@@ -21,17 +21,23 @@ KINDS: list[Kind] = ["full", "windowed", "recurrent"]
 
 Asked = tuple[Selection, list[int], int, str]
 
+CONVERSATIONS = [[0, 1, 2, 3, *([end] * 16)] for end in range(3)]  # they begin alike
+prompts = st.builds(
+    lambda conversation, length, more: [*conversation[:length], *more],
+    st.sampled_from(CONVERSATIONS),
+    st.integers(1, 20),
+    st.lists(st.integers(0, 2), max_size=3),
+)
 requests = st.lists(
     st.tuples(
         st.sampled_from(SELECTIONS),
-        st.lists(st.integers(0, 2), min_size=1, max_size=20),
-        st.integers(1, 40),
-        st.sampled_from(["release", "drop", "catch up", "empty", "refuse", "nothing"]),
+        prompts,
+        st.integers(1, 20),
+        st.sampled_from([*["release"] * 9, "catch up", "drop", "empty", "refuse", "nothing"]),
     ),
+    min_size=5,
     max_size=30,
 )
-
-
 budgets = st.sampled_from([0, 10 * BYTES, 30 * BYTES, 1000 * BYTES])
 
 
