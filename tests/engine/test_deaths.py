@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
+import sys
 import tempfile
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from multiprocessing.connection import Connection
@@ -36,16 +35,10 @@ from edgelora.types import (
     Token,
     ignore_progress,
 )
+from tests.tui.terminal import Terminal
 
+ROOT = Path(__file__).parents[2]
 PROMPT = tuple(range(300, 330))
-
-
-@pytest.fixture
-async def engine(f32_base: Path) -> AsyncIterator[SupervisedEngine]:
-    engine = await open_engine(exact_config(f32_base))
-    assert isinstance(engine, SupervisedEngine)
-    yield engine
-    await engine.close()
 
 
 @pytest.fixture
@@ -85,31 +78,25 @@ async def killed_while_it_answers(engine: SupervisedEngine, under: Selection) ->
 @pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.timeout(600)
 async def test_killed_again_and_again(
-    engine: SupervisedEngine, f32_base: Path, adapter: AdapterFile, times: int
+    f32_base: Path, adapter: AdapterFile, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The next answer is right each time, and nothing that the dead engine wrote stays on the disk."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     chosen = selection((adapter, 1.0))
     with opened(exact_config(f32_base), [adapter]) as core:
         expected = run(core, greedy("x", PROMPT, chosen))["x"]
         assert run(core, greedy("x", PROMPT, BASE))["x"] != expected
+    engine = await open_engine(exact_config(f32_base))
+    assert isinstance(engine, SupervisedEngine)
     await engine.load(adapter)
     for _ in range(times):
         await killed_while_it_answers(engine, chosen)
         assert await text_of(engine, chosen) == expected
-
-
-async def test_what_a_dead_engine_left_on_disk_is_removed(
-    f32_base: Path, adapter: AdapterFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
-    (tmp_path / "temporary").mkdir()
-    engine = await open_engine(exact_config(f32_base))
-    assert isinstance(engine, SupervisedEngine)
-    await engine.load(adapter)
-    kill(engine)
-    await text_of(engine, selection((adapter, 1.0)))
-    assert len(list((tmp_path / "temporary").iterdir())) == 1
+        assert len(list(temporary.iterdir())) == 1
     await engine.close()
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(temporary.iterdir()) == []
 
 
 class _MailboxWithEvil(_PipeMailbox):
@@ -170,12 +157,16 @@ def test_a_log_that_becomes_long_is_begun_anew() -> None:
     assert not talker._log.exists()
 
 
-async def test_opening_that_is_given_up_leaves_nothing_behind(f32_base: Path) -> None:
-    opening = asyncio.create_task(open_engine(exact_config(f32_base)))
-    await asyncio.sleep(0.2)
-    opening.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        await opening
+def test_nothing_of_a_loud_death_reaches_the_terminal() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
+    command = [sys.executable, str(ROOT / "tests" / "support" / "noisy.py")]
+    terminal = Terminal(command, columns=200, rows=20, environment=environment)
+    assert terminal.wait_for_exit() == 0
+    said = terminal.text.strip()
+    terminal.close()
+    assert said.startswith("it said: the noisy process ended unexpectedly (SIGABRT)")
+    assert "\n" not in said
+    assert "native" not in said
 
 
 async def test_a_base_that_changed_meanwhile_is_not_used(f32_base: Path, tmp_path: Path) -> None:

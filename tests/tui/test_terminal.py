@@ -38,6 +38,15 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     started.close()
 
 
+def kill_engine(terminal: Terminal) -> None:
+    """End the chat's engine as the system does when memory is short."""
+    for child in psutil.Process(terminal.process.pid).children():
+        if "spawn_main" in " ".join(child.cmdline()):
+            child.kill()
+            return
+    raise AssertionError("there is no engine")
+
+
 @pytest.mark.timeout(400)
 def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(terminal: Terminal) -> None:
     terminal.wait_for("Your own base and adapter")
@@ -58,6 +67,8 @@ def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(termina
     terminal.resize(60, 20)
     terminal.send(CTRL_T + LEFT * 10 + "\r")
     terminal.wait_for("legal 0")
+    kill_engine(terminal)
+    terminal.wait_for("(?s)SIGKILL.*conversation is kept.*there again")
     terminal.send("And without any adapter?\r")
     terminal.wait_for(r"● base · TTFT")
     terminal.send("Another note for a teacher with a sore throat\r")
@@ -68,32 +79,4 @@ def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(termina
     begin, end = (terminal.written.rindex(mark) for mark in ALTERNATE_SCREEN)
     assert begin < end
     assert SHOW_CURSOR in terminal.written[begin:]
-    assert not NATIVE_WORDS.search(terminal.written)
-
-
-def kill_engine(terminal: Terminal) -> None:
-    """End the chat's engine as the system does when memory is short."""
-    for child in psutil.Process(terminal.process.pid).children():
-        if "spawn_main" in " ".join(child.cmdline()):
-            child.kill()
-            return
-    raise AssertionError("there is no engine")
-
-
-@pytest.mark.timeout(400)
-def test_an_engine_that_is_killed_leaves_the_screen_alone(terminal: Terminal) -> None:
-    terminal.wait_for(r"context 512")
-    terminal.send(CTRL_T + "legal\r")
-    terminal.wait_for("resident")
-    terminal.send("Draft a confidentiality clause between Northwind Ltd and Velmora Labs for two years.\r")
-    terminal.wait_for(r"● legal · TTFT [\d,]+ ms")
-    kill_engine(terminal)
-    terminal.wait_for("(?s)SIGKILL.*conversation is kept.*there again")
-    terminal.send(CTRL_T + "medical\r")
-    terminal.wait_for("resident")
-    terminal.send("Write a note for a 52-year-old baker with a dull headache for two days.\r")
-    terminal.wait_for(r"● medical · TTFT [\d,]+ ms")
-    terminal.send(CTRL_Q)
-    assert terminal.wait_for_exit() == 0
-    assert terminal.is_restored
     assert not NATIVE_WORDS.search(terminal.written)
