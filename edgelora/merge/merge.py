@@ -171,7 +171,7 @@ def _prepare(
     rewrites = [*(plan.rewrite() for plan in plans), *unchanged(members.added, members.changes)]
     if source is not None and types:
         rewrites += retyped(base, source, members.changes, types, moments)
-    trade = trade_of(base, plans, rewrites, members.adapter_bytes, plan_layout(base, rewrites, {}).size)
+    trade = trade_of(base, plans, rewrites, members, plan_layout(base, rewrites, {}).size)
     return _Prepared(base, source, members, plans, rewrites, trade, originals)
 
 

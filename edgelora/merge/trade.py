@@ -1,8 +1,9 @@
 """What baking in costs and brings, said before anything is written: sizes, and speeds as far as they can be estimated.
 
 One token of one conversation reads every weight once, so on a processor its time is about that of reading them. An
-adapter at run time adds its own weights, and for each adapted tensor a few small operations at which all threads wait
-for each other. Many conversations at once, and graphics cards, are another matter.
+adapter at run time adds its own weights, for each adapted tensor a few small operations, and what short rows cost: ggml
+multiplies 32 values of a row at a time and those that are left one by one (ggml_vec_dot_f16 in ggml-cpu/vec.cpp), so
+that a rank of 16 can be slower than one of 64. Many conversations at once, and graphics cards, are another matter.
 """
 
 from __future__ import annotations
@@ -14,8 +15,14 @@ from typing import Literal
 BYTES_PER_S = 20e9
 """How fast an ordinary machine reads weights."""
 
-WEIGHT_S, PAIR_S = 5e-6, 40e-6
-"""What one weight costs beside its bytes, and what an adapter for it costs at run time. As measured on two cores."""
+WEIGHT_S, PAIR_S = 5e-6, 2e-6
+"""What one weight costs beside its bytes, and what the operations of an adapter for it cost."""
+
+AT_A_TIME, LEFTOVER_S = 32, 1e-9
+"""Values of a row that are multiplied together, and what each costs that is left of a row of the adapter's B.
+
+These four are such that ratios measured on the demo and on a 1.5B base come out: docs/merge.md.
+"""
 
 CLOSE = 0.03
 """Speeds that differ by less than this share are called equal."""
@@ -32,6 +39,19 @@ class Weight:
     name: str
     nbytes: int
     read: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The two matrices of an adapter for one tensor: the rows of B, and the values in each."""
+
+    n_rows: int
+    rank: int
+
+    @property
+    def seconds(self) -> float:
+        """What they cost for one token, beside their bytes."""
+        return PAIR_S + self.n_rows * (self.rank % AT_A_TIME) * LEFTOVER_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,12 +115,12 @@ def estimated(
     merged_bytes: int,
     weights: Sequence[Weight],
     merged: Sequence[Weight],
-    n_pairs: int,
+    pairs: Iterable[Pair],
     expected_kept: float,
 ) -> Trade:
-    """The trade for the tensors of the base and of the merged file, with ``n_pairs`` adapted tensors at run time."""
+    """The trade for the tensors of the base and of the merged file, with ``pairs`` at run time."""
     alone = _seconds(weights)
-    with_adapter = alone + adapter_bytes / BYTES_PER_S + n_pairs * PAIR_S
+    with_adapter = alone + adapter_bytes / BYTES_PER_S + sum(pair.seconds for pair in pairs)
     return Trade(base_bytes, adapter_bytes, merged_bytes, alone / with_adapter, alone / _seconds(merged), expected_kept)
 
 
