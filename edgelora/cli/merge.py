@@ -9,6 +9,7 @@ import click
 
 from edgelora.cli import options
 from edgelora.errors import UsageError
+from edgelora.merge.options import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from edgelora.merge.options import Member
     from edgelora.merge.trade import Trade
 
-PRECISIONS = ("auto", "same", "f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m")
 NEED_SOURCE = frozenset({"q5_k_m", "q4_k_m"})
 
 

@@ -9,7 +9,7 @@ import click
 
 from edgelora.cli import options
 from edgelora.cli.bench.published import page_option, publish, require_page
-from edgelora.cli.merge import PRECISIONS
+from edgelora.merge.options import PRECISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
