@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from edgelora.engine.admission import Admission
 from edgelora.engine.assembly import assemble
 from edgelora.engine.batching import Batching
-from edgelora.engine.failures import NotFiniteError, as_error
+from edgelora.engine.failures import NotFiniteError, as_error, too_late
 from edgelora.engine.intake import Intake
 from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
-from edgelora.errors import DeadlineError, EdgeloraError, EngineError
+from edgelora.errors import EdgeloraError, EngineError
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -271,11 +271,7 @@ class EngineCore:
         """Its time is over; what it has said so far was streamed."""
         self._say(sequence, sequence.text.finish())
         self._let_go(sequence)
-        error = DeadlineError(
-            f"the answer was not ready within {sequence.request.deadline_s:g} s",
-            "Allow more time, ask for a shorter answer, or ask again when fewer requests are running.",
-        )
-        self._events.append(Failed(sequence.request.id, error))
+        self._events.append(Failed(sequence.request.id, too_late(sequence.request)))
 
     def _end(self, sequence: Sequence, reason: FinishReason) -> None:
         self._say(sequence, sequence.text.finish())

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import traceback
 
-from edgelora.errors import EdgeloraError, EngineError
+from edgelora.errors import DeadlineError, EdgeloraError, EngineError
+from edgelora.types import Request
 
 
 class NotFiniteError(EngineError):
     """Logits are no numbers, so the KV cache may hold such values too: even masked cells would spread them."""
+
+
+def too_late(request: Request) -> DeadlineError:
+    """What to say when the time of ``request`` is over."""
+    return DeadlineError(
+        f"the answer was not ready within {request.deadline_s:g} s",
+        "Allow more time, ask for a shorter answer, or ask again when fewer requests are running.",
+    )
 
 
 def as_error(error: Exception) -> EdgeloraError:

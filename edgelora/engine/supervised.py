@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
+from edgelora.engine.entrance import CancelledEarlyError, Entrance, remaining
 from edgelora.engine.failures import as_error
 from edgelora.engine.gate import Gate
 from edgelora.engine.listeners import Listeners
@@ -52,7 +53,7 @@ class SupervisedEngine:
         self._quarantine = Quarantine(str(path), self._words_for)
         self._gate = Gate()
         self._inside: Counter[Group | None] = Counter()  # what uses the engine now
-        self._entering: dict[str, asyncio.Timeout] = {}  # by request
+        self._entrance = Entrance()
         self._listeners = Listeners()
         self._engine: RemoteEngine | None = None  # None while there is none
         self._gone: EdgeloraError | None = None  # why there will be none any more
@@ -72,17 +73,20 @@ class SupervisedEngine:
     async def generate(self, request: Request) -> AsyncGenerator[RequestEvent, None]:
         """Submit ``request`` and yield its events. One that had not begun when the engine died is submitted again."""
         group, begun = frozenset(request.selection.adapters), False
+        arrived = asyncio.get_running_loop().time()
         while True:
             try:
                 async with AsyncExitStack() as used:
-                    engine = await self._entered(request.id, used, self._use(group))
-                    events = await used.enter_async_context(aclosing(engine.generate(request)))
+                    async with self._entrance.wait(request, arrived):
+                        engine = await used.enter_async_context(self._use(group))
+                    answer = engine.generate(remaining(request, arrived))
+                    events = await used.enter_async_context(aclosing(answer))
                     async for event in events:
                         self._note(event, group)
                         begun = begun or isinstance(event, Started)
                         yield event
                 return
-            except _CancelledEarlyError:
+            except CancelledEarlyError:
                 yield Finished(request.id, "cancelled", (), len(request.tokens), 0, 0, 0.0, 0.0)
                 return
             except EdgeloraError as error:
@@ -92,9 +96,7 @@ class SupervisedEngine:
 
     async def cancel(self, request: str) -> None:
         """End a request within one step, also one that waits for the engine."""
-        if scope := self._entering.get(request):
-            scope.reschedule(0)
-        elif self._engine:
+        if not self._entrance.cancel(request) and self._engine:
             await self._engine.cancel(request)
 
     async def load(self, adapter: AdapterFile) -> AdapterStatus:
@@ -143,19 +145,6 @@ class SupervisedEngine:
             await asyncio.wait(self._tasks)
 
     # --- using the engine
-
-    async def _entered(
-        self, request: str, used: AsyncExitStack, use: AbstractAsyncContextManager[RemoteEngine]
-    ) -> RemoteEngine:
-        """The engine of ``use``, which ``used`` leaves at the end; :meth:`cancel` ends the waiting for it."""
-        try:
-            async with asyncio.timeout(None) as scope:
-                self._entering[request] = scope
-                return await used.enter_async_context(use)
-        except TimeoutError:
-            raise _CancelledEarlyError from None
-        finally:
-            self._entering.pop(request, None)
 
     @asynccontextmanager
     async def _use(self, group: Group) -> AsyncIterator[RemoteEngine]:
@@ -276,7 +265,3 @@ class SupervisedEngine:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-
-class _CancelledEarlyError(Exception):
-    """A request was cancelled before the engine had it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from itertools import chain, count
 
 import pytest
@@ -24,7 +25,7 @@ from support.engine_links import (
 from edgelora.engine.messages import Command, Know, Load, Submit
 from edgelora.engine.restarts import FIRST_PAUSE, MOST_DEATHS, WINDOW, Restarts
 from edgelora.engine.supervised import SupervisedEngine
-from edgelora.errors import EdgeloraError, EngineDiedError, EngineError, QuarantinedError
+from edgelora.errors import DeadlineError, EdgeloraError, EngineDiedError, EngineError, QuarantinedError
 from edgelora.types import (
     AdapterFile,
     EngineDied,
@@ -167,6 +168,22 @@ async def test_a_request_that_waits_can_be_cancelled() -> None:
     end = await answer
     assert isinstance(end, Finished)
     assert end.reason == "cancelled"
+
+
+async def test_a_request_that_waits_runs_out_of_time() -> None:
+    world = FakeLinks()
+    engine = await world.supervised()
+    world.gate = asyncio.Event()
+    world.latest.die(KILL)
+    error = await ending(engine, replace(under(), deadline_s=0.01))
+    assert isinstance(error, DeadlineError)
+    assert "0.01 s" in error.message
+    answer = await begun(engine, replace(under(), deadline_s=60))
+    world.gate.set()
+    assert isinstance(await answer, Finished)
+    (submit,) = (command for command in world.latest.commands if isinstance(command, Submit))
+    assert submit.request.deadline_s
+    assert 0 < submit.request.deadline_s <= 60
 
 
 async def test_closing_while_it_restarts() -> None:
