@@ -35,15 +35,17 @@ class Shelf:
         self.budget = budget
         self.n_bytes = 0
         self._entries: dict[Parked, None] = {}  # least recently used first
+        self._under: dict[Hashable, set[Parked]] = {}
 
     def __contains__(self, entry: Parked) -> bool:
         return entry in self._entries
 
     def best(self, under: Hashable, wanted: list[int], most: int) -> tuple[Parked | None, int]:
         """The entry of at most ``most`` tokens that saves most of the computing of ``wanted``, and how many tokens."""
-        entries = (entry for entry in self._entries if entry.under == under and len(entry.tokens) <= most)
-        found = max(((entry.reusable(wanted), entry) for entry in entries), key=lambda each: each[0], default=(0, None))
-        return (found[1], found[0]) if found[0] else (None, 0)
+        entries = (entry for entry in self._under.get(under, ()) if len(entry.tokens) <= most)
+        found = ((entry.reusable(wanted), -entry.n_bytes, entry) for entry in entries)
+        length, _, entry = max(found, key=lambda each: each[:2], default=(0, 0, None))
+        return (entry, length) if length else (None, 0)
 
     def covers(self, under: Hashable, tokens: list[int]) -> bool:
         """Is there one that saves all of the computing of ``tokens``? It counts as used then."""
@@ -55,14 +57,15 @@ class Shelf:
 
     def covered_by(self, entry: Parked) -> list[Parked]:
         """The entries that save nothing that ``entry`` does not save too."""
-        same = (other for other in self._entries if other.under == entry.under and other is not entry)
-        return [other for other in same if entry.reusable(other.tokens) == len(other.tokens)]
+        same = self._under.get(entry.under, ())
+        return [other for other in same if other is not entry and entry.reusable(other.tokens) == len(other.tokens)]
 
     def add(self, entry: Parked) -> list[Parked]:
         """Keep ``entry``. Returns what has no room any more, perhaps itself."""
         if entry.n_bytes > self.budget:
             return [entry]
         self._entries[entry] = None
+        self._under.setdefault(entry.under, set()).add(entry)
         self.n_bytes += entry.n_bytes
         return self._pushed_out()
 
@@ -76,6 +79,9 @@ class Shelf:
         if entry in self._entries:
             del self._entries[entry]
             self.n_bytes -= entry.n_bytes
+            self._under[entry.under].remove(entry)
+            if not self._under[entry.under]:
+                del self._under[entry.under]
 
     def _pushed_out(self) -> list[Parked]:
         out: list[Parked] = []
