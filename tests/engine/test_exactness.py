@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.adapters import write_adapter
-from support.engines import drain, exact_config, greedy, opened, run, selection, texts
+from support.engines import drain, exact_config, greedy, opened, pool_bytes, run, selection, texts
 
 from edgelora.engine.core import EngineCore
+from edgelora.errors import MemoryLimitError
 from edgelora.types import BASE, AdapterFile, Event, Request, Selection
 
-N_GENERATIONS = 200
 N_ADAPTERS = 8
 
 
@@ -32,66 +35,122 @@ def random_selection(rng: random.Random, adapters: list[AdapterFile]) -> Selecti
     return selection(*((adapter, rng.choice((1.0, 0.7, 0.5, 1.5))) for adapter in chosen)) if chosen else BASE
 
 
-def test_generations_are_what_they_are_alone(f32_base: Path, adapters: list[AdapterFile]) -> None:
-    rng = random.Random(7)
-    requests = [
-        greedy(
-            f"r{i}",
-            [rng.randrange(300, 2000) for _ in range(rng.randrange(3, 24))],
-            random_selection(rng, adapters),
-            rng.randrange(1, 12),
-        )
-        for i in range(N_GENERATIONS)
-    ]
+@pytest.mark.parametrize(
+    "n_generations", [40, pytest.param(500, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])], ids=["plain", "full"]
+)
+def test_generations_are_what_they_are_alone(f32_base: Path, adapters: list[AdapterFile], n_generations: int) -> None:
+    rng = random.Random(n_generations)
+    requests = [a_request(f"r{i}", rng, adapters) for i in range(n_generations)]
     with opened(exact_config(f32_base), adapters) as core:
-        alone = {request.id: run(core, request)[request.id] for request in requests}
-    with opened(exact_config(f32_base, max_sequences=6)) as core:
-        for adapter in adapters:  # the engine knows them all; some start evicted
-            core.load(adapter)
-        crowded = texts(run_crowded(core, requests, adapters, rng))
+        alone = {}
+        for request in requests:
+            core.forget_conversations()
+            alone[request.id] = run(core, request)[request.id]
+    room = pool_bytes(f32_base, 48, ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_up", "ffn_down"))
+    with opened(exact_config(f32_base, max_sequences=6, adapter_bytes=room), adapters) as core:
+        crowd = Crowd(core, list(adapters), rng)
+        crowded = crowd.run(requests)
+        assert core.residency.evictions > len(adapters)
+        assert core.residency.n_used == 0
     assert crowded == alone
-    assert len(set(alone.values())) > N_GENERATIONS / 2
+    assert len(set(alone.values())) > n_generations / 2
+    assert min(crowd.counts.values()) >= 2, crowd.counts
 
 
-def run_crowded(
-    core: EngineCore, requests: list[Request], adapters: list[AdapterFile], rng: random.Random
-) -> list[Event]:
-    """Submit at random moments, cancel strangers, evict and load adapters all the while."""
-    events: list[Event] = []
-    waiting = list(requests)
-    strangers = 0
-    evicted = 0
-    while waiting or core.busy:
-        for _ in range(min(len(waiting), rng.choice((0, 0, 1, 2)))):
-            core.submit(waiting.pop())
-        if rng.random() < 0.1:
-            strangers += 1
-            core.submit(greedy(f"stranger{strangers}", [1, 2, 3], random_selection(rng, adapters), 30))
-        if strangers and rng.random() < 0.1:
-            core.cancel(f"stranger{strangers}")
-        if rng.random() < 0.2:
-            evicted += core.evict(rng.choice(adapters).sha256)
-        if rng.random() < 0.1:
-            core.load(rng.choice(adapters))
-        events += core.step()
-    assert strangers > 5
-    assert evicted > 5
-    return [event for event in events if not getattr(event, "request", "").startswith("stranger")]
+def a_request(id_: str, rng: random.Random, adapters: list[AdapterFile]) -> Request:
+    """A conversation that others may have begun, under any selection; some prompts need several steps."""
+    begins = [rng.randrange(300, 2000)] * rng.choice((0, 3)) + list(range(400, 400 + rng.choice((0, 20, 150))))
+    prompt = [*begins, *(rng.randrange(300, 2000) for _ in range(rng.randrange(1, 20)))]
+    return greedy(id_, prompt, random_selection(rng, adapters), rng.randrange(1, 12))
+
+
+class Crowd:
+    """What goes on around requests: strangers, cancels, deadlines, warming ahead, evictions, re-registrations."""
+
+    def __init__(self, core: EngineCore, adapters: list[AdapterFile], rng: random.Random) -> None:
+        self._core, self._adapters, self._rng = core, adapters, rng
+        self._n_strangers = 0
+        happenings = (self._submit, self._hurry, self._cancel, self._warm, self._evict, self._register, self._park)
+        self._happenings = happenings
+        self.counts = Counter({happening.__name__: 0 for happening in happenings})
+
+    def run(self, requests: list[Request]) -> dict[str, str]:
+        """The texts of ``requests``, submitted at random moments by a few clients."""
+        events: list[Event] = []
+        waiting = list(requests)
+        while waiting or self._core.busy:
+            for _ in range(min(len(waiting), self._rng.choice((0, 0, 1, 2)))):
+                self._core.submit(replace(waiting.pop(), client=self._rng.choice(("", "a", "b"))))
+            if waiting and self._rng.random() < 0.8:
+                happening = self._rng.choice(self._happenings)
+                self.counts[happening.__name__] += happening(waiting[-1])
+            events += self._core.step()
+        return texts(event for event in events if not getattr(event, "request", "").startswith("stranger"))
+
+    def _stranger(self) -> Request:
+        self._n_strangers += 1
+        return replace(a_request(f"stranger{self._n_strangers}", self._rng, self._adapters), client="stranger")
+
+    def _submit(self, upcoming: Request) -> bool:
+        self._core.submit(self._stranger())
+        return True
+
+    def _hurry(self, upcoming: Request) -> bool:
+        self._core.submit(replace(self._stranger(), deadline_s=self._rng.choice((0.0, 0.01))))
+        return True
+
+    def _warm(self, upcoming: Request) -> bool:
+        """Compute in the background what will be asked for next."""
+        sampling = replace(upcoming.sampling, max_tokens=0)
+        self._core.submit(replace(upcoming, id=self._stranger().id, sampling=sampling, background=True))
+        return True
+
+    def _cancel(self, upcoming: Request) -> bool:
+        strangers = [s for s in self._core._scheduler.sequences if s.request.id.startswith("stranger")]
+        for stranger in strangers[:1]:
+            self._core.cancel(stranger.request.id)
+        return bool(strangers)
+
+    def _evict(self, upcoming: Request) -> bool:
+        return any(self._core.evict(file.sha256) for file in self._rng.sample(self._adapters, N_ADAPTERS))
+
+    def _register(self, upcoming: Request) -> bool:
+        """The same file in another place, under another name."""
+        i = self._rng.randrange(len(self._adapters))
+        path = self._adapters[i].path
+        copy = path.with_name(f"{path.stem}x.gguf")
+        copy.write_bytes(path.read_bytes())
+        self._adapters[i] = replace(self._adapters[i], name=copy.stem, path=copy)
+        with suppress(MemoryLimitError):  # others use the room
+            self._core.try_load(self._adapters[i])
+        return True
+
+    def _park(self, upcoming: Request) -> bool:
+        self._core.park_conversations()
+        return True
 
 
 def test_orders_do_not_matter(f32_base: Path, adapters: list[AdapterFile]) -> None:
-    """The same prompt under A, B, the base and A again equals cold runs, in every order, with KV reuse on."""
-    prompt = list(range(400, 430))
+    """The same prompts under A, B, the base and A again equal cold runs, in every order, with all caches on."""
+    prompts = [list(range(400, 430)), list(range(400, 560))]
     first, second = selection((adapters[0], 1.0)), selection((adapters[1], 1.0))
     cold = {}
     for under in (first, second, BASE):
         with opened(exact_config(f32_base), adapters[:2]) as core:
-            cold[under] = run(core, greedy("cold", prompt, under))["cold"]
-    assert len(set(cold.values())) == 3
+            for i, prompt in enumerate(prompts):
+                core.forget_conversations()
+                cold[i, under] = run(core, greedy("cold", prompt, under))["cold"]
+    assert len(set(cold.values())) == 6
+    orders = ([first, second, BASE, first], [first, second, second, first], [second, first, first, BASE, second])
     with opened(exact_config(f32_base), adapters[:2]) as core:
-        for order in ([first, second, BASE, first], [second, first, first, BASE], [BASE, first, second, BASE]):
-            for i, under in enumerate(order):
-                assert run(core, greedy(f"warm{i}", prompt, under))[f"warm{i}"] == cold[under]
+        for number, order in enumerate((*orders, [BASE, first, second, BASE])):
+            for step, under in enumerate(order):
+                for i, prompt in enumerate(prompts):
+                    assert run(core, greedy(f"warm{step}", prompt, under))[f"warm{step}"] == cold[i, under]
+                if number % 2:
+                    core.park_conversations()
+        stats = core.stats()
+    assert stats.kv.hits > 20
 
 
 def test_rows_that_held_another_adapter_leave_no_trace(f32_base: Path, tmp_path: Path) -> None:
