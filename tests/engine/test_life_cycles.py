@@ -17,7 +17,7 @@ from support.engines import drain, exact_config, greedy, pool_bytes, selection
 from edgelora.engine.core import EngineCore
 from edgelora.engine.waiting import PATIENCE
 from edgelora.errors import MemoryLimitError
-from edgelora.types import BASE, AdapterFile, Event, Failed, Finished, Selection, Started, Token
+from edgelora.types import BASE, AdapterFile, Event, Failed, Finished, Request, Selection, Started, Token
 
 PLACES, MAX_WAITING, N_ADAPTERS = 3, 5, 4
 CLIENTS = ("", "", "a", "b")
@@ -48,23 +48,25 @@ class LifeCycles(RuleBasedStateMachine):
     @rule(
         which=st.lists(st.integers(0, N_ADAPTERS - 1), max_size=2, unique=True),
         length=st.sampled_from((1, 7, 40, 90, 128)),
-        answer=st.integers(0, 12),
+        answer=st.sampled_from((0, 1, 8, 60)),
         client=st.sampled_from(CLIENTS),
-        background=st.booleans(),
         hurry=st.booleans(),
     )
-    def submit(self, which: list[int], length: int, answer: int, client: str, background: bool, hurry: bool) -> None:
-        self.n_submitted += 1
-        tokens = [300 + (self.n_submitted % 3) * 40 + i for i in range(length)]
-        request = greedy(f"r{self.n_submitted}", tokens, self.selection(which), answer)
-        self.core.submit(
-            replace(request, client=client, background=background, deadline_s=0.0 if hurry and which else None)
-        )
+    def submit(self, which: list[int], length: int, answer: int, client: str, hurry: bool) -> None:
+        deadline_s = 0.0 if hurry and which else None
+        self.core.submit(replace(self.request(which, length, answer), client=client, deadline_s=deadline_s))
+
+    @rule(which=st.lists(st.integers(0, N_ADAPTERS - 1), min_size=1, max_size=2, unique=True))
+    def warm(self, which: list[int]) -> None:
+        """It takes long, and is in the way of most others."""
+        self.core.submit(replace(self.request(which, 40, 60), background=True))
+        for _ in range(3):
+            self.note(self.core.step())
 
     @precondition(lambda self: self.n_submitted)
     @rule(data=st.data())
     def cancel(self, data: st.DataObject) -> None:
-        self.core.cancel(f"r{data.draw(st.integers(1, self.n_submitted))}")
+        self.core.cancel(f"r{data.draw(st.integers(max(1, self.n_submitted - 3), self.n_submitted))}")
 
     @rule(n_steps=st.integers(1, 6))
     def step(self, n_steps: int) -> None:
@@ -125,6 +127,11 @@ class LifeCycles(RuleBasedStateMachine):
         self.core.close()
 
     # --- how
+
+    def request(self, which: list[int], length: int, answer: int) -> Request:
+        self.n_submitted += 1
+        tokens = [300 + (self.n_submitted % 3) * 40 + i for i in range(length)]
+        return greedy(f"r{self.n_submitted}", tokens, self.selection(which), answer)
 
     def selection(self, which: list[int]) -> Selection:
         return selection(*((self.adapters[i], 0.5) for i in which)) if which else BASE
