@@ -43,12 +43,12 @@ class ParkedFile:
 
     def load(self) -> SavedState | None:
         """What was saved; None where the file is gone or is no longer what was written."""
-        data = np.empty(self.n_bytes, np.uint8)
         try:
+            data = np.empty(self.n_bytes, np.uint8)
             with self.path.open("rb") as file:
                 file.seek(-self.n_bytes, 2)
                 complete = file.readinto(data.data) == self.n_bytes
-        except OSError:
+        except (OSError, MemoryError):
             return None
         return SavedState(data, self.shortest) if complete and _sha256(data.data) == self.sha256 else None
 

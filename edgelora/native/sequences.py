@@ -58,12 +58,15 @@ class SequenceMemory:
         return int(llama_cpp.llama_state_seq_get_size(self._context.pointer, sequence))
 
     def save(self, sequence: int) -> SavedState | None:
-        """A copy of what llama.cpp keeps of ``sequence``; None where it keeps nothing or cannot be asked."""
+        """A copy of what llama.cpp keeps of ``sequence``; None where it keeps nothing or there is no memory for it."""
         last = self._range(sequence)[1]
         size = self.size(sequence)
         if last < 0 or not size:
             return None
-        data = np.empty(size, np.uint8)
+        try:
+            data = np.empty(size, np.uint8)
+        except MemoryError:
+            return None
         if llama_cpp.llama_state_seq_get_data(self._context.pointer, _pointer(data), size, sequence) != size:
             return None
         # cells outside the window of the last token are not saved (llama_kv_cache::state_write)

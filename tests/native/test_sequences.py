@@ -92,6 +92,17 @@ def test_a_refused_state_leaves_nothing(machine: Machine) -> None:
         assert machine.memory.save(2) is None
 
 
+def test_without_memory_nothing_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(size: int, dtype: object) -> None:
+        raise MemoryError
+
+    machine = Machine(BASES["full"](tmp_path / "base.gguf"))
+    machine.compute(0, LONG)
+    monkeypatch.setattr("edgelora.native.sequences.np.empty", full)
+    assert machine.memory.save(0) is None
+    machine.close()
+
+
 def test_a_state_without_room_is_refused(tmp_path: Path) -> None:
     machine = Machine(BASES["full"](tmp_path / "base.gguf"))
     machine.compute(0, LONG)
