@@ -204,16 +204,18 @@ class BaseInfo:
 @dataclass(frozen=True, slots=True)
 class LoadTimes:
     """What making an adapter resident took, in milliseconds: reading and hashing its file, preparing its factors,
-    copying them into the pool. Only the copy happens between two steps of running answers."""
+    making room (others are copied out of the pool; seldom the pool is replaced by a larger one), copying it in. Only
+    the last two happen between two steps of running answers."""
 
     read_ms: float = 0.0
     prepare_ms: float = 0.0
+    room_ms: float = 0.0
     copy_ms: float = 0.0
 
     @property
     def total_ms(self) -> float:
         """All of it."""
-        return self.read_ms + self.prepare_ms + self.copy_ms
+        return self.read_ms + self.prepare_ms + self.room_ms + self.copy_ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,8 +266,8 @@ class KVStats:
 class EngineStats:
     """The engine at this moment: memory by part in bytes, counts, and how long cold loads took.
 
-    A cold load is one from the file; ``load_p50`` and ``load_p95`` are over the last thousand, each part by itself.
-    ``pool_bytes`` includes adapters that llama.cpp holds in exclusive mode.
+    A cold load is one from the file; ``load_p50`` and ``load_p95`` are over the last thousand, each part by itself,
+    ``load_ms_p95`` of all parts together. ``pool_bytes`` includes adapters that llama.cpp holds in exclusive mode.
     """
 
     weights_bytes: int
@@ -280,6 +282,7 @@ class EngineStats:
     evictions: int
     load_p50: LoadTimes
     load_p95: LoadTimes
+    load_ms_p95: float
     kv: KVStats = KVStats()
 
 

@@ -1,4 +1,4 @@
-"""Where resident adapters are: in the pool, or with llama.cpp; within one budget, the least recently used first out.
+"""Where resident adapters are: in the pool, or in exclusive mode with llama.cpp; within one budget, the least recently used first out.
 
 What the pool gives up to make room moves to the second tier, from which it comes back with a copy.
 """
@@ -43,30 +43,29 @@ class AdapterMemory:
         """A resident adapter is used."""
         self._adapters.move_to_end(sha256)
 
-    def add(self, adapter: PreparedAdapter, *, native: bool) -> None:
-        """Make ``adapter`` resident. Raises PoolFullError where all the room is needed by others, MemoryLimitError
-        where all the room there is would not do, AdapterError and EngineError from llama.cpp."""
-        if native:
-            self.add_native(adapter)
-        else:
-            self._add_to_pool(adapter)
-        self._adapters[adapter.file.sha256] = None
+    def make_room(self, adapter: PreparedAdapter, *, native: bool) -> None:
+        """Evict others, and grow the pool, as far as :meth:`add` needs it.
 
-    def add_native(self, adapter: PreparedAdapter) -> None:
-        """Have llama.cpp hold ``adapter``, perhaps beside the pool. Raises as :meth:`add`."""
-        while self.nbytes + adapter.n_bytes > self._budget:
-            if not self._adapters:
-                raise _too_large(adapter, f"{adapter.n_bytes / 1e6:,.1f} MB")
-            self._evict_one(adapter.rank)
-            self.trim()
-        self._natives.add(adapter)
-        self._pool.budget = self._budget - self._natives.nbytes
+        Raises PoolFullError where all the room is needed by others, MemoryLimitError where all the room there is would
+        not do, EngineError from llama.cpp.
+        """
+        if native:
+            self._make_native_room(adapter)
+        else:
+            self._make_room_in_the_pool(adapter)
+
+    def add(self, adapter: PreparedAdapter, *, native: bool) -> None:
+        """Make ``adapter`` resident, for which there is room. Raises AdapterError."""
+        if native:
+            self._natives.add(adapter)
+        else:
+            self._pool.add(adapter)
+        self._adapters[adapter.file.sha256] = None
 
     def unload(self, sha256: str) -> None:
         """Take a resident adapter out. The pool keeps its size; see :meth:`trim`."""
         del self._adapters[sha256]
         self._natives.remove(sha256)
-        self._pool.budget = self._budget - self._natives.nbytes
         if sha256 in self._pool:
             self._pool.remove(sha256)
         self._unloaded(sha256)
@@ -83,14 +82,20 @@ class AdapterMemory:
         self._natives.close()
         self._pool.close()
 
-    def _add_to_pool(self, adapter: PreparedAdapter) -> None:
+    def _make_native_room(self, adapter: PreparedAdapter) -> None:
+        while self._natives.nbytes + adapter.n_bytes > self._budget:
+            if not self._adapters:
+                raise _too_large(adapter, f"{adapter.n_bytes / 1e6:,.1f} MB")
+            self._evict_one(adapter.rank)
+
+    def _make_room_in_the_pool(self, adapter: PreparedAdapter) -> None:
         while missing := self._pool.missing_rows(adapter):
             if not self._adapters:
                 raise _too_large(adapter, f"rank {adapter.rank}, {missing} rows too many")
             self._evict_one(missing)
         if not self._pool.fits(adapter):
             self._prepared.leave(self._pool.nbytes_used)  # for the copies while the pool is replaced by a larger one
-        self._pool.add(adapter)
+            self._pool.grow_for(adapter)
 
     def _evict_one(self, missing: int) -> None:
         idle = next((sha256 for sha256 in self._adapters if not self._is_needed(sha256)), None)

@@ -135,6 +135,7 @@ class EngineCore:
             evictions=residency.evictions,
             load_p50=log.percentile(50),
             load_p95=log.percentile(95),
+            load_ms_p95=log.total_percentile(95),
             kv=self._kv.stats(),
         )
 
@@ -213,7 +214,7 @@ class EngineCore:
     # --- one batch
 
     def _group_of(self, selection: Selection) -> Group:
-        return None if self.residency.is_pooled(selection) else selection
+        return selection if self.residency.exclusive else None
 
     def _compute(self, plan: Plan) -> None:
         try:

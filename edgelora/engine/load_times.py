@@ -27,5 +27,9 @@ class LoadLog:
         """Each part's percentile by itself; zeros before the first load."""
         if not self._times:
             return LoadTimes()
-        parts = [(times.read_ms, times.prepare_ms, times.copy_ms) for times in self._times]
+        parts = [(times.read_ms, times.prepare_ms, times.room_ms, times.copy_ms) for times in self._times]
         return LoadTimes(*np.percentile(parts, percent, axis=0).tolist())
+
+    def total_percentile(self, percent: float) -> float:
+        """The same of whole loads."""
+        return float(np.percentile([times.total_ms for times in self._times], percent)) if self._times else 0.0

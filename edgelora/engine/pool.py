@@ -135,13 +135,17 @@ class Pool:
         targets = self._needed_targets(adapter.factors)
         return max(0, _rounded(self._used + adapter.rank) - self._most_rows(targets))
 
-    def add(self, adapter: PreparedAdapter) -> None:
-        """Make ``adapter`` resident. Raises PoolFullError where the budget does not allow it."""
+    def grow_for(self, adapter: PreparedAdapter) -> None:
+        """Become large enough for ``adapter``. Raises PoolFullError where the budget does not allow it."""
         if missing := self.missing_rows(adapter):
             raise PoolFullError(missing)
+        targets = self._needed_targets(adapter.factors)
+        self._rebuild(targets, self._grown(adapter.rank, targets))
+
+    def add(self, adapter: PreparedAdapter) -> None:
+        """Make ``adapter`` resident; the pool grows if it does not fit. Raises PoolFullError, EngineError."""
         if not self.fits(adapter):
-            targets = self._needed_targets(adapter.factors)
-            self._rebuild(targets, self._grown(adapter.rank, targets))
+            self.grow_for(adapter)
         self._put_all([adapter])
 
     def remove(self, sha256: str) -> None:

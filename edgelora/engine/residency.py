@@ -43,7 +43,6 @@ class Residency:
         self, base: Header, pool: Pool, natives: Natives, probe: Probe, dtype: KVType, exclusive: str,
         *, budget: int, prepared_budget: int,
     ) -> None:  # fmt: skip
-        self._base, self._dtype = base, dtype
         self._pool, self._natives, self._probe = pool, natives, probe
         self.exclusive = exclusive  # why the pool is not used; empty while it is
         self._loader = Loader(lambda file: prepare(file, base, dtype))
@@ -129,8 +128,6 @@ class Residency:
                 if file.sha256 not in self._memory:
                     self._make_resident(file)
                 self._memory.touch(file.sha256)
-            if not self.is_pooled(selection):
-                self.natives(selection)
         except PoolFullError:
             self.release(selection)
             if not self.n_used:
@@ -160,16 +157,8 @@ class Residency:
         """The counterpart of one successful :meth:`acquire`."""
         self._users.subtract(selection.adapters)
 
-    def is_pooled(self, selection: Selection) -> bool:
-        """Can sequences of ``selection`` share a batch with others? Its members must be resident."""
-        return not self.exclusive and all(sha256 in self._pool for sha256 in selection.adapters)
-
     def natives(self, selection: Selection) -> list[tuple[NativeAdapter, float]]:
         """The adapters that llama.cpp must have set for ``selection`` in exclusive mode, with their scales."""
-        for sha256 in selection.adapters:
-            if sha256 not in self._natives:  # resident in the pool, mixed with one that the pool cannot hold
-                adapter = prepare(self._files[sha256], self._base, self._dtype)  # checked again: it may have changed
-                self._memory.add_native(adapter)
         return [(self._natives[member.adapter], member.scale) for member in selection.members]
 
     # --- once a step
@@ -207,16 +196,17 @@ class Residency:
         """Place an adapter that is ready. Raises PoolFullError where others use the room; then it is ready still."""
         kept = self._prepared.take(file.sha256)
         adapter = kept or self._loader.take(file.sha256)
-        began = time.perf_counter()
         try:
-            copied, effect, ignored = self._place(adapter)
+            times = self._place(adapter)
         except PoolFullError:
             self._loader.give_back(adapter)
             raise
-        copy_ms = (copied - began) * 1e3
-        times = LoadTimes(0, 0, copy_ms) if kept else LoadTimes(adapter.read_ms, adapter.prepare_ms, copy_ms)
-        if not kept:
+        if kept:
+            times = replace(times, read_ms=0.0, prepare_ms=0.0)
+        else:
             self.loads.note(times)
+        placed = time.perf_counter()
+        effect, ignored = self._proof(adapter)
         status = AdapterStatus(
             sha256=file.sha256,
             name=file.name,
@@ -225,27 +215,31 @@ class Residency:
             targets=adapter.targets,
             effect=effect,
             ignored=ignored,
-            load_ms=times.total_ms + (time.perf_counter() - copied) * 1e3,
+            load_ms=times.total_ms + (time.perf_counter() - placed) * 1e3,
             times=times,
         )
         self._statuses[file.sha256] = status
         self.events.append(AdapterLoaded(status))
 
-    def _place(self, adapter: PreparedAdapter) -> tuple[float, float, tuple[str, ...]]:
-        """Put the adapter where it belongs. Returns when it was there, its effect on the logits, what is ignored."""
-        sha256, known = adapter.file.sha256, self._statuses.get(adapter.file.sha256)
-        self._memory.add(adapter, native=bool(self.exclusive))
+    def _place(self, adapter: PreparedAdapter) -> LoadTimes:
+        """Put the adapter where it belongs."""
+        native, began = bool(self.exclusive), time.perf_counter()
+        self._memory.make_room(adapter, native=native)
+        roomy = time.perf_counter()
+        self._memory.add(adapter, native=native)
         copied = time.perf_counter()
-        if known:
-            return copied, known.effect, known.ignored
+        return LoadTimes(adapter.read_ms, adapter.prepare_ms, (roomy - began) * 1e3, (copied - roomy) * 1e3)
+
+    def _proof(self, adapter: PreparedAdapter) -> tuple[float, tuple[str, ...]]:
+        """The effect on the logits of an adapter that was just placed, and what of it is ignored."""
+        sha256 = adapter.file.sha256
+        if known := self._statuses.get(sha256):
+            return known.effect, known.ignored
         try:
             if sha256 in self._natives:
-                return copied, self._probe.native(self._natives[sha256]).effect, adapter.ignored
-            return (
-                copied,
-                self._probe.pooled(self._pool, sha256).effect,
-                (*adapter.ignored, *self._pool.ignored(adapter)),
-            )
+                return self._probe.native(self._natives[sha256]).effect, adapter.ignored
+            ignored = (*adapter.ignored, *self._pool.ignored(adapter))
+            return self._probe.pooled(self._pool, sha256).effect, ignored
         except BaseException:
             self._memory.unload(sha256)
             self._memory.trim()

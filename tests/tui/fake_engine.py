@@ -106,7 +106,7 @@ class FakeEngine:
         pass
 
     async def stats(self) -> EngineStats:
-        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), 0, len(self.loaded), 0, LoadTimes(), LoadTimes())
+        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), 0, len(self.loaded), 0, LoadTimes(), LoadTimes(), 0.0)
 
     async def cancel(self, request: str) -> None:
         self.cancelled.add(request)
