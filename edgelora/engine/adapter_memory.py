@@ -1,6 +1,7 @@
-"""Where resident adapters are: in the pool, or in exclusive mode with llama.cpp; within one budget, the least recently used first out.
+"""Where resident adapters are: in the pool, or in exclusive mode with llama.cpp, within one budget.
 
-What the pool gives up to make room moves to the second tier, from which it comes back with a copy.
+The least recently used go first. What the pool gives up to make room moves to the second tier, from which it comes back
+with a copy.
 """
 
 from __future__ import annotations
