@@ -30,6 +30,8 @@ from support.adapters import ATTENTION
 
 Logits = NDArray[np.float32]
 
+PROMPT = list(range(300, 330))
+
 
 def exact_config(base: Path, **changes: object) -> EngineConfig:
     """Everything in F32 and flash attention off: equal computations give equal numbers whatever runs beside them."""
@@ -91,6 +93,12 @@ def run(core: EngineCore, *requests: Request) -> dict[str, str]:
     for request in requests:
         core.submit(request)
     return texts(drain(core))
+
+
+def the_end(core: EngineCore, request: Request) -> Finished | Failed:
+    """How ``request`` ends."""
+    core.submit(request)
+    return next(event for event in drain(core) if isinstance(event, Finished | Failed))
 
 
 def filled_batch(prompts: Sequence[Sequence[int]]) -> tuple[Batch, list[int]]:
