@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -70,8 +71,9 @@ class IsolatedProcess:
 
     def trim_log(self) -> None:
         """Begin the log anew if it has become long; for the client to call now and then."""
-        if self._log.stat().st_size > LOG_LIMIT:
-            os.truncate(self._log, 0)
+        with contextlib.suppress(OSError):  # whoever tidies up temporary files may have removed it
+            if self._log.stat().st_size > LOG_LIMIT:
+                os.truncate(self._log, 0)
 
     def kill(self) -> None:
         """End it at once, if it still runs."""
@@ -127,6 +129,7 @@ def _run(target: Callable[..., object], connection: Connection, log: Path, argum
     os.environ["LIBC_FATAL_STDERR_"] = "1"  # an old glibc writes what it dies of to the terminal itself
     tempfile.tempdir = str(log.parent)
     target(connection, *arguments)
+    shutil.rmtree(log.parent, ignore_errors=True)  # the client, who does it else, may have been killed
 
 
 def _redirect_streams(log: Path) -> None:

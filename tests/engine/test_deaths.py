@@ -141,6 +141,7 @@ def _chatter(connection: Connection, n_bytes: int) -> None:
     connection.send("written")
     connection.recv()
     os.write(2, b"the end")
+    os.abort()
 
 
 def test_a_log_that_becomes_long_is_begun_anew() -> None:
@@ -155,6 +156,20 @@ def test_a_log_that_becomes_long_is_begun_anew() -> None:
     assert talker._log.read_text() == "the end"
     talker.close()
     assert not talker._log.exists()
+    talker.trim_log()
+
+
+def _hangs_up(connection: Connection) -> None:
+    with suppress(EOFError):
+        connection.recv()
+
+
+def test_a_process_whose_client_is_gone_tidies_up() -> None:
+    left = IsolatedProcess("left", _hangs_up)
+    left.connection.close()
+    left.process.join()
+    assert not left._log.parent.exists()
+    left.close()
 
 
 def test_nothing_of_a_loud_death_reaches_the_terminal() -> None:
