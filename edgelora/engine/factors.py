@@ -122,7 +122,7 @@ def _finite(header: Header, data: bytes, name: str) -> NDArray[np.generic]:
 
 
 def _is_finite(values: NDArray[np.generic]) -> bool:
-    """Is every value a number? For F16 by its bits, twenty times quicker than numpy, which converts each first."""
+    """Is every value a number? For F16 by its bits, ten times as fast as numpy, which converts each first."""
     if values.dtype != np.float16:
         return bool(np.isfinite(values).all())
     return int((values.view(np.uint16) << 1).max(initial=0)) < _F16_INFINITY << 1
