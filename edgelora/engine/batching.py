@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence as Seq
+from dataclasses import dataclass
 
 from edgelora.engine.failures import NotFiniteError
 from edgelora.engine.mask import Masker
@@ -16,6 +17,17 @@ from edgelora.native.context import Context
 
 DETACH_AFTER = 32
 """Steps without any adapter after which the pool is taken out of the graph: attaching it again costs milliseconds."""
+
+
+@dataclass(slots=True)
+class StepTimes:
+    """Where the last step's time went, in seconds. ``mask`` is all that a swap costs; ``admit`` includes KV work."""
+
+    admit: float = 0.0
+    mask: float = 0.0
+    decode: float = 0.0
+    choose: float = 0.0
+    n_tokens: int = 0
 
 
 class Batching:

@@ -7,11 +7,10 @@ sequences it concerns; the others go on.
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 
 from edgelora.engine.admission import Admission
 from edgelora.engine.assembly import assemble
-from edgelora.engine.batching import Batching
+from edgelora.engine.batching import Batching, StepTimes
 from edgelora.engine.failures import NotFiniteError, as_error, too_late
 from edgelora.engine.intake import Intake
 from edgelora.engine.pace import Pace
@@ -38,17 +37,6 @@ from edgelora.types import (
 
 READER_WAIT = 0.005
 """Seconds that a step with nothing to compute waits for an adapter that is being read; a command waits no longer."""
-
-
-@dataclass(slots=True)
-class StepTimes:
-    """Where the last step's time went, in seconds. ``mask`` is all that a swap costs; ``admit`` includes KV work."""
-
-    admit: float = 0.0
-    mask: float = 0.0
-    decode: float = 0.0
-    choose: float = 0.0
-    n_tokens: int = 0
 
 
 class EngineCore:
