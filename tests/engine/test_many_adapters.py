@@ -78,6 +78,19 @@ def test_forty_adapters_take_turns_in_room_for_five(f32_base: Path, library: lis
     assert stats.load_p95.total_ms >= stats.load_p50.read_ms > 0
 
 
+def test_exclusive_mode_keeps_to_the_budget(f32_base: Path, library: list[AdapterFile]) -> None:
+    wanted = [library[i] for i in (0, 1, 2, 0, 3, 1, 2, 0)]
+    with opened(tight(f32_base), wanted[:1]) as core:
+        load_all(core, wanted)
+        expected = run(core, *(greedy(f"r{i}", PROMPT, under(file), 4) for i, file in enumerate(wanted)))
+    room = 2 * library[0].path.stat().st_size
+    with opened(tight(f32_base, exclusive=True, adapter_bytes=room)) as core:
+        load_all(core, wanted)
+        assert run(core, *(greedy(f"r{i}", PROMPT, under(file), 4) for i, file in enumerate(wanted))) == expected
+        stats = core.stats()
+    assert (stats.resident, stats.pool_bytes, stats.prepared) == (2, room, 0)
+
+
 def test_files_that_change_meanwhile_concern_their_requests_only(
     f32_base: Path, library: list[AdapterFile], tmp_path: Path
 ) -> None:
