@@ -6,6 +6,7 @@ import os
 import re
 import secrets
 import shutil
+from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +19,9 @@ from edgelora.native.sequences import SavedState
 from edgelora.types import Selection
 
 _NAME = re.compile(r"[0-9a-f]{24}\.parked")
+BEHIND = 2**28
+"""Bytes that may wait to be written, beside what parking may take of memory."""
+
 LARGEST = 8 * 2**30
 """Bytes that a folder takes at most, and a quarter of what is free there."""
 
@@ -25,14 +29,14 @@ LARGEST = 8 * 2**30
 class ParkedFolder:
     """The parked sequences of ``owner`` in ``folder``; those of others count against the ``budget`` of bytes too.
 
-    Reading happens in the caller's thread, writing in one of its own, one sequence at a time: what comes while it is
-    busy is not kept, so that no more than one waits in memory. A disk that is full or gone is no error.
+    Reading happens in the caller's thread, writing in one of its own. What comes while more than ``BEHIND`` bytes wait
+    to be written is not kept. A disk that is full or gone is no error.
     """
 
     def __init__(self, folder: Path, owner: str, budget: int | None = None) -> None:
         self._folder, self._owner = folder, owner
         self._writer = ThreadPoolExecutor(1, "edgelora-parking")
-        self._writing: Future[ParkedFile | None] | None = None
+        self._writing: deque[tuple[Future[ParkedFile | None], int]] = deque()
         self._paths: dict[Parked, Path] = {}
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -46,12 +50,14 @@ class ParkedFolder:
         return self._shelf.n_bytes
 
     def put(self, selection: Selection, tokens: list[int], state: SavedState) -> bool:
-        """Begin to write what was saved. False where the disk is busy."""
+        """Have what was saved written. False where the disk is too slow for it or it is too large."""
         self._collect(wait=False)
-        if self._writing or state.data.nbytes > self._shelf.budget:
+        size = state.data.nbytes
+        behind = sum(waiting for _, waiting in self._writing)
+        if size > self._shelf.budget or (behind and behind + size > BEHIND):
             return False
         path = self._folder / f"{secrets.token_hex(12)}.parked"
-        self._writing = self._writer.submit(_written, path, self._owner, selection, tokens, state)
+        self._writing.append((self._writer.submit(_written, path, self._owner, selection, tokens, state), size))
         return True
 
     def best(self, under: Selection, wanted: list[int], most: int) -> tuple[Parked | None, int]:
@@ -102,9 +108,8 @@ class ParkedFolder:
                     path.unlink()
 
     def _collect(self, *, wait: bool) -> None:
-        if self._writing and (wait or self._writing.done()):
-            written = self._writing.result()
-            self._writing = None
+        while self._writing and (wait or self._writing[0][0].done()):
+            written = self._writing.popleft()[0].result()
             if written:
                 self._add(written)
 

@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -153,6 +154,23 @@ def test_only_its_owner_finds_it(tmp_path: Path) -> None:
     assert found(ParkedFolder(tmp_path, "owner", PLENTY), BASE, FIRST) == state_of(FIRST).data.tobytes()
     assert found(ParkedFolder(tmp_path, "other", PLENTY), BASE, FIRST) is None
     assert found(ParkedFolder(tmp_path, "owner", PLENTY), ADAPTED, FIRST) is None
+
+
+def test_a_disk_that_is_too_slow_does_not_fill_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    size = state_of(FIRST).data.nbytes
+    monkeypatch.setattr("edgelora.engine.parked_folder.BEHIND", 3 * size)
+    let_go, write = threading.Event(), parked_file.write
+
+    def slow(*arguments: object) -> object:
+        let_go.wait()
+        return write(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(parked_file, "write", slow)
+    parked = ParkedFolder(tmp_path, "owner", PLENTY)
+    assert [parked.put(BASE, [begin, *FIRST[1:]], state_of(FIRST)) for begin in range(5)] == [True] * 3 + [False] * 2
+    let_go.set()
+    parked.close()
+    assert parked.n_bytes == 3 * size
 
 
 @settings(max_examples=60)
