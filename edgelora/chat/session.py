@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import aclosing
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
+from weakref import WeakSet
 
 from edgelora.chat.choice import choose_template
 from edgelora.chat.conversation import Conversation, Turn
@@ -58,6 +60,7 @@ class ChatSession:
         self._template = template
         self._request, self._stopping = "", False
         self._said: set[str] = set()
+        self._forks: WeakSet[ChatSession] = WeakSet()
         self.use(engine)
 
     def use(self, engine: EngineClient) -> None:
@@ -68,6 +71,18 @@ class ChatSession:
     def start_over(self) -> None:
         """Begin a new conversation under the same system prompt."""
         self.conversation = Conversation(self._system)
+
+    def fork(self, seed: int) -> ChatSession:
+        """Another session that goes on from this conversation at the same time. :meth:`stop` stops it too.
+
+        It samples with ``seed`` where none was asked for.
+        """
+        fork = copy(self)
+        fork._request, fork._forks = "", WeakSet()
+        if self._sampling.seed is None:
+            fork._sampling = replace(self._sampling, seed=seed)
+        self._forks.add(fork)
+        return fork
 
     async def ask(self, prompt: str, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
         """Answer ``prompt`` under a selection. Nothing is raised: the last event is Finished or Failed.
@@ -91,9 +106,11 @@ class ChatSession:
         return self._run(None, resolved)
 
     async def stop(self) -> None:
-        """Cancel what is running; it ends with Finished, reason "cancelled"."""
+        """Cancel what is running, in forks too; it ends with Finished, reason "cancelled"."""
         self._stopping = True
         await self.engine.cancel(self._request)
+        for fork in list(self._forks):
+            await fork.stop()
 
     async def _run(self, prompt: str | None, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
         self._request, self._stopping = f"chat-{uuid4().hex}", False
