@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from edgelora.engine.factors import PreparedAdapter
 from edgelora.types import AdapterFile
 
 AT_ONCE = 4
-"""Files under way or waiting to be picked up; each takes the memory of an adapter outside every budget."""
+"""Files under way or waiting to be picked up, more only of the same selections; each takes the memory of an adapter
+outside every budget."""
 
 
 class Loader:
@@ -22,25 +23,16 @@ class Loader:
         self._wanted: set[str] = set()  # asked for since unclaimed was called last
         self._n_seen = self._n_read = 0
 
-    def ready(self, file: AdapterFile) -> bool:
-        """Is ``file`` prepared? It is begun if it was not and the reader has room for one more.
+    def ready(self, files: Sequence[AdapterFile]) -> bool:
+        """Are all of ``files`` prepared? They are begun, all at once, if there is room for one more.
 
-        Raises what reading or checking it raised, once; the next call begins anew.
+        Those of which one is begun already go first: two selections must not wait for each other with half of theirs.
+        Raises what reading or checking one of them raised, once; the next call begins anew.
         """
-        future = self._files.get(file.sha256)
-        if future is None:
-            if len(self._files) < AT_ONCE:
-                self._files[file.sha256] = future = self._reader.submit(self._prepare, file)
-                future.add_done_callback(self._count)
-                self._wanted.add(file.sha256)
-            return False
-        self._wanted.add(file.sha256)
-        if not future.done():
-            return False
-        if error := future.exception():
-            del self._files[file.sha256]
-            raise error
-        return True
+        if len(self._files) < AT_ONCE or any(file.sha256 in self._files for file in files):
+            for file in files:
+                self._begin(file)
+        return all(self._is_done(file.sha256) for file in files)
 
     def take(self, sha256: str) -> PreparedAdapter:
         """An adapter that is ready; it is the caller's now."""
@@ -74,6 +66,21 @@ class Loader:
     def close(self) -> None:
         """Wait for the file that is being read, and read no more."""
         self._reader.shutdown(cancel_futures=True)
+
+    def _begin(self, file: AdapterFile) -> None:
+        self._wanted.add(file.sha256)
+        if file.sha256 not in self._files:
+            self._files[file.sha256] = future = self._reader.submit(self._prepare, file)
+            future.add_done_callback(self._count)
+
+    def _is_done(self, sha256: str) -> bool:
+        future = self._files.get(sha256)
+        if future is None or not future.done():
+            return False
+        if error := future.exception():
+            del self._files[sha256]
+            raise error
+        return True
 
     def _count(self, _: Future[PreparedAdapter]) -> None:
         self._n_read += 1  # by the reader alone

@@ -167,7 +167,7 @@ class Pool:
                 b = np.empty((*matrices.b.shape[:-1], rank), self._dtype)
                 read_rows(matrices.a, matrices.b, resident.rows[:rank], a, b)
                 factors[name] = Factors(a, b, resident.scales[name])
-        return replace(resident.adapter, factors=factors)
+        return replace(resident.adapter, factors=factors, read_ms=0.0, prepare_ms=0.0)
 
     def shrink(self) -> None:
         """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""

@@ -64,10 +64,10 @@ class Residency:
         Raises AdapterError, GGUFError or EngineError; MemoryLimitError also while the room is in use.
         """
         if file.sha256 not in self._memory:
-            if not self._is_ready(file):
+            if not self._are_ready([file]):
                 return None
             try:
-                self._make_resident(file)
+                self._make_resident([file])
             except PoolFullError:
                 raise _no_room(1) from None
         self._files[file.sha256] = file  # the name and path given last: it may have been moved
@@ -110,8 +110,7 @@ class Residency:
 
     def is_ready(self, selection: Selection) -> bool:
         """Is every member resident or prepared? The reader begins with those that are not. Raises what it raised."""
-        ready = [self._is_ready(self._files[sha256]) for sha256 in selection.adapters]  # all, so that all are begun
-        return all(ready)
+        return self._are_ready([self._files[sha256] for sha256 in selection.adapters])
 
     def acquire(self, selection: Selection) -> bool:
         """Make every member resident and keep it so until :meth:`release`.
@@ -124,9 +123,8 @@ class Residency:
         files = [self._files[sha256] for sha256 in selection.adapters]
         self._users.update(selection.adapters)
         try:
+            self._make_resident([file for file in files if file.sha256 not in self._memory])
             for file in files:
-                if file.sha256 not in self._memory:
-                    self._make_resident(file)
                 self._memory.touch(file.sha256)
         except PoolFullError:
             self.release(selection)
@@ -189,27 +187,31 @@ class Residency:
             if sha256 not in self._files:
                 raise UnknownAdapterError(f"no adapter with the content hash {sha256[:12]} was loaded into the engine")
 
-    def _is_ready(self, file: AdapterFile) -> bool:
-        return file.sha256 in self._memory or file.sha256 in self._prepared or self._loader.ready(file)
+    def _are_ready(self, files: Sequence[AdapterFile]) -> bool:
+        missing = [file for file in files if file.sha256 not in self._memory and file.sha256 not in self._prepared]
+        return not missing or self._loader.ready(missing)
 
-    def _make_resident(self, file: AdapterFile) -> None:
-        """Place an adapter that is ready. Raises PoolFullError where others use the room; then it is ready still."""
-        kept = self._prepared.take(file.sha256)
-        adapter = kept or self._loader.take(file.sha256)
+    def _make_resident(self, files: Sequence[AdapterFile]) -> None:
+        """Place adapters that are ready. Raises PoolFullError where others use the room; then they are ready still."""
+        ready = [self._prepared.take(file.sha256) or self._loader.take(file.sha256) for file in files]
         try:
-            times = self._place(adapter)
+            while ready:  # all were taken first: making room for one could push another out of the second tier
+                self._make_one_resident(ready[0])
+                del ready[0]
         except PoolFullError:
-            self._loader.give_back(adapter)
+            for adapter in ready:
+                self._loader.give_back(adapter)
             raise
-        if kept:
-            times = replace(times, read_ms=0.0, prepare_ms=0.0)
-        else:
+
+    def _make_one_resident(self, adapter: PreparedAdapter) -> None:
+        times = self._place(adapter)
+        if times.read_ms:
             self.loads.note(times)
         placed = time.perf_counter()
         effect, ignored = self._proof(adapter)
         status = AdapterStatus(
-            sha256=file.sha256,
-            name=file.name,
+            sha256=adapter.file.sha256,
+            name=self._files.get(adapter.file.sha256, adapter.file).name,
             rank=adapter.rank,
             n_bytes=adapter.n_bytes,
             targets=adapter.targets,
@@ -218,7 +220,7 @@ class Residency:
             load_ms=times.total_ms + (time.perf_counter() - placed) * 1e3,
             times=times,
         )
-        self._statuses[file.sha256] = status
+        self._statuses[status.sha256] = status
         self.events.append(AdapterLoaded(status))
 
     def _place(self, adapter: PreparedAdapter) -> LoadTimes:

@@ -14,6 +14,7 @@ from support.pools import ROW_BYTES, FakeNatives, NumpyPool, fake_probe, prepare
 
 from edgelora.engine import residency as module
 from edgelora.engine.factors import PreparedAdapter
+from edgelora.engine.loading import AT_ONCE
 from edgelora.engine.residency import Residency
 from edgelora.errors import AdapterError, EdgeloraError, EngineError, GGUFError, MemoryLimitError
 from edgelora.types import AdapterFile, Member, Selection
@@ -158,6 +159,48 @@ def test_errors_of_the_reader_come_once_to_whoever_asks(disk: Disk) -> None:
     assert acquire(residency, "b")
     disk.files["a"] = WHOLE["a"]
     assert acquire(residency, "a")
+    residency.close()
+
+
+def test_making_room_for_one_member_does_not_lose_another(disk: Disk) -> None:
+    residency, pool = build(disk, rows=32, prepared_rows=16)
+    load(residency, *"bae")
+    assert len(residency.prepared) == 1  # b
+    residency.evict("a")
+    load(residency, "g")
+    assert set(pool.adapters) == {"e", "g"}
+    assert acquire(residency, *"ab")
+    assert set(pool.adapters) == {"a", "b"}
+    residency.close()
+
+
+@pytest.mark.parametrize("prepared_rows", [0, 200])
+def test_selections_with_many_files_to_read_do_not_wait_for_each_other(disk: Disk, prepared_rows: int) -> None:
+    residency, _ = build(disk, rows=200, prepared_rows=prepared_rows)
+    load(residency, *NAMES)
+    for name in NAMES:
+        residency.evict(name)
+    waiting = [under(*"abcdef"), under(*"cgh"), under(*"agb"), under(*"hde")]
+    for _ in range(20):
+        waiting = [selection for selection in waiting if not residency.acquire(selection)]
+        residency.wait(10)
+        residency.tick()
+    assert not waiting
+    residency.close()
+
+
+def test_the_reader_does_not_run_ahead_of_its_room(disk: Disk) -> None:
+    residency, _ = build(disk, rows=200, prepared_rows=0)
+    load(residency, *NAMES)
+    for name in NAMES:
+        residency.evict(name)
+    disk.reads.clear()
+    for _ in range(10):
+        for name in NAMES:
+            residency.is_ready(under(name))
+        residency.wait(10)
+        residency.tick()
+    assert len(disk.reads) == AT_ONCE
     residency.close()
 
 

@@ -75,7 +75,7 @@ def prepared(name: str, rank: int, targets: Sequence[str] = ("q", "k")) -> Prepa
         a, b = rng.standard_normal((rank, n_in)), rng.standard_normal((n_out, rank))
         factors[target] = Factors(a.astype(np.float32), b.astype(np.float32), float(rng.integers(1, 4)))
     file = AdapterFile(name, Path(name), name)
-    return PreparedAdapter(file, rank, ROW_BYTES * rank, tuple(targets), factors, ())
+    return PreparedAdapter(file, rank, ROW_BYTES * rank, tuple(targets), factors, (), read_ms=1.0)
 
 
 def same(left: PreparedAdapter, right: PreparedAdapter) -> bool:
