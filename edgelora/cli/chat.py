@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edgelora.chat.history.store import History
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
     metavar="SEL",
     help="Chat on the base with these adapters in its weights: merged first, and kept for the next time.",
 )
+@click.option("--no-history", is_flag=True, help="Keep nothing of this chat on disk.")
 @options.generation_options
-def command(bake: str | None, **given: object) -> None:
+def command(bake: str | None, no_history: bool, **given: object) -> None:
     """Chat in this terminal, and pick other adapters in the middle of a conversation.
 
     Without options it opens the embedded demo, a tiny model. With a base and an adapter of your own:
@@ -45,7 +47,8 @@ def command(bake: str | None, **given: object) -> None:
         raise UsageError("--bake and --adapter exclude each other", "The chat begins with what --bake names.")
     from edgelora.config.settings import load_settings
 
-    setup = _setup(load_settings(given | {"adapter": bake or given["adapter"]}))
+    given |= {"adapter": bake or given["adapter"], "history": False if no_history else None}
+    setup = _setup(load_settings(given))
     if bake:
         setup = replace(setup, baked=_baked(setup))
     from edgelora.tui.app import ChatApp
@@ -60,20 +63,24 @@ def _setup(settings: Settings) -> ChatSetup:
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
     from edgelora.cli.inputs import system_text
-    from edgelora.config.resolved import engine_config
+    from edgelora.config.locations import chat_state_file
+    from edgelora.config.resolved import engine_config, history_path
+    from edgelora.tui.remembered import Remembered
     from edgelora.tui.setup import ChatSetup
 
-    config = engine_config(settings)
+    config, history = engine_config(settings), history_path(settings)
     return ChatSetup(
         base=config.base,
         open_engine=partial(_open_engine, config),
         open_library=partial(AdapterLibrary, config.base),
         sampling=partial(_sampling, settings),
         bake=_bake,
+        open_history=partial(_open_history, history) if history else None,
         selection=format_selection(parse_selection(settings.adapter or BASE_NAME)),
         template=settings.template,
         system=system_text(settings.system),
         is_demo=settings.base is None,
+        remembered=Remembered.read(chat_state_file()),
     )
 
 
@@ -101,6 +108,12 @@ def _bake(
     from edgelora.merge.baked import bake_apart
 
     return bake_apart(base, members, report, announce)
+
+
+def _open_history(path: Path) -> History:
+    from edgelora.chat.history.store import History
+
+    return History(path)
 
 
 async def _open_engine(config: EngineConfig, base: Path, report: ReportProgress) -> EngineClient:

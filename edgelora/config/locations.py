@@ -46,10 +46,8 @@ def baked_dir() -> Path:
 
 
 def history_file() -> Path:
-    """The chat's conversations, EDGELORA_HISTORY or in the user's data folder. It need not exist."""
-    chosen = os.environ.get("EDGELORA_HISTORY")
-    data = platformdirs.user_data_path(APP, appauthor=False)
-    return Path(chosen).expanduser() if chosen else data / "history.sqlite3"
+    """The chat's conversations, unless a setting names another file. It need not exist."""
+    return platformdirs.user_data_path(APP, appauthor=False) / "history.sqlite3"
 
 
 def config_file() -> Path:

@@ -54,7 +54,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def __init__(self, setup: ChatSetup) -> None:
         super().__init__()
-        self.state = ChatState()
+        self.state = ChatState(remembered=setup.remembered)
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
         self._baking = Baking(setup, self.state, self, self._conductor)

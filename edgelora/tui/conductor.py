@@ -140,6 +140,7 @@ class Conductor:
             return
         self._change = None
         self._state.active = pick
+        self._state.remembered.note_use(member.ref for member in pick)
         self._stage.refresh_state()
         await self._supersede()
         if self._session and self._state.phase in ("ready", "rereading"):
@@ -203,7 +204,7 @@ class Conductor:
 
     def _use(self, engine: EngineClient) -> ChatSession:
         self._state.base = engine.base
-        self._state.loaded.clear()
+        self._state.note_engine_gone()
         self._watching = asyncio.create_task(self._watch(engine))
         if self._session:
             self._session.use(engine)
@@ -216,12 +217,12 @@ class Conductor:
         async for event in engine.events():
             match event:
                 case AdapterLoaded(status):
-                    self._state.loaded[status.sha256] = status
+                    self._state.note_loaded(status)
                     await self._judge(status)
                 case AdapterEvicted(sha256):
-                    self._state.loaded.pop(sha256, None)
+                    self._state.note_evicted(sha256, await _prepared(engine))
                 case EngineDied(error, restarting=True):
-                    self._state.loaded.clear()
+                    self._state.note_engine_gone()
                     await self._stage.say("error", f"{error}\nThe conversation is kept; the engine restarts by itself.")
                 case EngineDied(error):
                     await self._go_down(error)
@@ -339,7 +340,7 @@ class Conductor:
         if self._state.phase == "down":
             return
         self._enter("down")
-        self._state.loaded.clear()
+        self._state.note_engine_gone()
         self._stage.hide_progress()
         kept = "the conversation is kept" if self._session else "nothing is lost"
         await self._stage.say("error", f"{error}\nCtrl+R tries again; {kept}. Ctrl+Q quits.")
@@ -365,6 +366,14 @@ class Conductor:
         if not self._closed:  # an engine that is given up while it opens may report once more
             label = progress.stage[:1].upper() + progress.stage[1:]
             self._stage.show_progress(label, progress.done, progress.total)
+
+
+async def _prepared(engine: EngineClient) -> int:
+    """How many adapters the engine keeps in memory without their being resident."""
+    try:
+        return (await engine.stats()).prepared
+    except EdgeloraError:  # it died meanwhile, which is said elsewhere
+        return 0
 
 
 def _left_out(turns: int, total: int) -> str:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgelora.adapters.selection import BASE_NAME
+from edgelora.tui.remembered import Remembered
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
+    from edgelora.chat.history.store import History
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
     from edgelora.merge.options import Member
@@ -27,6 +29,7 @@ class ChatSetup:
     good; ``open_library`` is called once, in a thread. ``bake`` blocks, says what it costs before it writes, and is
     ended by what these two functions raise.
     ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
+    ``open_history`` is called in a thread, perhaps more than once; None keeps no history.
     ``is_demo``: the base is the embedded demo's.
     """
 
@@ -35,8 +38,10 @@ class ChatSetup:
     open_library: Callable[[], AdapterLibrary]
     sampling: Callable[[BaseInfo], SamplingParams]
     bake: Callable[[Path, Sequence[Member], ReportProgress, Callable[[Trade], None]], BakedBase]
+    open_history: Callable[[], History] | None = None
     selection: str = BASE_NAME
     baked: Path | None = None
     template: str | None = None
     system: str = ""
     is_demo: bool = False
+    remembered: Remembered = field(default_factory=Remembered)

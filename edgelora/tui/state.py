@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.tui.picks import made_by_label
+from edgelora.tui.remembered import Remembered
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,30 @@ TINTS = 6
 """How many colours tell adapters apart; styles.tcss has one rule for each."""
 
 
+@dataclass(frozen=True)
+class Warmth:
+    """How far the conversation is read ahead under ``pick``, which a person looks at in the picker."""
+
+    pick: Pick
+    ready: bool = False
+    done: int = 0
+    total: int = 0  # 0: it is not known yet
+
+    @property
+    def label(self) -> str:
+        """``ready``, or how far it is."""
+        if self.ready:
+            return "ready"
+        return f"reading {100 * self.done // self.total} %" if self.total else "loading"
+
+
 @dataclass
 class ChatState:
     """What is loaded, picked and going on.
 
     ``active`` is what the next message is answered with; ``settled`` what the conversation was last computed under.
-    ``loaded`` is keyed by content hash, ``problems``, why loading failed,
-    too (by name for an adapter not converted yet). ``baked`` is what is baked into the base that answers, then the
+    ``loaded`` is keyed by content hash, as is ``prepared``, what gave its rows back and is kept in memory, latest last;
+    ``problems``, why loading failed, too (by name for an adapter not converted yet). ``baked`` is what is baked into the base that answers, then the
     same as ``active``; ``baking`` what is being baked in beside it.
     """
 
@@ -38,11 +56,14 @@ class ChatState:
     active: Pick = ()
     settled: Pick = ()
     loaded: dict[str, AdapterStatus] = field(default_factory=dict)
+    prepared: dict[str, AdapterStatus] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     context_used: int = 0
     baked: Pick = ()
     baking: Pick = ()
     baking_progress: Progress | None = None
+    warm: Warmth | None = None
+    remembered: Remembered = field(default_factory=Remembered)
 
     def entry(self, name: str) -> AdapterEntry | None:
         """The adapter of that name."""
@@ -53,8 +74,27 @@ class ChatState:
         return entry.problem or self.problems.get(entry.sha256 or entry.name)
 
     def status(self, entry: AdapterEntry) -> AdapterStatus | None:
-        """What the engine found out about the adapter, while it is resident."""
-        return self.loaded.get(entry.sha256 or "")
+        """What the engine found out about the adapter, while it has it in memory."""
+        return self.loaded.get(entry.sha256 or "") or self.prepared.get(entry.sha256 or "")
+
+    def note_loaded(self, status: AdapterStatus) -> None:
+        """The engine made an adapter resident."""
+        self.prepared.pop(status.sha256, None)
+        self.loaded[status.sha256] = status
+
+    def note_evicted(self, sha256: str, n_prepared: int) -> None:
+        """An adapter gave its rows back; the engine keeps the latest ``n_prepared`` of such adapters in memory."""
+        status = self.loaded.pop(sha256, None)
+        if status:
+            self.prepared[sha256] = status
+        for gone in list(self.prepared)[: max(0, len(self.prepared) - n_prepared)]:
+            del self.prepared[gone]
+
+    def note_engine_gone(self) -> None:
+        """Nothing is in memory any more."""
+        self.loaded.clear()
+        self.prepared.clear()
+        self.warm = None
 
     def label(self, pick: Pick) -> str:
         """What an answer under ``pick`` is made by; adapters in the weights of the base are named too."""

@@ -28,6 +28,7 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
     environment = {
         **inherited,
         "EDGELORA_ADAPTERS": str(tmp_path),
+        "EDGELORA_CHAT_STATE": str(tmp_path / "chat.json"),
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
         "EDGELORA_THREADS": "1",
