@@ -36,6 +36,10 @@ from edgelora.types import KVType, Selection
 ROW_STEP = 16
 """Pool sizes are multiples of this: the usual rank, and a multiple of the vector width."""
 
+QUICK_STEP = 64
+"""Sizes above one ROW_STEP are multiples of this where the budget allows: ggml's dot product takes so many values of
+a row of B at once and the rest one by one, so that 32 rows take four times as long as 64 (docs/engine.md)."""
+
 GROWTH = 1.25
 """A pool that must grow gets this much more, so that loading many adapters does not copy quadratically."""
 
@@ -171,12 +175,13 @@ class Pool:
 
     def shrink(self) -> None:
         """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""
-        self._rebuild(self._needed_targets(), _rounded(self._used))
+        targets = self._needed_targets()
+        self._rebuild(targets, min(self._most_rows(targets), quick_size(self._used)))
 
     @property
     def is_wasteful(self) -> bool:
         """Do its residents need less than half of its memory?"""
-        return 2 * _rounded(self._used) * self._row_bytes(self._needed_targets()) < self.nbytes
+        return 2 * quick_size(self._used) * self._row_bytes(self._needed_targets()) < self.nbytes
 
     def attach(self, selections: Iterable[Selection]) -> None:
         """Have llama.cpp apply the pool in the next step, whose sequences run under ``selections``.
@@ -229,7 +234,7 @@ class Pool:
 
     def _is_worth_a_copy(self, adapters: Collection[str]) -> bool:
         """Does the graph see twice as many rows as ``adapters`` have, or more, and is there memory for the copy?"""
-        rows = _rounded(sum(len(self._residents[sha256].rows) for sha256 in adapters))
+        rows = quick_size(sum(len(self._residents[sha256].rows) for sha256 in adapters))
         seen = self.rows if isinstance(self._columns, slice) else len(self._columns)
         fits = (self.rows + rows) * self._row_bytes(self._targets) <= self.budget
         return 0 < 2 * rows <= seen and (fits or rows * COPY_SHARE <= self.rows)
@@ -248,10 +253,10 @@ class Pool:
         self._context.set_adapters([])  # so that setting the pool makes a new graph
 
     def _filled_up(self, rows: Sequence[Rows]) -> Rows:
-        """All of ``rows`` in ascending order, and some others so that their number is a step of the pool's size."""
+        """All of ``rows`` in ascending order, and some others, so that their number is quick to compute with."""
         used = np.unique(np.concatenate(rows))
         others = np.setdiff1d(np.arange(self.rows), used)
-        return np.sort(np.append(used, others[: _rounded(len(used)) - len(used)]))
+        return np.sort(np.append(used, others[: quick_size(len(used)) - len(used)]))
 
     def _put(self, adapter: PreparedAdapter) -> None:
         """Copy ``adapter`` into free rows. It has no say yet: tensors are to be sorted into kinds again."""
@@ -297,7 +302,7 @@ class Pool:
     def _grown(self, more: int, targets: Sequence[str]) -> int:
         """The new number of rows for ``more`` than are used: what is needed and some more, within the budget."""
         grown = int(self.rows * GROWTH) if self._used + more > self.rows else self.rows
-        return min(self._most_rows(targets), _rounded(max(self._used + more, grown)))
+        return min(self._most_rows(targets), quick_size(max(self._used + more, grown)))
 
     def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
         """Replace the native adapter by one of another size; EngineError, and nothing changed, if that is impossible.
@@ -358,3 +363,8 @@ class Pool:
 
 def _rounded(rows: int) -> int:
     return -(-rows // ROW_STEP) * ROW_STEP
+
+
+def quick_size(rows: int) -> int:
+    """The size of a pool for ``rows`` that is quickest to compute with."""
+    return _rounded(rows) if rows <= ROW_STEP else -(-rows // QUICK_STEP) * QUICK_STEP
