@@ -224,7 +224,8 @@ class AdapterStatus:
 
     ``effect`` is the relative change of the logits in the probe decode (0.03 means 3 %);
     ``ignored`` lists tensors that this architecture's graph never used. ``load_ms`` is all that its last loading
-    took: ``times``, and the probe when it was the first.
+    took: ``times``, and the probe when it was the first. ``swap_ms`` is what a step with another selection costs more
+    in exclusive mode, measured; in the pool a swap is a row of the mask.
     """
 
     sha256: str
@@ -237,6 +238,7 @@ class AdapterStatus:
     load_ms: float
     resident: bool = True
     times: LoadTimes = LoadTimes()
+    swap_ms: float = 0.0
 
     @property
     def does_nothing(self) -> bool:

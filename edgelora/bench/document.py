@@ -44,6 +44,7 @@ def swap_document(result: SwapResult) -> dict[str, Any]:
                 "n_params": result.base.n_params,
             },
             "mode": result.base.mode,
+            "mode_reason": result.base.mode_reason,
             "callback": result.base.callback,
             "machine": result.machine,
         }

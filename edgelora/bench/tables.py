@@ -50,7 +50,8 @@ def remarks(result: SwapResult) -> tuple[str, ...]:
     """What was measured, and on what."""
     base = result.base
     return (
-        f"Base: {base.name}, {base.n_params / 1e6:,.1f} million parameters, {base.quantization}, mode {base.mode}.",
+        f"Base: {base.name}, {base.n_params / 1e6:,.1f} million parameters, {base.quantization}, mode {base.mode}"
+        f"{f' ({base.mode_reason})' if base.mode_reason else ''}.",
         machine_remark(result.machine),
     )
 

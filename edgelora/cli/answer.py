@@ -40,11 +40,11 @@ class Answer:
     def opened(self, base: BaseInfo) -> None:
         """The engine is open."""
         self._base = base
-        if base.mode == "exclusive" and self.selection != BASE_NAME:
-            self.say(f"exclusive mode, swaps take longer: {base.mode_reason}")
 
     def note(self, loaded: AdapterStatus) -> None:
         """An adapter is resident. Says so if it does not do what its name promises."""
+        if self._base and self._base.mode == "exclusive" and not self._loaded:
+            self.say(f"exclusive mode, a swap costs {loaded.swap_ms:.1f} ms: {self._base.mode_reason}")
         self._loaded[loaded.sha256] = loaded
         if loaded.does_nothing:
             self.say(f"the adapter {loaded.name} changes nothing on this base")
@@ -98,6 +98,8 @@ class Answer:
                 "baked": [asdict(adapter) for adapter in self._base.baked],
             },
             "mode": self._base.mode,
+            "mode_reason": self._base.mode_reason,
+            "swap_ms": round(max((loaded.swap_ms for loaded in self._loaded.values()), default=0.0), 3),
             "callback": self._base.callback,
         }
 

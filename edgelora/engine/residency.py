@@ -44,6 +44,7 @@ class Residency:
         *, budget: int, prepared_budget: int,
     ) -> None:  # fmt: skip
         self._pool, self._natives, self._probe = pool, natives, probe
+        self._swap_ms = 0.0  # what changing adapters cost when it was measured last, in exclusive mode
         self.exclusive = exclusive  # why the pool is not used; empty while it is
         self._loader = Loader(lambda file: prepare(file, base, dtype))
         self._prepared = PreparedCache(prepared_budget)
@@ -219,6 +220,7 @@ class Residency:
             ignored=ignored,
             load_ms=times.total_ms + (time.perf_counter() - placed) * 1e3,
             times=times,
+            swap_ms=self._swap_ms,
         )
         self._statuses[status.sha256] = status
         self.events.append(AdapterLoaded(status))
@@ -239,7 +241,9 @@ class Residency:
             return known.effect, known.ignored
         try:
             if sha256 in self._natives:
-                return self._probe.native(self._natives[sha256]).effect, adapter.ignored
+                found = self._probe.native(self._natives[sha256])
+                self._swap_ms = found.swap_ms
+                return found.effect, adapter.ignored
             ignored = (*adapter.ignored, *self._pool.ignored(adapter))
             return self._probe.pooled(self._pool, sha256).effect, ignored
         except BaseException:

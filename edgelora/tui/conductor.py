@@ -232,7 +232,14 @@ class Conductor:
             self._stage.refresh_state()
 
     async def _judge(self, status: AdapterStatus) -> None:
-        """Say so where the proof of activation found an adapter that does nothing, or not all it should."""
+        """Say so where swaps are slow, or an adapter was found to do nothing, or not all it should."""
+        base = self._state.base
+        if base and base.mode == "exclusive" and len(self._state.loaded) == 1:
+            await self._stage.say(
+                "information",
+                f"Exclusive mode ({base.mode_reason}): llama.cpp applies the adapters itself, "
+                f"and a swap costs {status.swap_ms:.1f} ms.",
+            )
         if status.does_nothing:
             await self._stage.say("warning", f"{status.name} changes nothing on this base: its answers are the base's.")
         elif status.ignored:

@@ -52,6 +52,7 @@ def test_json_is_one_document_that_says_what_made_the_answer(
     assert len(answer["base"]["fingerprint"]) == 64
     assert answer["mode"] == "pooled"
     assert answer["callback"] in ("native", "python")
+    assert (answer["mode_reason"], answer["swap_ms"]) == ("", 0.0)
 
 
 def test_an_adapter_that_does_nothing_is_reported(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:

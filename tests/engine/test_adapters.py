@@ -54,12 +54,10 @@ def test_the_pool_follows_need(f32_base: Path, tmp_path: Path) -> None:
         for adapter in adapters:
             core.load(adapter)
             sizes.append(core._pool.rows)
-        assert sizes[:2] == [16, 32]
-        assert sizes == sorted(sizes)
-        assert 96 <= sizes[-1] <= 128
+        assert sizes == [64, 64, 64, 64, 128, 128]
         for adapter in adapters[1:]:
             core.evict(adapter.sha256)
-        assert core._pool.rows <= 32
+        assert core._pool.rows == 64
         alone = run(core, greedy("x", PROMPT, selection((adapters[0], 1.0))))
     with opened(exact_config(f32_base), adapters[:1]) as core:
         assert run(core, greedy("x", PROMPT, selection((adapters[0], 1.0)))) == alone

@@ -34,6 +34,7 @@ def test_a_failed_self_test_falls_back_to_exclusive_mode(
     with opened(exact_config(f32_base), two) as core:
         assert core.base.mode == "exclusive"
         assert reason in core.base.mode_reason
+        assert all(core.load(adapter).swap_ms >= 0 for adapter in two)
         got = run(core, *(greedy(f"r{i}", PROMPT, selection((a, 1.0))) for i, a in enumerate(two)))
     assert got == expected
 

@@ -250,6 +250,19 @@ async def test_an_adapter_without_effect_is_reported() -> None:
         await driver.until(lambda: "legal changes nothing on this base" in driver.remarks)
 
 
+async def test_exclusive_mode_says_why_and_what_a_swap_costs() -> None:
+    class Slow(FakeEngine):
+        async def load(self, adapter):  # type: ignore[no-untyped-def]
+            status = replace(await super().load(adapter), swap_ms=7.25)
+            self._events.put_nowait(AdapterLoaded(status))
+            return status
+
+    async with chat(Slow(replace(base_info(), mode="exclusive", mode_reason="recurrent memory"))) as driver:
+        await driver.pick(*"legal")
+        await driver.until(lambda: "a swap costs 7.2 ms" in driver.remarks)
+        assert "recurrent memory" in driver.remarks
+
+
 async def test_resize_to_a_small_terminal_keeps_everything_in_reach() -> None:
     async with chat(size=(140, 40)) as driver:
         await driver.ask("Hello")
