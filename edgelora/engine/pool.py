@@ -33,12 +33,12 @@ from edgelora.native.context import Context, NativeAdapter
 from edgelora.native.model import Model
 from edgelora.types import KVType, Selection
 
-ROW_STEP = 16
-"""Pool sizes are multiples of this: the usual rank, and a multiple of the vector width."""
+ROW_STEP = 64
+"""Pool sizes are multiples of this where the budget allows: ggml's dot product takes so many values of a row of B at
+once and the rest one by one, so that 16 rows take twice as long as 64, and 32 four times (docs/engine.md)."""
 
-QUICK_STEP = 64
-"""Sizes above one ROW_STEP are multiples of this where the budget allows: ggml's dot product takes so many values of
-a row of B at once and the rest one by one, so that 32 rows take four times as long as 64 (docs/engine.md)."""
+SMALL_STEP = 16
+"""Else they are multiples of this: the usual rank, and a multiple of the vector width."""
 
 GROWTH = 1.25
 """A pool that must grow gets this much more, so that loading many adapters does not copy quadratically."""
@@ -137,7 +137,7 @@ class Pool:
         if self.fits(adapter):
             return 0
         targets = self._needed_targets(adapter.factors)
-        return max(0, _rounded(self._used + adapter.rank) - self._most_rows(targets))
+        return max(0, _rounded(self._used + adapter.rank, SMALL_STEP) - self._most_rows(targets))
 
     def grow_for(self, adapter: PreparedAdapter) -> None:
         """Become large enough for ``adapter``. Raises PoolFullError where the budget does not allow it."""
@@ -176,12 +176,13 @@ class Pool:
     def shrink(self) -> None:
         """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""
         targets = self._needed_targets()
-        self._rebuild(targets, min(self._most_rows(targets), quick_size(self._used)))
+        self._rebuild(targets, min(self._most_rows(targets), _rounded(self._used)))
 
     @property
     def is_wasteful(self) -> bool:
-        """Do its residents need less than half of its memory?"""
-        return 2 * quick_size(self._used) * self._row_bytes(self._needed_targets()) < self.nbytes
+        """Do its residents need less than half of its memory, and would a smaller one hold them?"""
+        row_bytes, held = self._row_bytes(self._needed_targets()), self.rows * self._row_bytes(self._targets)
+        return 2 * self._used * row_bytes < held and _rounded(self._used) * row_bytes < held
 
     def attach(self, selections: Iterable[Selection]) -> None:
         """Have llama.cpp apply the pool in the next step, whose sequences run under ``selections``.
@@ -234,7 +235,7 @@ class Pool:
 
     def _is_worth_a_copy(self, adapters: Collection[str]) -> bool:
         """Does the graph see twice as many rows as ``adapters`` have, or more, and is there memory for the copy?"""
-        rows = quick_size(sum(len(self._residents[sha256].rows) for sha256 in adapters))
+        rows = _rounded(sum(len(self._residents[sha256].rows) for sha256 in adapters))
         seen = self.rows if isinstance(self._columns, slice) else len(self._columns)
         fits = (self.rows + rows) * self._row_bytes(self._targets) <= self.budget
         return 0 < 2 * rows <= seen and (fits or rows * COPY_SHARE <= self.rows)
@@ -256,7 +257,7 @@ class Pool:
         """All of ``rows`` in ascending order, and some others, so that their number is quick to compute with."""
         used = np.unique(np.concatenate(rows))
         others = np.setdiff1d(np.arange(self.rows), used)
-        return np.sort(np.append(used, others[: quick_size(len(used)) - len(used)]))
+        return np.sort(np.append(used, others[: _rounded(len(used)) - len(used)]))
 
     def _put(self, adapter: PreparedAdapter) -> None:
         """Copy ``adapter`` into free rows. It has no say yet: tensors are to be sorted into kinds again."""
@@ -297,12 +298,12 @@ class Pool:
 
     def _most_rows(self, targets: Iterable[str]) -> int:
         """How many rows the budget allows."""
-        return self.budget // max(self._row_bytes(targets), 1) // ROW_STEP * ROW_STEP
+        return self.budget // max(self._row_bytes(targets), 1) // SMALL_STEP * SMALL_STEP
 
     def _grown(self, more: int, targets: Sequence[str]) -> int:
         """The new number of rows for ``more`` than are used: what is needed and some more, within the budget."""
         grown = int(self.rows * GROWTH) if self._used + more > self.rows else self.rows
-        return min(self._most_rows(targets), quick_size(max(self._used + more, grown)))
+        return min(self._most_rows(targets), _rounded(max(self._used + more, grown)))
 
     def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
         """Replace the native adapter by one of another size; EngineError, and nothing changed, if that is impossible.
@@ -361,10 +362,5 @@ class Pool:
         return PoolTensors(pointers, {name: self._infos[name] for name in targets}, rows, self._dtype)
 
 
-def _rounded(rows: int) -> int:
-    return -(-rows // ROW_STEP) * ROW_STEP
-
-
-def quick_size(rows: int) -> int:
-    """The size of a pool for ``rows`` that is quickest to compute with."""
-    return _rounded(rows) if rows <= ROW_STEP else -(-rows // QUICK_STEP) * QUICK_STEP
+def _rounded(rows: int, step: int = ROW_STEP) -> int:
+    return -(-rows // step) * step

@@ -14,7 +14,7 @@ from support.tiny_llama import write_tiny_llama
 
 from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.factors import prepare
-from edgelora.engine.pool import ROW_STEP
+from edgelora.engine.pool import ROW_STEP, SMALL_STEP
 from edgelora.engine.probe import relative_difference
 from edgelora.engine.rows import PoolFullError
 from edgelora.gguf.reader import read_header
@@ -76,12 +76,13 @@ def test_the_budget_counts_every_expert(moe: Path, tmp_path: Path) -> None:
     (adapter,) = adapters_for(tmp_path, moe, EXPERTS)
     header = read_header(moe)
     n_values = sum(np.prod(i.shape[2:]) * sum(i.shape[:2]) for n, i in header.tensors.items() if "_exps" in n)
-    needed = int(n_values) * 4 * ROW_STEP
+    needed = int(n_values) * 4 * SMALL_STEP
     with opened_pool(moe, budget=needed - 1) as core, pytest.raises(PoolFullError):
         core._pool.add(prepare(adapter, header, "f32"))
-    with opened_pool(moe, budget=needed * 2) as core:
-        core.add([adapter])
-        assert core._pool.nbytes == needed
+    for budget, rows in ((needed, SMALL_STEP), (2 * needed, 2 * SMALL_STEP), (9 * needed, ROW_STEP)):
+        with opened_pool(moe, budget=budget) as core:
+            core.add([adapter])
+            assert (core._pool.rows, core._pool.nbytes) == (rows, needed // SMALL_STEP * rows)
 
 
 # --- which rows the graph sees
@@ -94,12 +95,12 @@ def seen(core: object) -> int:
 
 
 def test_while_few_adapters_are_in_use_the_graph_sees_only_these(f32_base: Path, tmp_path: Path) -> None:
-    adapters = [write_adapter(tmp_path / f"{i}.gguf", f32_base, rank=8, seed=i, dtype="float32") for i in range(8)]
+    adapters = [write_adapter(tmp_path / f"{i}.gguf", f32_base, rank=32, seed=i, dtype="float32") for i in range(5)]
     prompt = list(range(300, 310))
     with opened(exact_config(f32_base), adapters) as core:
         answers = [run(core, greedy("a", prompt, selection((a, 1.0)), 24))["a"] for a in adapters]
         assert len(set(answers)) > 2
-        for i in (5, 2):
+        for i in (4, 2):
             assert seen(core) == core._pool.rows
             for _ in range(2 * DETACH_AFTER):  # answers of a token or more
                 assert run(core, greedy("a", prompt, selection((adapters[i], 1.0)), 24))["a"] == answers[i]
@@ -109,7 +110,7 @@ def test_while_few_adapters_are_in_use_the_graph_sees_only_these(f32_base: Path,
 
 
 def test_an_adapter_that_comes_back_to_other_rows_is_seen_there(moe: Path, tmp_path: Path) -> None:
-    adapters = adapters_for(tmp_path, moe, *[ATTENTION] * 8)
+    adapters = adapters_for(tmp_path, moe, *[ATTENTION] * 20)
     first = selection((adapters[0], 1.0))
     with opened_pool(moe) as core:
         core.add(adapters)
@@ -123,7 +124,7 @@ def test_an_adapter_that_comes_back_to_other_rows_is_seen_there(moe: Path, tmp_p
 
 
 def test_experts_in_a_copy_agree_with_llama_cpp(moe: Path, tmp_path: Path) -> None:
-    adapters = adapters_for(tmp_path, moe, *[(*EXPERTS, *ATTENTION, "token_embd", "output")] * 8)
+    adapters = adapters_for(tmp_path, moe, *[(*EXPERTS, *ATTENTION, "token_embd", "output")] * 20)
     with opened_pool(moe) as core:
         core.add(adapters)
         whole = seen(core)

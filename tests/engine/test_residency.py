@@ -114,23 +114,23 @@ def test_pinned_adapters_stay_and_an_eviction_ends_the_pin(disk: Disk) -> None:
 
 
 def test_a_pool_that_cannot_grow_stays_as_it_was(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> None:
-    residency, pool = build(disk, rows=32)
-    load(residency, "a")
+    residency, pool = build(disk, rows=128)
+    load(residency, *"abe")
     open_pool = pool._load
 
     def refuse(targets: Sequence[str], rows: int) -> object:
-        if rows > 16:
+        if rows > 64:
             raise EngineError("no memory")
         return open_pool(targets, rows)
 
     with monkeypatch.context() as patch:
         patch.setattr(pool, "_load", refuse)
         with pytest.raises(EngineError, match="no memory"):
-            load(residency, "b")
-    assert (pool.rows, list(pool.adapters)) == (16, ["a"])
+            load(residency, "f")
+    assert (pool.rows, list(pool.adapters)) == (64, [*"abe"])
     assert same(pool.copy_of("a"), WHOLE["a"])
-    load(residency, "b")
-    assert same(pool.copy_of("b"), WHOLE["b"])
+    load(residency, "f")
+    assert same(pool.copy_of("f"), WHOLE["f"])
     residency.close()
 
 

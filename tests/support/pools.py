@@ -62,7 +62,7 @@ class FakeNatives(Natives):
 
 def fake_probe() -> Any:
     """Finds an effect in every adapter."""
-    found = SimpleNamespace(effect=0.5)
+    found = SimpleNamespace(effect=0.5, swap_ms=4.0)
     return SimpleNamespace(pooled=lambda pool, sha256: found, native=lambda native: found)
 
 
