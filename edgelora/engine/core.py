@@ -134,8 +134,10 @@ class EngineCore:
 
     def evict(self, sha256: str) -> bool:
         """Give an adapter's memory back. False while it is in use."""
-        self._intake.note_freed()
-        return self.residency.evict(sha256)
+        evicted = self.residency.evict(sha256)
+        if evicted:
+            self._intake.note_freed()
+        return evicted
 
     def park_conversations(self) -> None:
         """Save what no request uses and free its room, as happens when that is needed."""

@@ -59,8 +59,8 @@ class Intake:
                 return False
             if self._try(sequence):
                 progress = True
-            elif sequence.overtaken >= PATIENCE and sequence.blocked_at == self._freed:
-                return False  # it finds no room, and has been overtaken enough
+            elif sequence.overtaken >= PATIENCE and sequence.blocked_at >= 0:
+                return False  # it found no room, and has been overtaken enough; what frees some is for it
         return progress
 
     def _try(self, sequence: Sequence) -> bool:
