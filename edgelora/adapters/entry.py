@@ -15,7 +15,7 @@ class AdapterEntry:
 
     ``path`` is a GGUF file, or what is converted on the way; ``sha256`` is of the GGUF, None where there is none yet
     for this base. ``rank`` is the largest rank, ``n_bytes`` the size on disk, ``targets`` short names such as attn_q.
-    ``warning`` is a reason for doubt that does not keep it from being used.
+    ``warning`` is a reason for doubt that does not keep it from being used; ``trained_on`` the base that it names.
     """
 
     name: str
@@ -30,6 +30,7 @@ class AdapterEntry:
     system_prompt: str | None = None
     problem: str | None = None
     warning: str | None = None
+    trained_on: str = ""
 
     @property
     def usable(self) -> bool:

@@ -84,6 +84,7 @@ class Inspector:
             example_prompt=seen.example_prompt,
             problem=f"cannot be converted: {_summary(seen.problems)}" if seen.problems else None,
             warning=self._doubt(seen.base_name),
+            trained_on=seen.base_name,
         )
 
     def _gguf_entry(self, path: Path, file: Path) -> AdapterEntry:
@@ -102,6 +103,7 @@ class Inspector:
             system_prompt=facts.system_prompt,
             problem=self._misfit(header),
             warning=self._doubt(facts.base_name),
+            trained_on=facts.base_name,
         )
 
     def _misfit(self, header: Header) -> str | None:
