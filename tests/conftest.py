@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +16,12 @@ settings.register_profile("edgelora", deadline=None)  # tests are never timed
 settings.load_profile("edgelora")
 
 ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_real_history(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Nothing that a test starts, this process or another, writes into the history of whoever runs the tests."""
+    os.environ["EDGELORA_HISTORY"] = str(tmp_path_factory.mktemp("history") / "history.sqlite3")
 
 
 @pytest.fixture(scope="session")

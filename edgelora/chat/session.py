@@ -44,6 +44,9 @@ class LeftOut:
     total: int
 
 
+CHARACTERS = 16
+"""More than a token stands for on average, in any text that people write."""
+
 SessionEvent = RequestEvent | Loading | Notice | LeftOut
 
 
@@ -54,9 +57,9 @@ class ChatSession:
         self, engine: EngineClient, *, sampling: SamplingParams, template: str | None = None, system: str = ""
     ) -> None:
         """``template`` is a built-in's name or a file; it wins over what adapter and base carry, as ``system`` does."""
-        self.conversation = Conversation(system)
-        self._system = system
-        self._sampling = sampling
+        self.conversation = Conversation()
+        self.system = system
+        self.sampling = sampling
         self._template = template
         self._request, self._stopping = "", False
         self._said: set[str] = set()
@@ -69,8 +72,15 @@ class ChatSession:
         self._loaded: set[str] = set()
 
     def start_over(self) -> None:
-        """Begin a new conversation under the same system prompt."""
-        self.conversation = Conversation(self._system)
+        """Begin a new conversation."""
+        self.go_on_from(())
+
+    def go_on_from(self, turns: tuple[Turn, ...]) -> None:
+        """The conversation is ``turns`` now: another one, or another branch.
+
+        What can never fit into the context is left out before anything is tokenized.
+        """
+        self.conversation = Conversation(turns=turns, left_out=_beyond(turns, CHARACTERS * self.engine.base.ctx))
 
     def fork(self, seed: int) -> ChatSession:
         """Another session that goes on from this conversation at the same time. :meth:`stop` stops it too.
@@ -79,8 +89,8 @@ class ChatSession:
         """
         fork = copy(self)
         fork._request, fork._forks = "", WeakSet()
-        if self._sampling.seed is None:
-            fork._sampling = replace(self._sampling, seed=seed)
+        if self.sampling.seed is None:
+            fork.sampling = replace(self.sampling, seed=seed)
         self._forks.add(fork)
         return fork
 
@@ -120,7 +130,7 @@ class ChatSession:
             choice = choose_template(self._template, resolved.templates, self.engine.base)
             before = self.conversation.left_out
             spoken = replace(self.conversation, system=self._system_prompt(resolved))
-            fitted = await Window(self.engine, choice.template, self._sampling.max_tokens).fit(spoken, prompt)
+            fitted = await Window(self.engine, choice.template, self.sampling.max_tokens).fit(spoken, prompt)
             end_tokens = await self._end_tokens(resolved)
         except EdgeloraError as error:
             yield Failed(self._request, error)
@@ -130,7 +140,7 @@ class ChatSession:
             yield said
         if not fitted.tokens:
             return
-        sampling = self._sampling if prompt is not None else replace(self._sampling, max_tokens=0)
+        sampling = self.sampling if prompt is not None else replace(self.sampling, max_tokens=0)
         sampling = replace(sampling, stop=(*sampling.stop, *choice.template.stop), stop_tokens=end_tokens)
         request = Request(self._request, fitted.tokens, resolved.selection, sampling, background=prompt is None)
         async with aclosing(self._generate(request)) as events:
@@ -146,7 +156,7 @@ class ChatSession:
 
     def _system_prompt(self, resolved: ResolvedSelection) -> str:
         """The one that was asked for, the adapter's, or that of an adapter in the weights of the base."""
-        return self._system or _common(resolved.system_prompts) or self.engine.base.system_prompt
+        return self.system or _common(resolved.system_prompts) or self.engine.base.system_prompt
 
     async def _end_tokens(self, resolved: ResolvedSelection) -> tuple[int, ...]:
         """Tokens that the adapters, selected or in the weights of the base, end their answers with.
@@ -159,7 +169,7 @@ class ChatSession:
 
     def _remarks(self, notice: str, left_out_before: int) -> Iterator[SessionEvent]:
         notices = [notice]
-        if self.conversation.system != self._system:
+        if self.conversation.system != self.system:
             notices.append("The adapter's own system prompt is used; --system gives another one.")
         for text in notices:
             if text and text not in self._said:
@@ -180,6 +190,15 @@ class ChatSession:
         finally:
             if not ended:  # whoever listened went away
                 await self.engine.cancel(request.id)
+
+
+def _beyond(turns: Sequence[Turn], characters: int) -> int:
+    """How many of the oldest turns lie before the newest ``characters``."""
+    for left_out in range(len(turns), 0, -1):
+        characters -= len(turns[left_out - 1].prompt) + len(turns[left_out - 1].answer)
+        if characters < 0:
+            return left_out
+    return 0
 
 
 def _common(texts: Sequence[str]) -> str:

@@ -50,6 +50,12 @@ def history_file() -> Path:
     return platformdirs.user_data_path(APP, appauthor=False) / "history.sqlite3"
 
 
+def chat_state_file() -> Path:
+    """What the chat remembers between runs, EDGELORA_CHAT_STATE or in the user's state folder. It need not exist."""
+    chosen = os.environ.get("EDGELORA_CHAT_STATE")
+    return Path(chosen).expanduser() if chosen else platformdirs.user_state_path(APP, appauthor=False) / "chat.json"
+
+
 def config_file() -> Path:
     """The settings file. It need not exist."""
     return platformdirs.user_config_path(APP, appauthor=False) / "config.toml"

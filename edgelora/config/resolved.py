@@ -34,6 +34,13 @@ def base_path(settings: Settings) -> Path:
     raise ConfigError(f"the embedded demo is missing ({path})", "Reinstall edgelora, or give a base with --base.")
 
 
+def history_path(settings: Settings) -> Path | None:
+    """Where the chat keeps conversations; None where it should not."""
+    if settings.history is False:
+        return None
+    return settings.history.expanduser() if settings.history else locations.history_file()
+
+
 def engine_config(settings: Settings) -> EngineConfig:
     """How to open the engine."""
     return EngineConfig(

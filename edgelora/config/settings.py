@@ -6,7 +6,7 @@ import json
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, TomlConfigSettingsSource
@@ -42,6 +42,14 @@ def _strings(value: object) -> object:
     return value
 
 
+def _file_or_off(value: object) -> object:
+    """A file; ``false`` and ``off`` mean none, ``true`` and ``on`` the default."""
+    word = str(value).lower()
+    if word in ("true", "on"):
+        return None
+    return False if word in ("false", "off") else value
+
+
 class Settings(BaseSettings):
     """Everything that can be set. None means that nobody said anything, so that later sources and defaults apply."""
 
@@ -58,6 +66,7 @@ class Settings(BaseSettings):
     prepared_memory: Annotated[int | None, BeforeValidator(_size)] = None
     parked_memory: Annotated[int | None, BeforeValidator(_size)] = None
     parked_folder: Path | None = None
+    history: Annotated[Path | Literal[False] | None, BeforeValidator(_file_or_off)] = None
     template: str | None = None
     system: str | None = None
     temperature: float | None = None

@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
 from edgelora.config import locations
-from edgelora.config.resolved import base_path, engine_config, sampling_params
+from edgelora.config.resolved import base_path, engine_config, history_path, sampling_params
 from edgelora.config.settings import Settings, load_settings
 from edgelora.errors import ConfigError, UsageError
 from edgelora.types import SamplingParams
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture(autouse=True)
@@ -49,12 +46,24 @@ def test_hints_that_mean_nothing_are_left_out() -> None:
     assert sampling_params(load_settings({}), hints) == SamplingParams(top_k=7)
 
 
+def test_the_history_is_in_a_file_or_off(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert history_path(load_settings({})) == locations.history_file()
+    config_file.write_text("history = false\n")
+    assert history_path(load_settings({})) is None
+    monkeypatch.setenv("EDGELORA_HISTORY", "~/mine.sqlite3")
+    assert history_path(load_settings({})) == Path.home() / "mine.sqlite3"
+    assert history_path(load_settings({"history": False})) is None
+    for off in ("off", "False"):
+        monkeypatch.setenv("EDGELORA_HISTORY", off)
+        assert history_path(load_settings({})) is None
+
+
 def test_every_setting_can_come_from_the_file(config_file: Path) -> None:
     config_file.write_text(
         'base = "~/b.gguf"\nadapter = "legal:0.5"\nctx = 512\nthreads = 3\ngpu_layers = 1\ntemplate = "chatml"\n'
         'system = "Be brief."\ntemperature = 0\ntop_k = 1\ntop_p = 1\nmin_p = 0\nrepeat_penalty = 1.1\nseed = 5\n'
         'stop = ["a", "b"]\nadapter_memory = "256MB"\nprepared_memory = "1GiB"\nparked_memory = 0\n'
-        'parked_folder = "~/parked"\n'
+        'parked_folder = "~/parked"\nhistory = "~/h.sqlite3"\n'
     )
     settings = load_settings({})
     assert None not in settings.model_dump().values()

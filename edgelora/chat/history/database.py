@@ -24,6 +24,7 @@ CREATE TABLE conversations (
     title TEXT NOT NULL,
     base TEXT NOT NULL,
     system TEXT NOT NULL,
+    sampling TEXT,
     head INTEGER,
     created REAL NOT NULL,
     updated REAL NOT NULL
@@ -36,6 +37,7 @@ CREATE TABLE turns (
     answer TEXT NOT NULL,
     selection TEXT NOT NULL,
     asked REAL NOT NULL,
+    base TEXT NOT NULL,
     made_by TEXT
 ) STRICT;
 CREATE INDEX turns_of_a_conversation ON turns (conversation);

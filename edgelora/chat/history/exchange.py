@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
 from edgelora.chat.history.records import ConversationInfo, StoredConversation, StoredTurn, title_of
 from edgelora.errors import HistoryError
-from edgelora.types import Finished
+from edgelora.types import SamplingParams  # pydantic reads it
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from edgelora.types import AttestedAdapter
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +29,7 @@ class _Document:
     created: float
     updated: float
     system: str
+    sampling: SamplingParams | None
     head: int | None
     turns: tuple[StoredTurn, ...]
 
@@ -42,6 +48,7 @@ def to_json(stored: StoredConversation) -> str:
         info.created,
         info.updated,
         stored.system,
+        stored.sampling,
         stored.head,
         stored.turns,
     )
@@ -64,7 +71,7 @@ def from_json(text: str, origin: str) -> StoredConversation:
         ) from error
     _require_tree(read.turns, read.head, origin)
     info = ConversationInfo(0, read.title, read.base, read.created, read.updated, len(read.turns))
-    return StoredConversation(info, read.system, read.head, read.turns)
+    return StoredConversation(info, read.system, read.head, read.turns, read.sampling)
 
 
 def to_markdown(stored: StoredConversation) -> str:
@@ -74,7 +81,7 @@ def to_markdown(stored: StoredConversation) -> str:
     if stored.system:
         parts += ["## System prompt", stored.system]
     for turn in stored.branch(stored.head):
-        parts += ["## You", turn.prompt, f"## {turn.selection}", turn.answer, f"*{_caption(turn.made_by)}*"]
+        parts += ["## You", turn.prompt, f"## {turn.selection}", turn.answer, f"*{_caption(turn)}*"]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -94,9 +101,14 @@ def _require_tree(turns: tuple[StoredTurn, ...], head: int | None, origin: str) 
         raise HistoryError(f"{origin}: it goes on from turn {head}, which it does not hold")
 
 
-def _caption(made_by: Finished | None) -> str:
+def _caption(turn: StoredTurn) -> str:
+    made_by = turn.made_by
     if made_by is None:
         return "broken off"
-    adapters = " + ".join(f"{adapter.name} {adapter.scale:g} ({adapter.sha256[:12]})" for adapter in made_by.adapters)
+    baked = f" with {_named(turn.base.baked)} baked in" if turn.base.baked else ""
     speed = f", {made_by.completion_tokens} tokens, {made_by.tok_per_s:.0f} tok/s" if made_by.completion_tokens else ""
-    return f"made by {adapters or 'the base'}{speed}"
+    return f"made by {_named(made_by.adapters) or 'the base'}{baked}{speed}"
+
+
+def _named(adapters: Iterable[AttestedAdapter]) -> str:
+    return " + ".join(f"{adapter.name} {adapter.scale:g} ({adapter.sha256[:12]})" for adapter in adapters)

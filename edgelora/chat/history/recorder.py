@@ -7,13 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from edgelora.chat.history.records import OnBase
 from edgelora.errors import HistoryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from edgelora.chat.history.store import History
-    from edgelora.types import Finished
+    from edgelora.types import Finished, SamplingParams
 
 WRITE_EVERY = 1.0
 """Seconds of a streamed answer that a killed program may lose."""
@@ -23,39 +24,49 @@ class Recorder:
     """Writes in a thread of its own, in the order of the calls; all methods belong to one other thread.
 
     An error is told to ``complain``, from the writing thread, and ends the recording of this conversation; the chat
-    goes on. ``open_history`` is called in that thread when the first question is asked.
+    goes on. ``open_history`` is called in that thread when the first question is asked. ``base`` is what questions
+    are asked on from now on.
     """
 
-    def __init__(
-        self, open_history: Callable[[], History], complain: Callable[[HistoryError], object], *, base: str = ""
-    ) -> None:
-        self.base = base  # the name of the base that new conversations are begun on
+    def __init__(self, open_history: Callable[[], History], complain: Callable[[HistoryError], object]) -> None:
+        self.base = OnBase()
         self._open, self._complain = open_history, complain
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="edgelora-history")
         self._history: History | None = None
         self._line = _Line()
 
+    @property
+    def conversation(self) -> int | None:
+        """The number of the conversation that is being kept, once its first question is written."""
+        return self._line.conversation
+
     def start_over(self) -> None:
         """The next question begins a new conversation."""
         self._line = _Line()
 
-    def resume(self, conversation: int, head: int | None) -> None:
-        """The next question goes on from the turn ``head`` of a kept conversation."""
-        self._line = _Line(conversation)
-        self._line.head = Recording(self, self._line, turn=head)
+    def resume(self, conversation: int, turns: tuple[int, ...]) -> tuple[Recording, ...]:
+        """Go on with a kept conversation. Returns the recordings of its ``turns``, to ask after."""
+        line = self._line = _Line(conversation)
+        return tuple(Recording(self, line, turn) for turn in turns)
 
-    def ask(self, prompt: str, selection: str, *, system: str = "", after: Recording | None = None) -> Recording:
-        """A question, which goes on from ``after`` (by default from what was finished last)."""
+    def configure(self, system: str, sampling: SamplingParams | None) -> None:
+        """The system prompt and sampling that somebody chose for this conversation; empty and None: the defaults."""
         line = self._line
+        line.system, line.sampling = system, sampling
+        if line.begun:
+            self._do(line, lambda history: history.configure(line.conversation or 0, system, sampling))
+
+    def ask(self, prompt: str, selection: str, after: Recording | None) -> Recording:
+        """A question, which goes on from ``after``; None begins the conversation."""
+        line, base = self._line, self.base
+        line.begun = True
         recording = Recording(self, line)
-        parent = after or line.head
-        self._do(line, lambda history: recording.begin(history, parent, prompt, selection, system, self.base))
+        self._do(line, lambda history: recording.begin(history, after, prompt, selection, base))
         return recording
 
     def go_on_from(self, recording: Recording) -> None:
         """Continue the branch that ``recording`` ends."""
         line = self._line
-        line.head = recording
         self._do(line, lambda history: history.choose(line.conversation or 0, recording.turn))
 
     def close(self) -> None:
@@ -84,11 +95,13 @@ class Recorder:
 
 
 class _Line:
-    """One conversation as the writing thread knows it; ``head`` is what the next question goes on from."""
+    """One conversation; its number is known once the writing thread wrote the first question."""
 
     def __init__(self, conversation: int | None = None) -> None:
         self.conversation = conversation
-        self.head: Recording | None = None
+        self.begun = conversation is not None
+        self.system = ""
+        self.sampling: SamplingParams | None = None
         self.broken = False
 
 
@@ -108,8 +121,7 @@ class Recording:
             self._do(lambda history, turn: history.write(turn, answer))
 
     def finish(self, answer: str, made_by: Finished) -> None:
-        """The answer is complete, or was stopped. The next question goes on from it."""
-        self._line.head = self
+        """The answer is complete, or was stopped. The conversation goes on from it."""
         self._do(lambda history, turn: history.finish(turn, answer, made_by))
 
     def break_off(self, answer: str) -> None:
@@ -117,17 +129,21 @@ class Recording:
         if answer.strip():
             self._do(lambda history, turn: history.write(turn, answer))
         else:
-            self._do(lambda history, turn: history.forget_turn(turn))
+            self._do(self._forget)
 
-    def begin(
-        self, history: History, parent: Recording | None, prompt: str, selection: str, system: str, base: str
-    ) -> None:
+    def begin(self, history: History, parent: Recording | None, prompt: str, selection: str, base: OnBase) -> None:
         """Write the question. Called in the writing thread."""
         line = self._line
         if line.conversation is None:
-            line.conversation, self.turn = history.begin(prompt, selection, system=system, base=base)
+            line.conversation, self.turn = history.begin(
+                prompt, selection, system=line.system, sampling=line.sampling, base=base
+            )
         else:
-            self.turn = history.ask(line.conversation, parent.turn if parent else None, prompt, selection)
+            self.turn = history.ask(line.conversation, parent.turn if parent else None, prompt, selection, base)
+
+    def _forget(self, history: History, turn: int) -> None:
+        if history.forget_turn(turn):
+            self._line.conversation = None  # the next question begins it again
 
     def _do(self, task: Callable[[History, int], object]) -> None:
         self._recorder._do(self._line, lambda history: task(history, self.turn or 0))

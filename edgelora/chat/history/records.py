@@ -5,9 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from edgelora.types import Finished  # pydantic reads it
+from edgelora.types import AttestedAdapter, Finished, SamplingParams  # pydantic reads them
 
 TITLE_LENGTH = 60
+
+
+@dataclass(frozen=True, slots=True)
+class OnBase:
+    """What an answer was asked for on: the base's name, and the adapters in its weights."""
+
+    name: str = ""
+    baked: tuple[AttestedAdapter, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +34,8 @@ class ConversationInfo:
 class StoredTurn:
     """A question and its answer. ``parent`` is the turn it goes on from; None begins the conversation.
 
-    ``selection`` is the text form of what was asked for. ``made_by`` is None where the answer never came to its end:
-    the program was killed meanwhile, or the engine died.
+    ``selection`` is the text form of what was asked for on ``base``. ``made_by`` is None where the answer never came
+    to its end: the program was killed meanwhile, or the engine died.
     """
 
     id: int
@@ -37,16 +45,21 @@ class StoredTurn:
     selection: str
     asked: float
     made_by: Finished | None
+    base: OnBase = OnBase()
 
 
 @dataclass(frozen=True)
 class StoredConversation:
-    """A conversation with all its turns, oldest first. ``head`` is the last turn of the branch in use."""
+    """A conversation with all its turns, oldest first. ``head`` is the last turn of the branch in use.
+
+    ``system`` and ``sampling`` are its own, where somebody chose them.
+    """
 
     info: ConversationInfo
     system: str
     head: int | None
     turns: tuple[StoredTurn, ...]
+    sampling: SamplingParams | None = None
 
     @cached_property
     def by_id(self) -> dict[int, StoredTurn]:
@@ -61,19 +74,6 @@ class StoredConversation:
             turns.append(turn)
             head = turn.parent
         return tuple(reversed(turns))
-
-    def siblings(self, turn: StoredTurn) -> tuple[StoredTurn, ...]:
-        """All turns that go on from where ``turn`` does, itself among them."""
-        return tuple(other for other in self.turns if other.parent == turn.parent)
-
-    def newest_below(self, turn: StoredTurn) -> StoredTurn:
-        """The newest turn of the branches that lead through ``turn``; itself where nothing follows."""
-        newest, reached = turn, {turn.id}
-        for other in self.turns:  # oldest first, so that a parent comes before its children
-            if other.parent in reached:
-                reached.add(other.id)
-                newest = other
-        return newest
 
 
 def title_of(prompt: str) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from pydantic import TypeAdapter
 
 from edgelora.chat.history.database import explained, open_database, transaction
-from edgelora.chat.history.records import ConversationInfo, StoredConversation, StoredTurn, title_of
+from edgelora.chat.history.records import ConversationInfo, OnBase, StoredConversation, StoredTurn, title_of
 from edgelora.errors import HistoryError
-from edgelora.types import Finished
+from edgelora.types import Finished, SamplingParams
 
 if TYPE_CHECKING:
     import sqlite3
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FINISHED = TypeAdapter(Finished)
+_SAMPLING = TypeAdapter(SamplingParams | None)
+_ON_BASE = TypeAdapter(OnBase)
 
 _INFO = """
 SELECT c.id, c.title, c.base, c.created, c.updated, COUNT(t.id)
@@ -45,22 +47,37 @@ class History:
 
     # --- writing
 
-    def begin(self, prompt: str, selection: str, *, system: str = "", base: str = "") -> tuple[int, int]:
+    def begin(
+        self,
+        prompt: str,
+        selection: str,
+        *,
+        system: str = "",
+        sampling: SamplingParams | None = None,
+        base: OnBase = OnBase(),  # noqa: B008 - a frozen value
+    ) -> tuple[int, int]:
         """A new conversation with its first question. Returns the numbers of conversation and turn."""
         now = time.time()
         with self._transaction():
             conversation = self._insert(
-                "INSERT INTO conversations (title, base, system, created, updated) VALUES (?, ?, ?, ?, ?)",
-                (title_of(prompt), base, system, now, now),
+                "INSERT INTO conversations (title, base, system, sampling, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
+                (title_of(prompt), base.name, system, _text(_SAMPLING, sampling), now, now),
             )
-            return conversation, self._add_turn(conversation, None, prompt, selection, now)
+            return conversation, self._add_turn(conversation, None, prompt, selection, now, base)
 
-    def ask(self, conversation: int, parent: int | None, prompt: str, selection: str) -> int:
+    def ask(
+        self,
+        conversation: int,
+        parent: int | None,
+        prompt: str,
+        selection: str,
+        base: OnBase = OnBase(),  # noqa: B008
+    ) -> int:
         """One more question, which goes on from the turn ``parent``. Returns the number of its turn."""
         now = time.time()
         with self._transaction():
             self._require(conversation)
-            turn = self._add_turn(conversation, parent, prompt, selection, now)
+            turn = self._add_turn(conversation, parent, prompt, selection, now, base)
             self._touch(conversation, now)
         return turn
 
@@ -73,7 +90,7 @@ class History:
         """The answer is complete, or was stopped; the conversation goes on from here."""
         with self._transaction():
             self._execute(
-                "UPDATE turns SET answer = ?, made_by = ? WHERE id = ?", (answer, _made_by_text(made_by), turn)
+                "UPDATE turns SET answer = ?, made_by = ? WHERE id = ?", (answer, _text(_FINISHED, made_by), turn)
             )
             self._execute(
                 "UPDATE conversations SET head = ?1, updated = ?2 WHERE id = (SELECT conversation FROM turns"
@@ -81,19 +98,28 @@ class History:
                 (turn, time.time()),
             )
 
-    def forget_turn(self, turn: int) -> None:
-        """Take a turn away that came to nothing, and its conversation where it was the first."""
+    def forget_turn(self, turn: int) -> bool:
+        """Take a turn away that came to nothing. Returns whether its conversation went with it, as it was the first."""
         with self._transaction():
             found = self._row("DELETE FROM turns WHERE id = ? RETURNING conversation", (turn,))
-            self._execute(
+            gone = self._execute(
                 "DELETE FROM conversations WHERE id = ?1 AND NOT EXISTS (SELECT 1 FROM turns WHERE conversation = ?1)",
                 found or (None,),
             )
+        return gone.rowcount > 0
 
     def choose(self, conversation: int, head: int | None) -> None:
         """Go on from the turn ``head``, another branch perhaps."""
         with self._transaction():
             self._execute("UPDATE conversations SET head = ? WHERE id = ?", (head, conversation))
+
+    def configure(self, conversation: int, system: str, sampling: SamplingParams | None) -> None:
+        """Keep another system prompt and other sampling for it; an empty one and None are the defaults."""
+        with self._transaction():
+            self._execute(
+                "UPDATE conversations SET system = ?, sampling = ? WHERE id = ?",
+                (system, _text(_SAMPLING, sampling), conversation),
+            )
 
     def rename(self, conversation: int, title: str) -> None:
         """Call it ``title``, in one line."""
@@ -110,14 +136,21 @@ class History:
         info = stored.info
         with self._transaction():
             conversation = self._insert(
-                "INSERT INTO conversations (title, base, system, created, updated) VALUES (?, ?, ?, ?, ?)",
-                (info.title, info.base, stored.system, info.created, info.updated),
+                "INSERT INTO conversations (title, base, system, sampling, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    info.title,
+                    info.base,
+                    stored.system,
+                    _text(_SAMPLING, stored.sampling),
+                    info.created,
+                    info.updated,
+                ),
             )
             numbers: dict[int | None, int | None] = {None: None}
             for turn in stored.turns:
                 numbers[turn.id] = self._insert(
-                    "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked, made_by)"
-                    " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked, base, made_by)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         conversation,
                         numbers[turn.parent],
@@ -125,7 +158,8 @@ class History:
                         turn.answer,
                         turn.selection,
                         turn.asked,
-                        turn.made_by and _made_by_text(turn.made_by),
+                        _text(_ON_BASE, turn.base),
+                        turn.made_by and _text(_FINISHED, turn.made_by),
                     ),
                 )
             self._execute("UPDATE conversations SET head = ? WHERE id = ?", (numbers[stored.head], conversation))
@@ -148,27 +182,31 @@ class History:
         """A conversation with all its turns."""
         with explained(self.path):
             info = self._row(f"{_INFO} WHERE c.id = ? GROUP BY c.id", (conversation,))
-            own = self._row("SELECT system, head FROM conversations WHERE id = ?", (conversation,))
+            own = self._row("SELECT system, sampling, head FROM conversations WHERE id = ?", (conversation,))
             if info is None or own is None:
                 raise _deleted()
             rows = self._connection.execute(
-                "SELECT id, parent, prompt, answer, selection, asked, made_by FROM turns WHERE conversation = ?"
+                "SELECT id, parent, prompt, answer, selection, asked, base, made_by FROM turns WHERE conversation = ?"
                 " ORDER BY id",
                 (conversation,),
             ).fetchall()
         turns = tuple(map(_turn, rows))
-        system, head = own
-        return StoredConversation(ConversationInfo(*info), system, head, turns)
+        system, sampling, head = own
+        chosen = _SAMPLING.validate_json(sampling) if sampling else None
+        return StoredConversation(ConversationInfo(*info), system, head, turns, chosen)
 
     # --- how
 
     def _transaction(self) -> AbstractContextManager[None]:
         return transaction(self.path, self._connection)
 
-    def _add_turn(self, conversation: int, parent: int | None, prompt: str, selection: str, now: float) -> int:
+    def _add_turn(
+        self, conversation: int, parent: int | None, prompt: str, selection: str, now: float, base: OnBase
+    ) -> int:
         return self._insert(
-            "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked) VALUES (?, ?, ?, '', ?, ?)",
-            (conversation, parent, prompt, selection, now),
+            "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked, base)"
+            " VALUES (?, ?, ?, '', ?, ?, ?)",
+            (conversation, parent, prompt, selection, now, _text(_ON_BASE, base)),
         )
 
     def _touch(self, conversation: int, now: float) -> None:
@@ -198,11 +236,11 @@ def _pattern(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _made_by_text(made_by: Finished) -> str:
-    return _FINISHED.dump_json(made_by).decode()
+def _text(adapter: TypeAdapter[Any], value: object) -> str:
+    return adapter.dump_json(value).decode()
 
 
 def _turn(row: tuple[Any, ...]) -> StoredTurn:
-    number, parent, prompt, answer, selection, asked, made_by = row
+    number, parent, prompt, answer, selection, asked, base, made_by = row
     finished = None if made_by is None else _FINISHED.validate_json(made_by)
-    return StoredTurn(number, parent, prompt, answer, selection, asked, finished)
+    return StoredTurn(number, parent, prompt, answer, selection, asked, finished, _ON_BASE.validate_json(base))

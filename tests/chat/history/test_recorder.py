@@ -8,9 +8,10 @@ import pytest
 
 from edgelora.chat.history import recorder as module
 from edgelora.chat.history.recorder import Recorder
+from edgelora.chat.history.records import OnBase
 from edgelora.chat.history.store import History
 from edgelora.errors import HistoryError
-from edgelora.types import Finished
+from edgelora.types import Finished, SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +25,7 @@ class Kept:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.complaints: list[HistoryError] = []
-        self.recorder = Recorder(lambda: History(path), self.complaints.append, base="demo")
+        self.recorder = Recorder(lambda: History(path), self.complaints.append)
 
     def conversations(self) -> list[list[tuple[int, int | None, str, str, bool]]]:
         """After closing: of each conversation, oldest first, its turns as (id, parent, prompt, answer, finished)."""
@@ -41,10 +42,12 @@ def kept(tmp_path: Path) -> Kept:
 
 
 def test_questions_follow_one_another(kept: Kept) -> None:
+    before = None
     for number in ("one", "two"):
-        kept.recorder.ask(number, "base").finish(number.upper(), MADE_BY)
+        before = kept.recorder.ask(number, "base", before)
+        before.finish(number.upper(), MADE_BY)
     kept.recorder.start_over()
-    kept.recorder.ask("three", "base").finish("THREE", MADE_BY)
+    kept.recorder.ask("three", "base", None).finish("THREE", MADE_BY)
     assert kept.conversations() == [
         [(1, None, "one", "ONE", True), (2, 1, "two", "TWO", True)],
         [(3, None, "three", "THREE", True)],
@@ -52,13 +55,13 @@ def test_questions_follow_one_another(kept: Kept) -> None:
 
 
 def test_columns_are_branches_and_one_of_them_goes_on(kept: Kept) -> None:
-    first = kept.recorder.ask("one", "base")
+    first = kept.recorder.ask("one", "base", None)
     first.finish("ONE", MADE_BY)
-    left, right = (kept.recorder.ask("two", name, after=first) for name in ("legal", "medical"))
+    left, right = (kept.recorder.ask("two", name, first) for name in ("legal", "medical"))
     left.finish("L", MADE_BY)
     right.finish("R", MADE_BY)
     kept.recorder.go_on_from(left)
-    kept.recorder.ask("three", "legal").finish("THREE", MADE_BY)
+    kept.recorder.ask("three", "legal", left).finish("THREE", MADE_BY)
     [turns] = kept.conversations()
     assert [(turn[0], turn[1]) for turn in turns] == [(1, None), (2, 1), (3, 1), (4, 2)]
 
@@ -68,8 +71,8 @@ def test_a_kept_conversation_goes_on(kept: Kept) -> None:
     conversation, turn = history.begin("one", "base")
     history.finish(turn, "ONE", MADE_BY)
     history.close()
-    kept.recorder.resume(conversation, turn)
-    kept.recorder.ask("two", "base").finish("TWO", MADE_BY)
+    [first] = kept.recorder.resume(conversation, (turn,))
+    kept.recorder.ask("two", "base", first).finish("TWO", MADE_BY)
     assert kept.conversations() == [[(1, None, "one", "ONE", True), (2, 1, "two", "TWO", True)]]
 
 
@@ -78,7 +81,7 @@ def test_what_streams_is_written_once_a_second(kept: Kept, monkeypatch: pytest.M
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     written: list[str] = []
     monkeypatch.setattr(History, "write", lambda self, turn, answer: written.append(answer))
-    recording = kept.recorder.ask("one", "base")
+    recording = kept.recorder.ask("one", "base", None)
     for i in range(25):
         recording.write("x" * i)
         clock[0] += 0.125
@@ -87,10 +90,11 @@ def test_what_streams_is_written_once_a_second(kept: Kept, monkeypatch: pytest.M
 
 
 def test_an_answer_that_ended_by_an_error(kept: Kept) -> None:
-    kept.recorder.ask("one", "base").finish("ONE", MADE_BY)
-    kept.recorder.ask("two", "base").break_off("half of it")
-    kept.recorder.ask("three", "base").break_off("  ")
-    kept.recorder.ask("four", "base").finish("FOUR", MADE_BY)
+    first = kept.recorder.ask("one", "base", None)
+    first.finish("ONE", MADE_BY)
+    kept.recorder.ask("two", "base", first).break_off("half of it")
+    kept.recorder.ask("three", "base", first).break_off("  ")
+    kept.recorder.ask("four", "base", first).finish("FOUR", MADE_BY)
     [turns] = kept.conversations()
     assert [(turn[1], turn[2], turn[4]) for turn in turns] == [
         (None, "one", True),
@@ -99,11 +103,32 @@ def test_an_answer_that_ended_by_an_error(kept: Kept) -> None:
     ]
 
 
+def test_a_first_question_that_came_to_nothing_can_be_asked_again(kept: Kept) -> None:
+    kept.recorder.ask("one", "base", None).break_off("")
+    kept.recorder.ask("one", "base", None).finish("ONE", MADE_BY)
+    assert [[turn[2:] for turn in turns] for turns in kept.conversations()] == [[("one", "ONE", True)]]
+    assert kept.complaints == []
+
+
+def test_a_conversations_own_settings_are_kept(kept: Kept) -> None:
+    kept.recorder.configure("Be brief.", None)
+    kept.recorder.base = OnBase("demo", MADE_BY.adapters)
+    kept.recorder.ask("one", "base", None)
+    kept.recorder.configure("Be long.", SamplingParams(temperature=0, stop=("x",)))
+    kept.recorder.close()
+    history = History(kept.path)
+    [info] = history.list()
+    stored = history.get(info.id)
+    assert (stored.info.base, stored.turns[0].base) == ("demo", OnBase("demo", MADE_BY.adapters))
+    assert (stored.system, stored.sampling) == ("Be long.", SamplingParams(temperature=0, stop=("x",)))
+    history.close()
+
+
 def test_a_disk_that_fails_is_said_once_for_a_conversation(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     kept = Kept(tmp_path / "file" / "h.sqlite3")
     for number in ("one", "two"):
-        kept.recorder.ask(number, "base").finish(number, MADE_BY)
+        kept.recorder.ask(number, "base", None).finish(number, MADE_BY)
     kept.recorder.close()
     assert len(kept.complaints) == 1
-    kept.recorder.ask("after the end", "base").finish("", MADE_BY)
+    kept.recorder.ask("after the end", "base", None).finish("", MADE_BY)
