@@ -19,6 +19,7 @@ from edgelora.types import EngineConfig
 ROOT = Path(__file__).parents[2]
 ADAPTERS = sorted((ROOT / "models" / "adapters").glob("*.gguf"))
 CRASHED = ("crashed", "quarantined")
+ALL_OF_THEM = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 
 def test_a_seed_always_gives_the_same_file() -> None:
@@ -38,9 +39,14 @@ async def test_a_base_that_llama_cpp_would_abort_on_is_refused_before(tmp_path: 
         await open_engine(EngineConfig(path))
 
 
-@pytest.mark.parametrize("count", [40, pytest.param(2000, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])])
-async def test_mutated_adapters(count: int, tmp_path: Path) -> None:
-    engine = await open_engine(EngineConfig(ROOT / "models" / "demo.gguf", ctx=256, threads=1))
+@pytest.mark.parametrize(
+    ("count", "exclusive"),
+    [(40, False), pytest.param(2000, False, marks=ALL_OF_THEM), pytest.param(2000, True, marks=ALL_OF_THEM)],
+)
+async def test_mutated_adapters(count: int, exclusive: bool, tmp_path: Path) -> None:
+    """Pooled, the engine reads the files itself; in exclusive mode llama.cpp does, once they have passed the checks."""
+    base = ROOT / "models" / "demo.gguf"
+    engine = await open_engine(EngineConfig(base, ctx=256, threads=1, exclusive=exclusive))
     before = await answer(engine)
     fates = await feed_adapters(engine, ADAPTERS, range(count), tmp_path)
     print(dict(fates))
