@@ -94,10 +94,9 @@ class KVStore:
         Its ``tokens`` are the prefix that need not be computed. ``recompute_last`` leaves out the last token of the
         prompt even if it is cached, because its logits are needed.
         """
-        in_use = [slot for slot in self._slots.values() if slot.in_use]
-        room = self._cells - sum(slot.cells for slot in in_use)
-        if reserve > room or (not self._free and len(in_use) == len(self._slots)):
-            return None  # dropping idle ones would not help
+        room = self._most_room()
+        if reserve > room:
+            return None
         wanted = list(tokens[: len(tokens) - recompute_last])
         parked, restorable = self.parking.best(selection, wanted, most=room)
         shared, sharable = self._closest(selection, wanted, self._slots.values())
@@ -106,11 +105,7 @@ class KVStore:
             self._make_room(reserve, keep=slot)
             self._cut(slot, kept)
         else:
-            restores = parked if restorable > sharable else None
-            self._make_room(max(reserve, len(restores.tokens) if restores else 0), last=shared)
-            slot = Slot(self._free.pop(), selection)
-            self._slots[slot.sequence] = slot
-            self._begin(slot, wanted, restores)
+            slot = self._begin(selection, wanted, reserve, parked if restorable > sharable else None, shared)
         slot.reserved = max(reserve, 1)
         slot.last_used = next(self._clock)
         self.counts.hits += bool(slot.tokens)
@@ -174,11 +169,16 @@ class KVStore:
         length = reusable(slot.tokens, 0, wanted)
         return length if length and length >= self._memory.shortest(slot.sequence) else 0
 
-    def _begin(self, slot: Slot, wanted: list[int], parked: Parked | None) -> None:
-        """Fill the empty ``slot`` with what is known of ``wanted``: restored, or shared with another."""
-        if parked and self._restore(slot, wanted, parked):
-            return
-        self._share(slot, wanted)
+    def _begin(
+        self, selection: Selection, wanted: list[int], reserve: int, parked: Parked | None, shared: Slot | None
+    ) -> Slot:
+        """A new slot with what is known of ``wanted``: ``parked``, or else ``shared`` with another slot."""
+        self._make_room(max(reserve, len(parked.tokens) if parked else 0), last=shared)
+        slot = Slot(self._free.pop(), selection)
+        self._slots[slot.sequence] = slot
+        if not (parked and self._restore(slot, wanted, parked)):
+            self._share(slot, wanted)
+        return slot
 
     def _restore(self, slot: Slot, wanted: list[int], parked: Parked) -> bool:
         length = parked.reusable(wanted)
@@ -209,6 +209,13 @@ class KVStore:
         del slot.tokens[length:]
 
     # --- room
+
+    def _most_room(self) -> int:
+        """Cells that would be free if every idle slot were dropped; none where all sequences are in use."""
+        in_use = [slot for slot in self._slots.values() if slot.in_use]
+        if not self._free and len(in_use) == len(self._slots):
+            return 0
+        return self._cells - sum(slot.cells for slot in in_use)
 
     def _make_room(self, reserve: int, *, keep: Slot | None = None, last: Slot | None = None) -> None:
         """Evict idle slots until ``reserve`` cells are free, and a sequence unless one is kept; ``last`` last."""
