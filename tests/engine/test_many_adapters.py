@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -76,6 +79,20 @@ def test_forty_adapters_take_turns_in_room_for_five(f32_base: Path, library: lis
     assert stats.resident == stats.prepared == 5
     assert COUNT < stats.cold_loads < COUNT + len(wanted)
     assert stats.load_p95.total_ms >= stats.load_p50.read_ms > 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("more", [(), ("--uncached",), ("--prepared", "0")])
+def test_the_script_that_measures_it(demo_base: Path, more: tuple[str, ...]) -> None:
+    root = demo_base.parents[1]
+    options = ("--adapter", root / "models/adapters/legal.gguf", "--count", "60", "--adapter-memory", "8MB")
+    command = [sys.executable, root / "scripts/many_adapters", "--base", demo_base, *options, "--minutes", "0.2", *more]
+    done = subprocess.run(list(map(str, command)), check=True, capture_output=True, text=True)
+    found = json.loads(done.stdout)
+    assert found["requests"] > 20
+    assert (found["errors"], found["wrong_adapter"]) == (0, 0), found["error_messages"]
+    assert found["stats"]["evictions"] > 0
 
 
 def test_exclusive_mode_keeps_to_the_budget(f32_base: Path, library: list[AdapterFile]) -> None:
