@@ -16,7 +16,7 @@ from edgelora.engine.intake import Intake
 from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
-from edgelora.errors import EdgeloraError, EngineError
+from edgelora.errors import EdgeloraError, EngineError, MemoryLimitError
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -98,6 +98,11 @@ class EngineCore:
         """Make ``file`` resident; None while it is being read, which goes on beside the steps: ask again."""
         try:
             return self.residency.load(file)
+        except MemoryLimitError:
+            if not self._scheduler.in_background:
+                raise
+            self._cancel(self._scheduler.in_background[-1])  # it may hold what is missing
+            return None
         except NotFiniteError:
             self._purge()
             raise

@@ -174,6 +174,18 @@ def test_the_background_gives_its_adapters_back_when_their_room_is_needed(f32_ba
     assert end["real"].reason == "length"  # type: ignore[union-attr]
 
 
+def test_the_background_gives_way_to_an_adapter_that_is_loaded(f32_base: Path, two: list[AdapterFile]) -> None:
+    with opened(exact_config(f32_base, ctx=512, adapter_bytes=pool_bytes(f32_base, 16)), two) as core:
+        third = write_adapter(two[0].path.with_name("third.gguf"), f32_base, rank=16, seed=3)
+        core.submit(prefill("warm", [300 + i % 700 for i in range(400)], selection((two[0], 1.0))))
+        while not core._scheduler.running:
+            core.step()
+        assert core.load(third).resident
+        end = ends(core)["warm"]
+    assert isinstance(end, Finished)
+    assert end.reason == "cancelled"
+
+
 def test_the_background_can_be_cancelled(f32_base: Path) -> None:
     with opened(exact_config(f32_base, ctx=512)) as core:
         core.submit(prefill("warm", [300 + i % 700 for i in range(400)]))
