@@ -17,11 +17,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.mask import FloatMatrix, Masker, Watched
 from edgelora.engine.pool_file import factor_shapes, write_pool_file
+from edgelora.engine.pool_masks import PoolMasks
 from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, write_rows
 from edgelora.engine.pool_tensors import PoolTensors
 from edgelora.engine.rows import PoolFullError, RowAllocator
@@ -45,9 +45,6 @@ GROWTH = 1.25
 
 COPY_SHARE = 8
 """The copy of the rows in use may have one part in so many of the pool's memory beside the budget."""
-
-KEPT_MASKS = 1024
-"""Masks are kept for so many selections; a scale that is dragged makes a new one with every step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +87,7 @@ class Pool:
         self._residents: dict[str, Resident] = {}
         self._working_set = WorkingSet()
         self._shown: set[str] | None = None  # whose rows the graph sees; None: all rows
-        self._columns: Rows | slice = slice(None)  # which rows those are
-        self._scales: dict[str, NDArray[np.float32]] = {}  # by tensor: f32 [rows]
-        self._row_scales: list[NDArray[np.float32]] = []  # by kind of mask: f32 [rows]
-        self._masks: dict[Selection, list[FloatMatrix]] = {}
+        self._masks = PoolMasks((), 0, self._rows_of)
 
     @property
     def rows(self) -> int:
@@ -103,7 +97,7 @@ class Pool:
     @property
     def nbytes(self) -> int:
         """The memory it takes, in bytes, with the copy of what is in use."""
-        copied = 0 if isinstance(self._columns, slice) else len(self._columns)
+        copied = 0 if self._shown is None else self._masks.n_columns
         return (self.rows + copied) * self._row_bytes(self._targets)
 
     @property
@@ -158,9 +152,8 @@ class Pool:
         self._rows.give_back(resident.rows.tolist())
         if self._shown:
             self._shown.discard(sha256)  # should it come back, its rows are others
-        for scales in self._scales.values():
-            scales[resident.rows] = 0
-        self._sort_into_kinds()
+        self._masks.clear(resident.rows)
+        self._watch()
 
     def copy_of(self, sha256: str) -> PreparedAdapter:
         """A resident adapter as it can be added again, without the tensors that the graph never uses."""
@@ -204,10 +197,7 @@ class Pool:
 
         All are resident, and were attached last; rows are those that the graph sees.
         """
-        single = [self._mask(selection) for selection in selections]
-        if len(counts) == 1 and counts[0] == 1:  # one conversation, one token: the usual step has nothing to build
-            return single[0]
-        return [np.repeat(np.concatenate(kind), counts, axis=0) for kind in zip(*single, strict=True)]
+        return self._masks.of(selections, counts)
 
     def close(self) -> None:
         """Free the native adapter, which no context may decode with any more. The pool can be used again."""
@@ -217,40 +207,28 @@ class Pool:
         self._native = None
         self._rows, self._targets = RowAllocator(0), ()
         self._tensors, self._residents = PoolTensors({}, {}, 0, self._dtype), {}
-        self._shown, self._columns = None, slice(None)
-        self._masks, self._scales, self._row_scales = {}, {}, []
+        self._shown, self._masks = None, PoolMasks((), 0, self._rows_of)
         self._masker.watch({})
 
-    def _mask(self, selection: Selection) -> list[FloatMatrix]:
-        """By kind of tensor, f32 [1, rows]: the effective scales of ``selection``."""
-        mask = self._masks.get(selection)
-        if mask is None:
-            if len(self._masks) >= KEPT_MASKS:
-                self._masks.clear()
-            user = np.zeros((1, self.rows), np.float32)
-            for member in selection.members:
-                user[0, self._residents[member.adapter].rows] = member.scale
-            mask = self._masks[selection] = [(user * scales)[:, self._columns].copy() for scales in self._row_scales]
-        return mask
+    def _rows_of(self, sha256: str) -> Rows:
+        return self._residents[sha256].rows
 
     def _is_worth_a_copy(self, adapters: Collection[str]) -> bool:
         """Does the graph see twice as many rows as ``adapters`` have, or more, and is there memory for the copy?"""
-        rows = _rounded(sum(len(self._residents[sha256].rows) for sha256 in adapters))
-        seen = self.rows if isinstance(self._columns, slice) else len(self._columns)
+        rows = _rounded(sum(len(self._rows_of(sha256)) for sha256 in adapters))
         fits = (self.rows + rows) * self._row_bytes(self._targets) <= self.budget
-        return 0 < 2 * rows <= seen and (fits or rows * COPY_SHARE <= self.rows)
+        return 0 < 2 * rows <= self._masks.n_columns and (fits or rows * COPY_SHARE <= self.rows)
 
     def _show(self, adapters: Iterable[str] | None) -> None:
         """Have the graph see the rows of ``adapters``, or all."""
         if adapters is None:
-            self._shown, self._columns = None, slice(None)
+            self._shown, rows = None, None
             self._working_set.begin(self._residents)
-            self._tensors.show(None)
         else:
             self._shown = set(adapters)
-            self._columns = self._filled_up([self._residents[sha256].rows for sha256 in self._shown])
-            self._tensors.show(self._columns)
-        self._masks.clear()
+            rows = self._filled_up([self._rows_of(sha256) for sha256 in self._shown])
+        self._tensors.show(rows)
+        self._masks.show(rows)
         self._context.set_adapters([])  # so that setting the pool makes a new graph
 
     def _filled_up(self, rows: Sequence[Rows]) -> Rows:
@@ -260,7 +238,7 @@ class Pool:
         return np.sort(np.append(used, others[: _rounded(len(used)) - len(used)]))
 
     def _put(self, adapter: PreparedAdapter) -> None:
-        """Copy ``adapter`` into free rows. It has no say yet: tensors are to be sorted into kinds again."""
+        """Copy ``adapter`` into free rows. It has no say until the masker watches again."""
         rows = np.array(self._rows.take(adapter.rank), np.intp)
         resident = self._residents[adapter.file.sha256] = Resident.of(adapter, rows)
         for name, matrices in self._tensors.whole.items():
@@ -269,20 +247,16 @@ class Pool:
                 write_rows(matrices.a, matrices.b, rows, factors.a, factors.b)
             else:
                 clear_rows(matrices.a, matrices.b, rows)
-            self._scales[name][rows] = resident.scales.get(name, resident.common_scale)
+            self._masks.set_scale(name, rows, resident.scales.get(name, resident.common_scale))
 
-    def _sort_into_kinds(self) -> None:
-        """Tensors whose rows have the same scales share a mask."""
-        self._masks.clear()
-        kinds: dict[bytes, int] = {}
-        self._row_scales = []
-        watched = {}
-        for name, scales in self._scales.items():
-            kind = kinds.setdefault(scales.tobytes(), len(kinds))
-            if kind == len(self._row_scales):
-                self._row_scales.append(scales)
-            watched[self._tensors.address(name)] = Watched(kind, routed=len(self._infos[name].shape) == 3)
-        self._masker.watch(watched)
+    def _watch(self) -> None:
+        """Tell the masker which products to mask, and with what."""
+        self._masker.watch(
+            {
+                self._tensors.address(name): Watched(kind, routed=len(self._infos[name].shape) == 3)
+                for name, kind in self._masks.find_kinds().items()
+            }
+        )
 
     @property
     def _used(self) -> int:
@@ -324,7 +298,7 @@ class Pool:
         for adapter in adapters:
             self._put(adapter)
         self._working_set.begin(self._residents)
-        self._sort_into_kinds()
+        self._watch()
 
     def _open(self, targets: tuple[str, ...], rows: int) -> None:
         """An empty pool, after freeing the former."""
@@ -339,7 +313,7 @@ class Pool:
             native.free()
             raise
         self._native, self._targets, self._rows = native, targets, RowAllocator(rows)
-        self._scales = {name: np.zeros(rows, np.float32) for name in self._tensors.whole}
+        self._masks = PoolMasks(self._tensors.whole, rows, self._rows_of)
 
     def _load(self, targets: Sequence[str], rows: int) -> NativeAdapter:
         with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:

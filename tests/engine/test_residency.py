@@ -323,7 +323,7 @@ class Adapters(RuleBasedStateMachine):
     def residents_are_what_they_were_on_disk(self) -> None:
         for name in self.pool.adapters:
             assert same(self.pool.copy_of(name), WHOLE[name])
-            scales = self.pool._mask(under(name))[0][0]
+            scales = self.pool.masks([under(name)], [1])[0][0]
             mine = self.pool._residents[name].rows
             assert set(scales.nonzero()[0].tolist()) == set(mine.tolist())
 
