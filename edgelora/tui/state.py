@@ -9,6 +9,7 @@ from edgelora.tui.picks import made_by_label
 from edgelora.tui.remembered import Remembered
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from edgelora.adapters.entry import AdapterEntry
@@ -63,6 +64,8 @@ class ChatState:
     baking: Pick = ()
     baking_progress: Progress | None = None
     warm: Warmth | None = None
+    fresh: set[str] = field(default_factory=set)  # adapters that have appeared while the chat is open
+    keys: Mapping[str, str] = field(default_factory=dict)  # binding -> its keys, where they are not the usual ones
     remembered: Remembered = field(default_factory=Remembered)
 
     def entry(self, name: str) -> AdapterEntry | None:

@@ -74,6 +74,7 @@ class FakeEngine:
     loaded: dict[str, AdapterFile] = field(default_factory=dict)
     fail_next: EdgeloraError | None = None
     closed: bool = False
+    prepared: int = 0
 
     def __post_init__(self) -> None:
         self.gate = asyncio.Event()
@@ -106,7 +107,7 @@ class FakeEngine:
         pass
 
     async def stats(self) -> EngineStats:
-        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), 0, len(self.loaded), 0, LoadTimes(), LoadTimes(), 0.0)
+        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), self.prepared, len(self.loaded), 0, LoadTimes(), LoadTimes(), 0.0)
 
     async def cancel(self, request: str) -> None:
         self.cancelled.add(request)

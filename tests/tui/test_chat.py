@@ -295,7 +295,7 @@ async def test_the_mouse_chooses_examples_and_adapters() -> None:
         await driver.pilot.click(Example)
         await driver.until(lambda: driver.app.state.settled == (MemberText("chat"),))
         assert driver.composer.text == "I passed my driving test today!"
-        await driver.pilot.click("#rows", offset=(4, 6))
+        await driver.pilot.click("#rows", offset=(4, 3))
         await driver.until(lambda: driver.app.state.settled == (MemberText("legal"),))
         assert driver.app.focused is driver.composer
 

@@ -1,4 +1,4 @@
-"""How an adapter looks in the picker: its row, and what is said about the highlighted one."""
+"""How adapters look in the picker's list: one row each, its name at the left and its state at the right."""
 
 from __future__ import annotations
 
@@ -15,51 +15,41 @@ if TYPE_CHECKING:
     from edgelora.tui.picks import Draft
     from edgelora.tui.state import ChatState
 
-BASE_DETAIL = "The base alone, without any adapter."
-SCALE_CELLS = 10
+FAVOURITE = "★"
+EMPTY = Content()
 
 
-def base_row(state: ChatState, draft: Draft) -> Content:
+def base_row(state: ChatState, draft: Draft, cells: int) -> Content:
     """The first row. Beside a baked base the one without adapters is meant, unless there is none."""
     in_use = not draft.active if draft.mix is None else not draft.mix
     merged = state.base.baked if state.base and not state.baked else ()
     facts = f"{made_by_label(merged, ())} in its weights" if merged else "no adapter"
-    return Content.assemble(_mark(in_use), (BASE_NAME, "bold"), "\n", (f"  {facts}", QUIET))
+    return _row(Content.assemble(_mark(in_use), (BASE_NAME, "bold")), Content.styled(facts, QUIET), cells)
 
 
-def adapter_row(entry: AdapterEntry, state: ChatState, draft: Draft) -> Content:
-    """Name and scale; rank, size and state."""
+def adapter_row(entry: AdapterEntry, state: ChatState, draft: Draft, cells: int) -> Content:
+    """Name, scale and star; what is going on with it."""
     scale = draft.scale_of(entry.name)
-    facts = f"  rank {entry.rank} · {size(entry.n_bytes)} · " if entry.rank else "  "
-    return Content.assemble(
-        _mark(draft.marked(entry.name)),
-        (entry.name, "bold"),
+    favourite = entry.name in state.remembered.favourites
+    unusable = state.problem(entry) is not None
+    extras = Content.assemble(
         (f"  ×{format_scale(scale)}" if scale != 1.0 else "", "$text-accent"),
-        "\n",
-        (facts, QUIET),
-        _state(entry, state),
+        (f" {FAVOURITE}" if favourite else "", "$text-warning"),
     )
+    left = Content.assemble(_mark(draft.marked(entry.name)), (entry.name, QUIET if unusable else "bold"))
+    return _row(left, Content.styled(*_state(entry, state)), cells, extras)
 
 
-def adapter_detail(entry: AdapterEntry, state: ChatState, draft: Draft) -> Content:
-    """What the highlighted row has no room for."""
-    if _is_baked(entry, state):
-        return Content("Baked into the base. Another choice goes back to the base with adapters.")
-    problem = state.problem(entry)
-    if problem:
-        return Content.assemble((problem, "$text-error"))
-    lines = [_scale_bar(draft.scale_of(entry.name)), Content(f"on {', '.join(entry.targets)}")]
-    if entry.warning:
-        lines.append(Content.styled(entry.warning, "$text-warning"))
-    status = state.status(entry)
-    if status:
-        lines.append(Content(f"changes the logits by {status.effect:.0%}"))
-    return Content("\n").join(lines)
+def is_baked(entry: AdapterEntry, state: ChatState) -> bool:
+    """Whether it is in the weights of the base that answers."""
+    return entry.name in [member.ref for member in state.baked]
 
 
-def size(n_bytes: int) -> str:
-    """``312 kB`` or ``1.4 MB``."""
-    return f"{n_bytes / 1e6:.1f} MB" if n_bytes >= 10**6 else f"{max(1, round(n_bytes / 1e3))} kB"
+def _row(left: Content, right: Content, cells: int, extras: Content = EMPTY) -> Content:
+    """What is too long is cut off ``left``; ``extras`` stay beside it."""
+    beside = extras.cell_length + right.cell_length + 1
+    shown = Content.assemble(left.truncate(max(cells - beside, cells // 3), ellipsis=True), extras)
+    return Content.assemble(shown, " " * max(1, cells - shown.cell_length - right.cell_length), right)
 
 
 def _mark(marked: bool) -> tuple[str, str]:
@@ -67,24 +57,15 @@ def _mark(marked: bool) -> tuple[str, str]:
 
 
 def _state(entry: AdapterEntry, state: ChatState) -> tuple[str, str]:
-    if _is_baked(entry, state):
+    if is_baked(entry, state):
         return "baked in", "$text-success"
     if state.problem(entry):
         return "cannot be used", "$text-error"
-    if state.status(entry):
+    warm = state.warm
+    if warm and [member.ref for member in warm.pick] == [entry.name]:
+        return warm.label, "$text-success" if warm.ready else "$text-accent"
+    if entry.sha256 in state.loaded:
         return "resident", "$text-success"
-    return "on disk", QUIET
-
-
-def _is_baked(entry: AdapterEntry, state: ChatState) -> bool:
-    return entry.name in [member.ref for member in state.baked]
-
-
-def _scale_bar(scale: float) -> Content:
-    filled = min(SCALE_CELLS * 2, max(0, round(scale * SCALE_CELLS)))
-    without = "  without it" if scale == 0 else ""
-    return Content.assemble(
-        ("━" * filled, "$primary"),
-        ("━" * (SCALE_CELLS * 2 - filled), "$panel-lighten-2"),
-        f" ×{format_scale(scale)}{without}",
-    )
+    if entry.sha256 in state.prepared:
+        return "in memory", "$text-primary"
+    return ("new" if entry.name in state.fresh else "on disk" if entry.sha256 else "to convert"), QUIET

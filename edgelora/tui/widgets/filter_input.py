@@ -38,8 +38,8 @@ class FilterInput(Input):
         return not self.check_consume_key(event.key, event.character) and self._take_key(event.key)
 
     def check_consume_key(self, key: str, character: str | None) -> bool:
-        """Whether the key is text: names hold no space and no plus, and minus not at their beginning."""
-        if key in ("space", "plus") or (key == "minus" and not self.value):
+        """Whether the key is text: names hold none of these, and minus not at their beginning."""
+        if key in ("space", "plus", "asterisk", "question_mark") or (key == "minus" and not self.value):
             return False
         return super().check_consume_key(key, character)
 

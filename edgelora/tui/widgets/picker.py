@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import actions
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -13,29 +14,39 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgelora.adapters.selection import BASE_NAME
-from edgelora.tui.picks import Draft, Pick, pick_label
-from edgelora.tui.theme import QUIET
-from edgelora.tui.widgets.adapter_rows import BASE_DETAIL, adapter_detail, adapter_row, base_row
+from edgelora.tui.orders import ORDERS, next_order, ordered
+from edgelora.tui.picks import Draft, Pick
+from edgelora.tui.widgets.adapter_details import BASE_DETAIL, adapter_detail
+from edgelora.tui.widgets.adapter_rows import adapter_row, base_row
+from edgelora.tui.widgets.chips import Chips
 from edgelora.tui.widgets.filter_input import FilterInput
+from edgelora.tui.widgets.scale_bar import ScaleBar
 
 if TYPE_CHECKING:
+    from textual import events
     from textual.app import ComposeResult
     from textual.widget import Widget
 
     from edgelora.tui.state import ChatState
+
+USUAL_CELLS = 34
+"""Of a row, before the first layout."""
 
 
 class AdapterPicker(Vertical):
     """Shows the library; what its keys change is a draft until Enter. The filter has the focus, rows never do."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "Use"),
-        Binding("space", "mix", "Mix"),
-        Binding("right,plus", "rescale(1)", "Scale", key_display="←→"),
-        Binding("left,minus", "rescale(-1)", "Scale down", show=False),
-        Binding("up", "move(-1)", "Up", show=False),
-        Binding("down", "move(1)", "Down", show=False),
-        Binding("escape", "leave", "Back"),
+        Binding("enter", "apply", "Use", id="picker.use"),
+        Binding("space", "mix", "Mix", id="picker.mix"),
+        Binding("right,plus", "rescale(1)", "Scale", key_display="←→", id="picker.more"),
+        Binding("left,minus", "rescale(-1)", "Scale down", show=False, id="picker.less"),
+        Binding("escape", "leave", "Back", id="picker.back"),
+        Binding("up", "move(-1)", "Up", show=False, id="picker.up"),
+        Binding("down", "move(1)", "Down", show=False, id="picker.down"),
+        Binding("asterisk", "favourite", "Favourite", key_display="*", id="picker.favourite"),
+        Binding("ctrl+s", "sort", "Sort", key_display="^s", id="picker.sort"),
+        Binding("question_mark", "report", "Report", key_display="?", id="picker.report"),
     ]
 
     @dataclass
@@ -44,12 +55,25 @@ class AdapterPicker(Vertical):
 
         pick: Pick
 
+    @dataclass
+    class LookedAt(Message):
+        """This is what Enter would use now; None when nobody looks any more."""
+
+        pick: Pick | None
+
+    @dataclass
+    class ReportAsked(Message):
+        """A person wants to know all about this adapter."""
+
+        name: str
+
     def __init__(self, state: ChatState, home: Widget, *, id: str) -> None:
         """The focus goes back to ``home``."""
         super().__init__(id=id)
         self._state = state
         self._home = home
         self._draft = Draft()
+        self._looked_at: Pick | None = None
 
     def compose(self) -> ComposeResult:
         """Filter, rows, details, and what Enter will do."""
@@ -57,19 +81,25 @@ class AdapterPicker(Vertical):
         rows = OptionList(id="rows", compact=True)
         rows.can_focus = False
         yield rows
+        yield ScaleBar(id="scale")
         yield Static(id="detail", markup=False)
-        yield Static(id="preview", markup=False)
+        yield Chips(id="preview", markup=False)
 
     def on_mount(self) -> None:
         """Name the panel."""
         self.border_title = "Adapters"
         self.begin()
 
+    def on_resize(self, event: events.Resize) -> None:
+        """Rows are as wide as the panel."""
+        self._show(self.highlighted)
+
     def open(self) -> None:
         """Take the focus, and the place over the conversation where there is none beside it."""
         self.begin()
         self.add_class("-open")
         self.screen.set_focus(self._filter)
+        self._look()
 
     def begin(self) -> None:
         """Forget what was not applied, and show everything."""
@@ -90,6 +120,8 @@ class AdapterPicker(Vertical):
         """The name of the highlighted row; the base where nothing is."""
         option = self._rows.highlighted_option
         return (option.id or BASE_NAME) if option else BASE_NAME
+
+    # --- what keys and the mouse do
 
     def action_apply(self) -> None:
         """Use the mixture, or the highlighted adapter alone."""
@@ -123,6 +155,24 @@ class AdapterPicker(Vertical):
         else:
             self._rows.action_cursor_up()
 
+    def action_favourite(self) -> None:
+        """Make the highlighted adapter a favourite, or an ordinary one again."""
+        self._show(self.highlighted)
+        if self._state.entry(self.highlighted):
+            self._state.remembered.toggle_favourite(self.highlighted)
+            self._show(self.highlighted)
+
+    def action_sort(self) -> None:
+        """List in the next order."""
+        self._state.remembered.choose(order=next_order(self._state.remembered.order))
+        self._show(self.highlighted)
+
+    def action_report(self) -> None:
+        """Ask for all there is to say about the highlighted adapter."""
+        self._show(self.highlighted)
+        if self._state.entry(self.highlighted):
+            self.post_message(self.ReportAsked(self.highlighted))
+
     def action_leave(self) -> None:
         """Go without a change; an unfinished mixture is dropped."""
         self._close()
@@ -142,6 +192,25 @@ class AdapterPicker(Vertical):
         event.stop()
         self.action_apply()
 
+    def on_scale_bar_moved(self, event: ScaleBar.Moved) -> None:
+        """The mouse set the scale."""
+        event.stop()
+        self.action_rescale(event.steps)
+
+    def on_chips_removed(self, event: Chips.Removed) -> None:
+        """The mouse took an adapter out of the mixture."""
+        event.stop()
+        self._draft.toggle(event.name)
+        self._show(self.highlighted)
+
+    def on_descendant_blur(self) -> None:
+        """Nobody looks any more."""
+        if self._looked_at is not None and not self.has_focus_within:
+            self._looked_at = None
+            self.post_message(self.LookedAt(None))
+
+    # --- the rest
+
     def _clear_filter(self) -> None:
         with self.prevent(Input.Changed):
             self._filter.value = ""
@@ -153,24 +222,13 @@ class AdapterPicker(Vertical):
 
     def _take_key(self, key: str) -> bool:
         """Run what a key of the picker means. Gives whether it means anything."""
-        match key:
-            case "enter":
-                self.action_apply()
-            case "space":
-                self.action_mix()
-            case "right" | "plus":
-                self.action_rescale(1)
-            case "left" | "minus":
-                self.action_rescale(-1)
-            case "up":
-                self.action_move(-1)
-            case "down":
-                self.action_move(1)
-            case "escape":
-                self.action_leave()
-            case _:
-                return False
-        return True
+        bindings = self._bindings.copy()
+        bindings.apply_keymap(self._state.keys)
+        for binding in bindings.key_to_bindings.get(key, ()):
+            _, name, arguments = actions.parse(binding.action)
+            getattr(self, f"action_{name}")(*arguments)
+            return True
+        return False
 
     @property
     def _filter(self) -> Input:
@@ -192,24 +250,36 @@ class AdapterPicker(Vertical):
             rows.add_options(Option(row, name) for name, row in shown.items())
         names = list(shown)
         rows.highlighted = names.index(highlight) if highlight in names else (0 if names else None)
+        self.border_subtitle = ORDERS.get(self._state.remembered.order, "")
         self._describe()
 
     def _wanted_rows(self) -> dict[str, Content]:
         """Name to row of everything that the filter lets through."""
         wanted = self._filter.value.strip().lower()
-        rows = {BASE_NAME: base_row(self._state, self._draft)} if wanted in BASE_NAME else {}
-        return rows | {
-            entry.name: adapter_row(entry, self._state, self._draft)
-            for entry in self._state.entries
-            if wanted in entry.name
-        }
+        state, draft, cells = self._state, self._draft, self._rows.scrollable_content_region.width or USUAL_CELLS
+        rows = {BASE_NAME: base_row(state, draft, cells)} if wanted in BASE_NAME else {}
+        found = (entry for entry in ordered(state) if wanted in entry.name)
+        return rows | {entry.name: adapter_row(entry, state, draft, cells) for entry in found}
 
     def _describe(self) -> None:
         highlighted = self.highlighted
         entry = self._state.entry(highlighted)
         base = Content(BASE_DETAIL if self._rows.option_count else "")
-        detail = adapter_detail(entry, self._state, self._draft) if entry else base
-        self.query_one("#detail", Static).update(detail)
-        nothing = self._draft.mix is None and not self._rows.option_count
-        label = "no adapter of that name" if nothing else pick_label(self._draft.result(highlighted))
-        self.query_one("#preview", Static).update(Content.assemble(("Enter: ", QUIET), (label, "bold")))
+        self.query_one("#detail", Static).update(adapter_detail(entry, self._state) if entry else base)
+        scaled = entry and self._state.problem(entry) is None
+        self.query_one(ScaleBar).show_scale(self._draft.scale_of(highlighted) if scaled else None)
+        chips = self.query_one(Chips)
+        if self._draft.mix is None and not self._rows.option_count:
+            chips.show_nothing()
+        else:
+            chips.show_pick(self._draft.result(highlighted), removable=self._draft.mix is not None)
+        self._look()
+
+    def _look(self) -> None:
+        """Say what is looked at, where that has changed."""
+        if not self.has_focus_within or not self._rows.option_count:
+            return
+        pick = self._draft.result(self.highlighted)
+        if pick != self._looked_at:
+            self._looked_at = pick
+            self.post_message(self.LookedAt(pick))
