@@ -19,6 +19,7 @@ from edgelora.native.sequences import SavedState
 from edgelora.types import Selection
 
 _NAME = re.compile(r"[0-9a-f]{24}\.parked")
+_UNFINISHED = re.compile(rf"(\.{_NAME.pattern}\.[0-9a-f]+)\.part")  # as edgelora.gguf.replacing names them
 BEHIND = 2**28
 """Bytes that may wait to be written, beside what parking may take of memory."""
 
@@ -41,7 +42,6 @@ class ParkedFolder:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._shelf = Shelf(_usual_budget(folder) if budget is None else budget)
-        remove_abandoned(folder)
         self._find_all()
 
     @property
@@ -97,9 +97,12 @@ class ParkedFolder:
         self._writer.shutdown()
 
     def _find_all(self) -> None:
-        """Read the headers of all files, least recently used first. What is not whole is removed."""
+        """Read the headers of all files, least recently used first. What is not whole is removed, but nothing else."""
         with suppress(OSError):
-            ours = (path for path in self._folder.iterdir() if _NAME.fullmatch(path.name))
+            paths = list(self._folder.iterdir())
+            for unfinished in filter(None, (_UNFINISHED.fullmatch(path.name) for path in paths)):
+                remove_abandoned(self._folder, unfinished[1])
+            ours = (path for path in paths if _NAME.fullmatch(path.name))
             for path in sorted(ours, key=lambda path: path.stat().st_mtime_ns):
                 found = parked_file.read(path)
                 if found:
