@@ -150,6 +150,7 @@ class Pool:
         """Give the rows of an adapter back. The pool keeps its size, so that the next one finds room."""
         resident = self._residents.pop(sha256)
         self._rows.give_back(resident.rows.tolist())
+        self._working_set.forget(sha256)
         if self._shown:
             self._shown.discard(sha256)  # should it come back, its rows are others
         self._masks.clear(resident.rows)

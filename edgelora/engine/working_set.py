@@ -20,6 +20,10 @@ class WorkingSet:
         """Count all of ``adapters`` as just used."""
         self._last = OrderedDict.fromkeys(adapters, self._step)
 
+    def forget(self, adapter: str) -> None:
+        """It is no longer resident."""
+        self._last.pop(adapter, None)
+
     def step(self, adapters: Iterable[str]) -> bool:
         """One step with ``adapters`` in use. Has the set become smaller?"""
         self._step += 1

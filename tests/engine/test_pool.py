@@ -122,6 +122,17 @@ def test_an_adapter_that_comes_back_to_other_rows_is_seen_there(moe: Path, tmp_p
         assert relative_difference(mixed_logits(core, PROMPTS[:1], [first])[0], expected) < 2e-6
 
 
+def test_an_adapter_that_has_gone_is_not_waited_for(moe: Path, tmp_path: Path) -> None:
+    adapters = adapters_for(tmp_path, moe, *[ATTENTION] * 20)
+    with opened_pool(moe) as core:
+        core.add(adapters)
+        mixed_logits(core, PROMPTS[:1], [selection((adapters[0], 1.0))])
+        core._pool.remove(adapters[0].sha256)
+        for _ in range(DETACH_AFTER):
+            mixed_logits(core, PROMPTS[:1], [selection((adapters[1], 1.0))])
+        assert seen(core) == ROW_STEP
+
+
 def test_experts_in_a_copy_agree_with_llama_cpp(moe: Path, tmp_path: Path) -> None:
     adapters = adapters_for(tmp_path, moe, *[(*EXPERTS, *ATTENTION, "token_embd", "output")] * 20)
     with opened_pool(moe) as core:

@@ -31,3 +31,11 @@ def test_who_comes_back_counts_again() -> None:
         used.step("a")
     used.step("b")
     assert used.adapters == set("ab")
+
+
+def test_who_goes_does_not_count() -> None:
+    used = WorkingSet()
+    used.begin("ab")
+    used.forget("a")
+    used.forget("c")
+    assert used.adapters == set("b")
