@@ -122,6 +122,30 @@ def test_a_source_keeps_the_types_of_the_base(quantized: Callable[[str], Path], 
     assert kl_share(base, LEGAL, out, tokens_of(base, "verification", 128)) <= BUDGET
 
 
+def assert_nearer_than_at_run_time(base: Path, source: Path, adapter: Path, out: Path, tokens: int) -> None:
+    """From the source, in the base's own types: within the budget, or no further from the truth than the base is."""
+    report = merge(base, [Member(adapter)], out, Options(source=source, verify=False, threads=1))
+    assert report.adapter_kept == pytest.approx(1, abs=0.05)
+    assert types_of(out) == types_of(base)
+    sequences = tokens_of(base, "verification", tokens)
+    at_run_time = all_logits(base, sequences, [(adapter, 1.0)])
+    merged = all_logits(out, sequences)
+    share = agreement(at_run_time, merged).kl / agreement(at_run_time, all_logits(base, sequences)).kl
+    truth = all_logits(source, sequences, [(adapter, 1.0)])
+    distances = agreement(truth, merged).kl, agreement(truth, at_run_time).kl
+    print(f"{base.stem} {adapter.stem}: {share:.1%} of the effect, {distances[0]:.4f} against {distances[1]:.4f} nats")
+    assert share <= BUDGET or distances[0] <= 1.05 * distances[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("adapter", ["chat", "coding", "legal", "medical"])
+@pytest.mark.parametrize("kind", ["Q8_0", "Q6_K", "Q5_K", "Q4_K", "Q4_0"])
+def test_from_a_source_every_adapter_on_every_base(
+    quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path, kind: str, adapter: str
+) -> None:
+    assert_nearer_than_at_run_time(quantized(kind), f32_base, LEGAL.with_stem(adapter), tmp_path / "out.gguf", 2048)
+
+
 def test_from_a_source_it_is_nearer_to_the_truth_than_the_adapter_at_run_time(
     quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path
 ) -> None:
