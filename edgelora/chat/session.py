@@ -94,6 +94,12 @@ class ChatSession:
         self._forks.add(fork)
         return fork
 
+    def ahead(self) -> ChatSession:
+        """A fork to read ahead with: what should be said about the prompt is left for this session to say."""
+        fork = self.fork(seed=0)
+        fork._said = set()
+        return fork
+
     async def ask(self, prompt: str, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
         """Answer ``prompt`` under a selection. Nothing is raised: the last event is Finished or Failed.
 

@@ -11,11 +11,13 @@ from textual.widgets import Footer
 
 from edgelora.adapters.selection import MemberText
 from edgelora.tui.baking import Baking
+from edgelora.tui.branching import Branching
 from edgelora.tui.commands import baking_commands
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.picks import pick_label
 from edgelora.tui.state import ChatState
 from edgelora.tui.theme import EDGELORA_THEME
+from edgelora.tui.warming import Warming
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult, SystemCommand
     from textual.screen import Screen
 
+    from edgelora.chat.tree import Exchange
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
     from edgelora.tui.state import Phase
@@ -57,7 +60,9 @@ class ChatApp(App[None], inherit_bindings=False):
         self.state = ChatState(remembered=setup.remembered)
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
+        self._branching = Branching(self.state, self._conductor)
         self._baking = Baking(setup, self.state, self, self._conductor)
+        self._warming = Warming(self.state, self, self._conductor)
         self._stale = False
         self._keys_shown: tuple[Phase, bool] = ("opening", False)
 
@@ -86,6 +91,7 @@ class ChatApp(App[None], inherit_bindings=False):
     async def on_unmount(self) -> None:
         """Leave no engine behind, however the app ends, and nothing half-baked."""
         self._baking.stop()
+        self._warming.aim(None)
         await self._conductor.close()
 
     # --- from the widgets
@@ -96,9 +102,10 @@ class ChatApp(App[None], inherit_bindings=False):
             self.give_back(message.text)
             self.notify(_WHY_NOT[self.state.phase], timeout=3)
             return
-        await self.query(Welcome).remove()
+        await self._leave_welcome()
+        instead_of, self.state.editing = self.state.editing, None
         self.refresh_state()
-        self.run_worker(self._conductor.ask(message.text))
+        self.run_worker(self._conductor.ask(message.text, instead_of=instead_of))
 
     def on_composer_example_asked(self, message: Composer.ExampleAsked) -> None:
         """A number was pressed on the first screen."""
@@ -107,10 +114,42 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def on_composer_scroll_asked(self, message: Composer.ScrollAsked) -> None:
         """Page through the transcript while writing."""
-        if message.pages < 0:
-            self._transcript.scroll_page_up()
+        self._transcript.action_page(message.pages)
+
+    def on_composer_left(self, message: Composer.Left) -> None:
+        """Up from an empty composer: to the messages."""
+        self._transcript.focus()
+
+    def on_transcript_left(self, message: Transcript.Left) -> None:
+        """Back from the messages."""
+        composer = self.query_one(Composer)
+        composer.focus()
+        composer.insert(message.text)
+
+    def on_transcript_copied(self, message: Transcript.Copied) -> None:
+        """Say so: the clipboard shows nothing by itself."""
+        self.notify(f"Copied {len(message.text):,} characters.", timeout=2)
+
+    def on_transcript_wished(self, message: Transcript.Wished) -> None:
+        """Ask again, edit, or show another answer, unless one is being made."""
+        exchange = message.exchange
+        if not self._conductor.takes_prompts:
+            self.notify(_WHY_NOT[self.state.phase], timeout=3)
+        elif message.wish == "again":
+            self.run_worker(self._conductor.ask(exchange.prompt, instead_of=exchange))
+        elif message.wish == "edit":
+            self._edit(exchange)
         else:
-            self._transcript.scroll_page_down()
+            by = -1 if message.wish == "before" else 1
+            self.run_worker(self._branching.show_other(self._transcript, exchange, by))
+
+    def _edit(self, exchange: Exchange | None) -> None:
+        """Put a prompt into the composer, which sends it instead of the one there; None: no longer."""
+        self.state.editing = exchange
+        composer = self.query_one(Composer)
+        composer.replace_text(exchange.prompt if exchange else "")
+        composer.focus()
+        self.refresh_state()
 
     def on_example_chosen(self, message: Example.Chosen) -> None:
         """Pick its adapter and put its prompt where Enter sends it."""
@@ -120,6 +159,10 @@ class ChatApp(App[None], inherit_bindings=False):
     def on_adapter_picker_picked(self, message: AdapterPicker.Picked) -> None:
         """Swap."""
         self.run_worker(self._conductor.switch(message.pick))
+
+    def on_adapter_picker_looked_at(self, message: AdapterPicker.LookedAt) -> None:
+        """Read ahead under it."""
+        self._warming.aim(message.pick)
 
     # --- keys
 
@@ -133,8 +176,10 @@ class ChatApp(App[None], inherit_bindings=False):
             self.run_worker(self._conductor.look_for_adapters())
 
     def action_stop(self) -> None:
-        """Stop the answer, or go back to the former adapter, or stop baking."""
-        if self.state.phase in _STOPPABLE:
+        """Stop editing, or the answer, or go back to the former adapter, or stop baking."""
+        if self.state.editing:
+            self._edit(None)
+        elif self.state.phase in _STOPPABLE:
             self.run_worker(self._conductor.stop())
         else:
             self._baking.stop()
@@ -160,7 +205,7 @@ class ChatApp(App[None], inherit_bindings=False):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that mean nothing now are not offered."""
         if action == "stop":
-            return self.state.phase in _STOPPABLE or bool(self.state.baking)
+            return self.state.phase in _STOPPABLE or bool(self.state.baking or self.state.editing)
         return self.state.phase == "down" if action == "restart" else True
 
     # --- Stage
@@ -187,11 +232,16 @@ class ChatApp(App[None], inherit_bindings=False):
         """What the person asked."""
         await self._transcript.add_prompt(prompt)
 
-    async def begin_answer(self) -> Answer:
+    async def show_branch(self, head: Exchange | None) -> None:
+        """The conversation as far as ``head``."""
+        await self._transcript.show_branch(self._branching.items(head.branch() if head else ()))
+
+    async def begin_answer(self, exchange: Exchange) -> Answer:
         """An answer under the active pick."""
-        pick, base = self.state.active, self.state.base
+        pick = self.state.active
         tint = self.state.tint([member.ref for member in pick])
-        return await self._transcript.add_answer(self.state.label(pick), tint, base.baked if base else ())
+        place = self._branching.place(exchange)
+        return await self._transcript.add_answer(exchange, self.state.label(pick), tint, *place)
 
     def give_back(self, prompt: str) -> None:
         """Put a prompt into the composer, unless something else was written there."""
@@ -206,10 +256,15 @@ class ChatApp(App[None], inherit_bindings=False):
 
     async def _start_over(self) -> None:
         await self._conductor.start_over()
+        self.state.editing = None
         await self._transcript.clear()
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.refresh_state()
         self.query_one(Composer).focus()
+
+    async def _leave_welcome(self) -> None:
+        for welcome in self.query(Welcome):
+            await self._transcript.discard(welcome)
 
     async def _show_state(self) -> None:
         self._stale = False
@@ -221,7 +276,9 @@ class ChatApp(App[None], inherit_bindings=False):
         for welcome in self.query(Welcome):
             await welcome.show()
         self._show_baking()
-        keys = (self.state.phase, bool(self.state.baking))
+        if self.state.phase != "answering":
+            self._transcript.settle()
+        keys = (self.state.phase, bool(self.state.baking or self.state.editing))
         if self._keys_shown != keys:
             self._keys_shown = keys
             self.refresh_bindings()
@@ -240,6 +297,7 @@ class ChatApp(App[None], inherit_bindings=False):
         state = self.state
         later = state.phase == "answering" and state.active != state.settled
         label = state.label(state.active)
+        label = f"edited, for {label}" if state.editing else label
         composer.border_title = f"next: {label}" if later else label
         used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
         composer.border_subtitle = used

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
+from edgelora.chat.history.records import OnBase
 from edgelora.chat.resolved import ResolvedSelection, resolve
 from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
 from edgelora.errors import (
@@ -17,34 +19,31 @@ from edgelora.errors import (
     GGUFError,
     QuarantinedError,
 )
+from edgelora.tui.keeping import Keeping, KeptAnswer
 from edgelora.tui.opening import first_pick, open_engine_beside
 from edgelora.tui.picks import Pick, pick_label
-from edgelora.types import (
-    AdapterEvicted,
-    AdapterLoaded,
-    EngineDied,
-    EngineRestarted,
-    Failed,
-    Finished,
-    Prefilling,
-    Progress,
-    Token,
-)
+from edgelora.tui.watching import watch
+from edgelora.types import Failed, Finished, Prefilling, Progress, SamplingParams, Token
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
+    from edgelora.chat.history.records import StoredConversation
+    from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
+    from edgelora.errors import HistoryError
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import AnswerView, Stage
     from edgelora.tui.state import ChatState, Phase
-    from edgelora.types import AdapterStatus
 
 
 Outcome = Literal["done", "stopped", "superseded"] | EdgeloraError
 """How a request ended. Superseded: something newer took the place of a re-reading."""
 
+
+Answering = Callable[[ChatSession, str], Awaitable[None]]
+"""How a prompt is answered."""
 
 CLOSE_TIMEOUT = 2.0
 """Seconds."""
@@ -63,9 +62,11 @@ class Conductor:
         self._change: object = None  # the latest change of base that was asked for
         self._watching: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
-        self._stopped = False  # a person asked to stop what is running
+        self.stopped = False  # a person asked to stop what is running
         self._superseded = False  # something newer takes the place of the re-reading that is running
         self._closed = False
+        self.keeping = Keeping(setup.open_history, self._complain)
+        self.keeping.configure(setup.system, None)
 
     async def open(self) -> None:
         """Open library and engine, also again after the engine died for good; the conversation is kept."""
@@ -112,20 +113,63 @@ class Conductor:
             self._stage.hide_progress()
             await self._read_again(session)
 
-    async def ask(self, prompt: str) -> None:
-        """Answer ``prompt`` under the active pick, once the base is open. A running re-reading is given up for it."""
+    async def ask(self, prompt: str, *, instead_of: Exchange | None = None, answer: Answering | None = None) -> None:
+        """Answer ``prompt`` under the active pick, once the base is open. A running re-reading is given up for it.
+
+        ``instead_of``: as another branch beside that exchange. ``answer``: made in another way.
+        """
         if not self.takes_prompts:
             self._stage.give_back(prompt)
             return
+        if instead_of:
+            await self._stage.show_branch(instead_of.parent)
         await self._stage.show_prompt(prompt)
         await self._supersede()
         async with self._busy:
             if self._session is None or self._state.phase != "ready":
                 self._stage.give_back(prompt)
                 return
-            await self._answer(self._session, prompt)
+            if instead_of:
+                self._move_to(self._session, instead_of.parent)
+            await (answer or self._answer)(self._session, prompt)
             if not self._closed and self._state.active != self._state.settled and self._state.phase == "ready":
                 await self._read_again(self._session)
+
+    async def go_on_from(self, exchange: Exchange | None) -> None:
+        """Continue the branch that ``exchange`` ends, which is read again at once."""
+        await self._supersede()
+        async with self._busy:
+            if self._session:
+                self._move_to(self._session, exchange)
+                await self._read_again_if_ready()
+
+    async def resume(self, stored: StoredConversation, pick: Pick | None) -> None:
+        """Go on with a kept conversation, under ``pick`` if there is one. A running answer is stopped."""
+        await self.stop()
+        async with self._busy:
+            self.keeping.resume(stored, self._setup.system)
+            self._state.context_used = 0
+            if pick is not None:
+                self._state.active = pick
+            if self._session:
+                self._configure(self._session)
+                self._session.go_on_from(self.keeping.tree.turns)
+                await self._read_again_if_ready()
+
+    async def configure(self, system: str, sampling: SamplingParams | None) -> None:
+        """Another system prompt and other sampling for this conversation, which is read again under them."""
+        await self._supersede()
+        async with self._busy:
+            self.keeping.configure(system, sampling)
+            if self._session:
+                self._configure(self._session)
+                await self._read_again_if_ready()
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """How the next answer is sampled."""
+        default = self._setup.sampling(self._state.base) if self._state.base else SamplingParams()
+        return self.keeping.sampling or default
 
     async def switch(self, pick: Pick) -> None:
         """Answer with ``pick`` from the next message on. The conversation is read under it at once, or when the
@@ -151,14 +195,16 @@ class Conductor:
     async def stop(self) -> None:
         """Stop the running answer, or the re-reading, which goes back to the former pick."""
         if self._session and self._state.phase in ("answering", "rereading"):
-            self._stopped = True
+            self.stopped = True
             await self._session.stop()
 
     async def start_over(self) -> None:
         """Begin a new conversation."""
         await self.stop()
         async with self._busy:
+            self.keeping.start_over(self._setup.system)
             if self._session:
+                self._configure(self._session)
                 self._session.start_over()
             self._state.context_used = 0
             self._stage.refresh_state()
@@ -173,12 +219,44 @@ class Conductor:
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT), self._busy:
                     pass
+        await asyncio.to_thread(self.keeping.close)
 
     async def look_for_adapters(self) -> None:
         """Read the adapter folder again."""
         if self._library:
             self._state.entries = await asyncio.to_thread(self._library.refresh)
             self._stage.refresh_state()
+
+    async def resolve(self, pick: Pick) -> ResolvedSelection:
+        """What a request under ``pick`` needs. May convert an adapter of another form, with progress."""
+        if not pick or self._library is None or pick == self._state.baked:  # a baked base has all of it itself
+            return ResolvedSelection()
+        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
+        self._state.entries = self._library.refresh()  # a converted folder has a content hash now
+        return resolved
+
+    @property
+    def session(self) -> ChatSession | None:
+        """The conversation and its engine, once there is one."""
+        return self._session
+
+    def begin(self, phase: Phase) -> None:
+        """Something is being asked of the engine; until :meth:`end` a person may stop it."""
+        self.stopped = self._superseded = False
+        self._enter(phase)
+
+    def end(self) -> None:
+        """It has ended."""
+        self._stage.hide_progress()
+        if self._state.phase != "down":
+            self._enter("ready")
+
+    def mark(self, pick: Pick, error: EdgeloraError) -> None:
+        """An adapter that cannot be used is marked, so that the picker says why."""
+        entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
+        of_a_file = isinstance(error, AdapterError | GGUFError | ConversionError)
+        if entry and (of_a_file or (isinstance(error, QuarantinedError) and error.adapters)):
+            self._state.problems[entry.sha256 or entry.name] = error.message
 
     @property
     def takes_prompts(self) -> bool:
@@ -205,55 +283,37 @@ class Conductor:
     def _use(self, engine: EngineClient) -> ChatSession:
         self._state.base = engine.base
         self._state.note_engine_gone()
-        self._watching = asyncio.create_task(self._watch(engine))
+        self._watching = asyncio.create_task(watch(engine, self._state, self._stage, self._go_down))
+        self.keeping.base = OnBase(engine.base.name, engine.base.baked)
         if self._session:
             self._session.use(engine)
-            return self._session
-        setup, sampling = self._setup, self._setup.sampling(engine.base)
-        self._session = ChatSession(engine, sampling=sampling, template=setup.template, system=setup.system)
+        else:
+            self._session = ChatSession(engine, sampling=self.sampling, template=self._setup.template)
+            self._session.go_on_from(self.keeping.tree.turns)
+        self._configure(self._session)
         return self._session
 
-    async def _watch(self, engine: EngineClient) -> None:
-        async for event in engine.events():
-            match event:
-                case AdapterLoaded(status):
-                    self._state.note_loaded(status)
-                    await self._judge(status)
-                case AdapterEvicted(sha256):
-                    self._state.note_evicted(sha256, await _prepared(engine))
-                case EngineDied(error, restarting=True):
-                    self._state.note_engine_gone()
-                    await self._stage.say("error", f"{error}\nThe conversation is kept; the engine restarts by itself.")
-                case EngineDied(error):
-                    await self._go_down(error)
-                case EngineRestarted():
-                    self._stage.hide_progress()
-                    await self._stage.say("information", "The engine is there again.")
-            self._stage.refresh_state()
+    def _configure(self, session: ChatSession) -> None:
+        session.system, session.sampling = self.keeping.system, self.sampling
 
-    async def _judge(self, status: AdapterStatus) -> None:
-        """Say so where swaps are slow, or an adapter was found to do nothing, or not all it should."""
-        base = self._state.base
-        if base and base.mode == "exclusive" and len(self._state.loaded) == 1:
-            await self._stage.say(
-                "information",
-                f"Exclusive mode ({base.mode_reason}): llama.cpp applies the adapters itself, "
-                f"and a swap costs {status.swap_ms:.1f} ms.",
-            )
-        if status.does_nothing:
-            await self._stage.say("warning", f"{status.name} changes nothing on this base: its answers are the base's.")
-        elif status.ignored:
-            ignored = ", ".join(status.ignored[:3]) + (" …" if len(status.ignored) > 3 else "")
-            await self._stage.say("warning", f"{status.name}: this architecture does not use {ignored}.")
+    def _move_to(self, session: ChatSession, exchange: Exchange | None) -> None:
+        self.keeping.go_on_from(exchange)
+        session.go_on_from(self.keeping.tree.turns)
+
+    def _complain(self, error: HistoryError) -> None:
+        """The history cannot be used; said once for a conversation, from the thread that writes."""
+        said = self._stage.say("warning", f"This conversation is not kept: {error}")
+        asyncio.run_coroutine_threadsafe(said, self._loop)
 
     # --- asking and re-reading
 
     async def _answer(self, session: ChatSession, prompt: str) -> None:
-        self._begin("answering")
+        self.begin("answering")
         pick, turns = self._state.active, len(session.conversation.turns)
-        view = await self._stage.begin_answer()
+        exchange = self.keeping.ask(prompt, format_selection(pick), self.keeping.head)
+        view = KeptAnswer(await self._stage.begin_answer(exchange), self.keeping, exchange)
         outcome = await self._run(session, pick, prompt, view)
-        self._end()
+        self.end()
         if len(session.conversation.turns) == turns:
             self._stage.give_back(prompt)
         if isinstance(outcome, EdgeloraError):
@@ -263,18 +323,22 @@ class Conductor:
             self._state.settled = pick
         self._stage.refresh_state()
 
+    async def _read_again_if_ready(self) -> None:
+        if self._session and self._state.phase == "ready":
+            await self._read_again(self._session)
+
     async def _read_again(self, session: ChatSession) -> None:
         """Compute the conversation under the active pick; where that is stopped or fails, go back to the former."""
-        self._begin("rereading")
+        self.begin("rereading")
         pick = self._state.active
         outcome = await self._run(session, pick, None, None)
-        self._end()
+        self.end()
         if isinstance(outcome, EdgeloraError):
             await self._explain(pick, outcome)
         if outcome == "done":
             self._state.settled = pick
         elif outcome != "superseded" and not isinstance(outcome, EngineDiedError) and self._state.phase != "down":
-            former = self._state.settled if self._state.settled != pick else ()
+            former = self._state.settled if self._state.settled != pick or outcome == "stopped" else ()
             self._state.active = self._state.baked or former
         self._stage.refresh_state()
 
@@ -288,8 +352,8 @@ class Conductor:
     async def _run(self, session: ChatSession, pick: Pick, prompt: str | None, view: AnswerView | None) -> Outcome:
         """Run one request to its end: an answer, or a re-reading where there is no prompt."""
         try:
-            resolved = await self._resolve(pick)
-            if not (self._stopped or self._superseded):
+            resolved = await self.resolve(pick)
+            if not (self.stopped or self._superseded):
                 events = session.reread(resolved) if prompt is None else session.ask(prompt, resolved)
                 async with aclosing(events):
                     async for event in events:
@@ -298,7 +362,7 @@ class Conductor:
                         await self._take(event, pick, view)
         except EdgeloraError as error:
             return error
-        return "superseded" if self._superseded else "stopped" if self._stopped else "done"
+        return "superseded" if self._superseded else "stopped" if self.stopped else "done"
 
     async def _take(self, event: SessionEvent, pick: Pick, view: AnswerView | None) -> None:
         match event:
@@ -321,27 +385,16 @@ class Conductor:
     def _reading_label(self, pick: Pick, view: AnswerView | None) -> str:
         if view:
             return "Reading"
-        if self._state.baked:
+        if self._state.baked or self._state.settled == pick:
             return f"Re-reading under {self._state.label(pick)} · Esc: with the next message"
         former = pick_label(self._state.settled)
         return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
 
-    async def _resolve(self, pick: Pick) -> ResolvedSelection:
-        if not pick or self._library is None or pick == self._state.baked:  # a baked base has all of it itself
-            return ResolvedSelection()
-        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
-        self._state.entries = self._library.refresh()  # a converted folder has a content hash now
-        return resolved
-
     async def _explain(self, pick: Pick, error: EdgeloraError) -> None:
-        """Say what went wrong. An adapter that cannot be used is marked, so that the picker says why."""
-        if isinstance(error, EngineDiedError):
-            return  # the engine says so itself, to whoever watches it
-        entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
-        of_a_file = isinstance(error, AdapterError | GGUFError | ConversionError)
-        if entry and (of_a_file or (isinstance(error, QuarantinedError) and error.adapters)):
-            self._state.problems[entry.sha256 or entry.name] = error.message
-        await self._stage.say("error", str(error))
+        """Say what went wrong."""
+        if not isinstance(error, EngineDiedError):  # the engine says so itself, to whoever watches it
+            self.mark(pick, error)
+            await self._stage.say("error", str(error))
 
     async def _go_down(self, error: EdgeloraError) -> None:
         if self._state.phase == "down":
@@ -351,15 +404,6 @@ class Conductor:
         self._stage.hide_progress()
         kept = "the conversation is kept" if self._session else "nothing is lost"
         await self._stage.say("error", f"{error}\nCtrl+R tries again; {kept}. Ctrl+Q quits.")
-
-    def _begin(self, phase: Phase) -> None:
-        self._stopped = self._superseded = False
-        self._enter(phase)
-
-    def _end(self) -> None:
-        self._stage.hide_progress()
-        if self._state.phase != "down":
-            self._enter("ready")
 
     def _enter(self, phase: Phase) -> None:
         self._state.phase = phase
@@ -373,14 +417,6 @@ class Conductor:
         if not self._closed:  # an engine that is given up while it opens may report once more
             label = progress.stage[:1].upper() + progress.stage[1:]
             self._stage.show_progress(label, progress.done, progress.total)
-
-
-async def _prepared(engine: EngineClient) -> int:
-    """How many adapters the engine keeps in memory without their being resident."""
-    try:
-        return (await engine.stats()).prepared
-    except EdgeloraError:  # it died meanwhile, which is said elsewhere
-        return 0
 
 
 def _left_out(turns: int, total: int) -> str:

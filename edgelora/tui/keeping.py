@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.history.store import History
     from edgelora.errors import HistoryError
+    from edgelora.tui.stage import AnswerView
     from edgelora.types import Finished, SamplingParams
 
 
@@ -63,16 +64,17 @@ class Keeping:
     def break_off(self, exchange: Exchange, answer: str) -> None:
         """It ended by an error, or without a word: what came is kept, outside the branch in use."""
         exchange.answer = answer
-        if not answer.strip():
+        if not answer.strip() and exchange in self.tree.exchanges:
             self.tree.exchanges.remove(exchange)
         if exchange.recording:
             exchange.recording.break_off(answer)
 
-    def go_on_from(self, exchange: Exchange) -> None:
-        """The next question goes on from ``exchange``."""
-        self.tree.head = exchange
-        if self._recorder and exchange.recording:
-            self._recorder.go_on_from(exchange.recording)
+    def go_on_from(self, exchange: Exchange | None) -> None:
+        """The next question goes on from ``exchange``; None: from the beginning."""
+        if exchange is not self.tree.head:
+            self.tree.head = exchange
+            if self._recorder:
+                self._recorder.go_on_from(exchange.recording if exchange else None)
 
     def configure(self, system: str, sampling: SamplingParams | None) -> None:
         """The system prompt and the sampling of this conversation; empty and None: the defaults."""
@@ -106,3 +108,29 @@ class Keeping:
         """Write what is left. Blocks for a moment."""
         if self._recorder:
             self._recorder.close()
+
+
+class KeptAnswer:
+    """An answer that is shown and kept while it is made. Implements AnswerView."""
+
+    def __init__(self, view: AnswerView, keeping: Keeping, exchange: Exchange) -> None:
+        self._view, self._keeping, self._exchange = view, keeping, exchange
+
+    async def write(self, text: str) -> None:
+        """More text."""
+        self._keeping.write(self._exchange, self._exchange.answer + text)
+        await self._view.write(text)
+
+    async def finish(self, finished: Finished) -> None:
+        """It is complete, and a part of the conversation if there is a word in it."""
+        answer = self._exchange.answer
+        if answer.strip():
+            self._keeping.finish(self._exchange, answer, finished)
+        else:
+            self._keeping.break_off(self._exchange, answer)
+        await self._view.finish(finished)
+
+    async def abandon(self) -> None:
+        """It ended by an error."""
+        self._keeping.break_off(self._exchange, self._exchange.answer)
+        await self._view.abandon()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgelora.tui.picks import Pick
+    from edgelora.chat.tree import Exchange
     from edgelora.types import Finished
 
 Severity = Literal["information", "warning", "error"]
@@ -21,6 +25,25 @@ class AnswerView(Protocol):
 
     async def abandon(self) -> None:
         """It ended by an error and is no part of the conversation."""
+
+
+class ColumnsView(Protocol):
+    """Answers to one prompt beside each other, counted from 0."""
+
+    def write(self, column: int, text: str) -> None:
+        """More text."""
+
+    def finish(self, column: int, finished: Finished) -> None:
+        """A column is complete; this is what made it."""
+
+    def fail(self, column: int, reason: str) -> None:
+        """A column ended by an error, or was never asked."""
+
+    def choose(self, column: int) -> None:
+        """The conversation goes on from this one."""
+
+    def close(self) -> None:
+        """The conversation went on: no other can be chosen any more."""
 
 
 class Stage(Protocol):
@@ -41,8 +64,14 @@ class Stage(Protocol):
     async def show_prompt(self, prompt: str) -> None:
         """What the person asked."""
 
-    async def begin_answer(self) -> AnswerView:
-        """An answer begins."""
+    async def show_branch(self, head: Exchange | None) -> None:
+        """Show the conversation as far as ``head``; None: nothing of it."""
+
+    async def begin_answer(self, exchange: Exchange) -> AnswerView:
+        """The answer to the last prompt begins."""
 
     def give_back(self, prompt: str) -> None:
         """Put a prompt that was not answered where it can be sent again."""
+
+    async def begin_columns(self, columns: Sequence[Pick], chosen: int) -> ColumnsView:
+        """Answers begin beside each other, one under each pick."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgelora.adapters.entry import AdapterEntry
+    from edgelora.chat.tree import Exchange
     from edgelora.tui.picks import Pick
     from edgelora.types import AdapterStatus, BaseInfo, Progress
 
@@ -47,7 +48,8 @@ class ChatState:
     ``active`` is what the next message is answered with; ``settled`` what the conversation was last computed under.
     ``loaded`` is keyed by content hash, as is ``prepared``, what gave its rows back and is kept in memory, latest last;
     ``problems``, why loading failed, too (by name for an adapter not converted yet). ``baked`` is what is baked into the base that answers, then the
-    same as ``active``; ``baking`` what is being baked in beside it.
+    same as ``active``; ``baking`` what is being baked in beside it. ``columns`` are
+    what the next message is compared under, empty for one answer; ``compared`` what was so last.
     """
 
     phase: Phase = "opening"
@@ -60,8 +62,11 @@ class ChatState:
     prepared: dict[str, AdapterStatus] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     context_used: int = 0
+    editing: Exchange | None = None
     baked: Pick = ()
     baking: Pick = ()
+    columns: tuple[Pick, ...] = ()
+    compared: tuple[Pick, ...] = ()
     baking_progress: Progress | None = None
     warm: Warmth | None = None
     fresh: set[str] = field(default_factory=set)  # adapters that have appeared while the chat is open

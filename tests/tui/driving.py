@@ -162,5 +162,6 @@ async def chat(
         if wait:
             await driver.until(lambda: app.state.phase in ("ready", "down"))
             driver.engine = queue.opened[0] if queue.opened else driver.engine
+            await driver.settled()
         yield driver
         await app.action_quit()

@@ -64,10 +64,10 @@ class Recorder:
         self._do(line, lambda history: recording.begin(history, after, prompt, selection, base))
         return recording
 
-    def go_on_from(self, recording: Recording) -> None:
-        """Continue the branch that ``recording`` ends."""
+    def go_on_from(self, recording: Recording | None) -> None:
+        """Continue the branch that ``recording`` ends; None: begin another."""
         line = self._line
-        self._do(line, lambda history: history.choose(line.conversation or 0, recording.turn))
+        self._do(line, lambda history: history.choose(line.conversation or 0, recording.turn if recording else None))
 
     def close(self) -> None:
         """Write what is left, and close the file."""

@@ -2,20 +2,55 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
+from textual.content import Content
+from textual.message import Message
 from textual.widgets import Markdown, Static
 
 from edgelora.tui.picks import made_by_label
+from edgelora.tui.theme import QUIET
+from edgelora.tui.widgets.lazy_column import LazyColumn
 from edgelora.tui.widgets.parser import chat_parser
 
 if TYPE_CHECKING:
+    from textual import events
     from textual.app import ComposeResult
 
     from edgelora.types import AttestedAdapter, Finished
 
 FRAMES_PER_SECOND = 20
+BROKEN_OFF = "● broken off, not part of the conversation"
+
+
+class Caption(Static):
+    """The line under an answer. A click on its arrows asks for another answer to the same question."""
+
+    @dataclass
+    class AlternativeAsked(Message):
+        """The one before (-1) or the one after (1) should be shown."""
+
+        by: int
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text, markup=False, classes="caption")
+        self.text = text
+        self._alternatives = ""
+
+    def show(self, text: str | None = None, alternatives: str | None = None) -> None:
+        """Change either part."""
+        self.text = self.text if text is None else text
+        self._alternatives = self._alternatives if alternatives is None else alternatives
+        space = "  " if self._alternatives else ""
+        self.update(Content.assemble((self._alternatives, "bold $accent"), space, self.text))
+
+    def on_click(self, event: events.Click) -> None:
+        """The first cells are the way back, those after the count the way on."""
+        if event.y == 0 and event.x < len(self._alternatives):
+            event.stop()
+            self.post_message(self.AlternativeAsked(-1 if event.x < len(self._alternatives) // 2 else 1))
 
 
 class Answer(Vertical):
@@ -28,22 +63,44 @@ class Answer(Vertical):
         self.text = ""
         self._pending: list[str] = []
         self._body = Markdown(parser_factory=chat_parser)
-        self._caption = Static(f"● {label} …", markup=False, classes="caption")
+        self._finished = False
+        self._more = Static(markup=False, classes="more")
+        self._more.display = False
+        self._caption = Caption(f"● {label} …")
 
     def compose(self) -> ComposeResult:
         """Body over caption."""
         yield self._body
+        yield self._more
         yield self._caption
+
+    def show_finished(self, text: str, caption: str) -> None:
+        """Be an answer that was made before. Called before it is mounted."""
+        self.text, self._finished = text, True
+        self._body = Markdown(text, parser_factory=chat_parser)
+        self._caption.show(caption)
+
+    def show_alternatives(self, number: int, of: int) -> None:
+        """Which of the answers to its question it is."""
+        self._caption.show(alternatives=f"‹ {number}/{of} ›" if of > 1 else "")
+
+    def fold(self, folded: bool) -> None:
+        """Show its first words only, or all of it again."""
+        self._body.display, self._more.display = not folded, folded
+        first, *more = self.text.strip().split("\n")
+        self._more.update(Content.assemble(first, (f" … {len(more):,} more lines" if more else "", QUIET)))
 
     def on_mount(self) -> None:
         """Begin to paint."""
+        if self._finished:
+            return
         self._stream = Markdown.get_stream(self._body)
         self._painting = self.set_interval(1 / FRAMES_PER_SECOND, self._paint)
 
     @property
     def caption(self) -> str:
         """The line under the answer."""
-        return str(self._caption.content)
+        return self._caption.text
 
     async def write(self, text: str) -> None:
         """More text; it is painted with the next frame."""
@@ -53,15 +110,15 @@ class Answer(Vertical):
     async def finish(self, finished: Finished) -> None:
         """All text is there; the caption says what made it."""
         await self._end()
-        self._caption.update(_caption(finished, self._baked))
+        self._caption.show(answer_caption(finished, self._baked))
 
     async def abandon(self) -> None:
         """It ended by an error: what came stays readable, and nothing is left where nothing came."""
         await self._end()
         if self.text.strip():
-            self._caption.update("● broken off, not part of the conversation")
-        else:
-            await self.remove()
+            self._caption.show(BROKEN_OFF)
+        elif isinstance(self.parent, LazyColumn):
+            await self.parent.discard(self)
 
     async def _paint(self) -> None:
         text = "".join(self._pending)
@@ -74,7 +131,8 @@ class Answer(Vertical):
         await self._stream.stop()
 
 
-def _caption(made_by: Finished, baked: tuple[AttestedAdapter, ...]) -> str:
+def answer_caption(made_by: Finished, baked: tuple[AttestedAdapter, ...] = ()) -> str:
+    """What made an answer, on a base with ``baked`` in its weights, and how fast."""
     parts = [f"● {made_by_label(made_by.adapters, baked)}"]
     if made_by.completion_tokens:
         parts += [

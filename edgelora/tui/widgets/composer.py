@@ -33,6 +33,9 @@ class Composer(TextArea):
 
         number: int
 
+    class Left(Message):
+        """Up was pressed where there is nothing above."""
+
     @dataclass
     class ScrollAsked(Message):
         """The transcript should move by this many pages."""
@@ -57,6 +60,10 @@ class Composer(TextArea):
             event.stop()
             event.prevent_default()
             self.insert("\n")
+        elif not self.text and event.key == "up":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Left())
         elif not self.text and event.key.isdecimal() and 0 < int(event.key) <= self.examples:
             event.stop()
             event.prevent_default()

@@ -1,61 +1,251 @@
-"""The conversation, from top to bottom."""
+"""The conversation, from top to bottom, and what can be done with each message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from textual.containers import Vertical, VerticalScroll
+from textual.binding import Binding, BindingType
+from textual.geometry import NULL_REGION
+from textual.message import Message
+from textual.widget import Widget
 
-from edgelora.tui.widgets.answer import Answer
+from edgelora.tui.widgets.answer import Answer, Caption
+from edgelora.tui.widgets.items import AnswerItem, MessageItem, PromptItem, RemarkItem, WidgetItem
+from edgelora.tui.widgets.lazy_column import LazyColumn
 from edgelora.tui.widgets.prompt import Prompt
-from edgelora.tui.widgets.remark import Remark
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
-    from textual.widget import Widget
+    from textual import events
+    from textual.geometry import Region
 
+    from edgelora.chat.tree import Exchange
     from edgelora.tui.stage import Severity
-    from edgelora.types import AttestedAdapter
+    from edgelora.tui.widgets.lazy_column import Item
+
+Wish = Literal["again", "edit", "before", "after"]
 
 
-class Transcript(VerticalScroll, can_focus=False):
-    """Prompts, answers and remarks. Stays at the end while text comes, unless somebody scrolled up."""
+class Transcript(LazyColumn, can_focus=True):
+    """Prompts, answers and remarks. While it has the focus one message is the current one, which keys are about."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("r", "wish('again')", "Ask again"),
+        Binding("e", "wish('edit')", "Edit"),
+        Binding("c", "copy", "Copy"),
+        Binding("space", "fold", "Fold"),
+        Binding("left,less_than_sign", "wish('before')", "Others", key_display="←→"),
+        Binding("right,greater_than_sign", "wish('after')", "After", show=False),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
+        Binding("pageup", "page(-1)", "Scroll up", show=False),
+        Binding("pagedown", "page(1)", "Scroll down", show=False),
+        Binding("home", "go('start')", "Beginning", show=False),
+        Binding("end", "go('end')", "End", show=False),
+        Binding("escape", "leave", "Back"),
+    ]
+
+    @dataclass
+    class Wished(Message):
+        """Something should be done about a message: ask again, edit and send, show another answer to the same."""
+
+        wish: Wish
+        exchange: Exchange
+
+    @dataclass
+    class Left(Message):
+        """The focus should go back, and ``text``, which was typed here, with it."""
+
+        text: str = ""
+
+    @dataclass
+    class Copied(Message):
+        """A message was copied."""
+
+        text: str
 
     def __init__(self, *, id: str) -> None:
         super().__init__(id=id)
-        self._turns = Vertical(id="turns")  # at least as high as the transcript, or anchoring would sink it
+        self._current: MessageItem | None = None
 
-    def compose(self) -> ComposeResult:
-        """One column."""
-        yield self._turns
-
-    def on_mount(self) -> None:
-        """Follow the end."""
-        self.anchor()
+    # --- what the conversation is
 
     async def add(self, widget: Widget) -> None:
         """Anything, at the end."""
-        await self._turns.mount(widget)
+        await self.append(WidgetItem(widget))
 
     async def add_prompt(self, text: str) -> None:
         """What a person asked; from here on the end is followed again."""
-        await self.add(Prompt(text))
-        self.anchor()
+        await self.append(PromptItem(text))
+        self.follow()
 
-    async def add_answer(self, label: str, tint: int | None, baked: tuple[AttestedAdapter, ...]) -> Answer:
-        """An answer that begins under ``label``, on a base with ``baked`` in its weights."""
-        answer = Answer(label, tint, baked)
-        await self.add(answer)
-        return answer
+    async def add_answer(self, exchange: Exchange, label: str, tint: int | None, number: int, of: int) -> Answer:
+        """An answer that begins under ``label``: ``number`` of those to the same question."""
+        last = next((item for item in reversed(self.items) if isinstance(item, PromptItem)), None)
+        if last and last.exchange is None:
+            last.exchange = exchange
+        widget = await self.append(AnswerItem(exchange, label, tint, number, of, lasting=True))
+        assert isinstance(widget, Answer)
+        return widget
+
+    def settle(self) -> None:
+        """No answer is being made any more."""
+        for item in reversed(self.items):
+            if isinstance(item, AnswerItem) and item.lasting:
+                item.lasting = False
+                return
 
     async def add_remark(self, severity: Severity, text: str) -> None:
         """A remark; before an answer that has no text yet, since it is about what led to it."""
-        await self._turns.mount(Remark(severity, text), before=self._waiting_answer())
+        at = len(self.items)
+        if at and isinstance(answer := self.widget_of(at - 1), Answer) and not answer.text:
+            at -= 1
+        await self.insert(at, RemarkItem(severity, text))
+
+    async def show_branch(self, items: list[MessageItem]) -> None:
+        """Show ``items``, and leave everything alone up to the first message that differs from what is there."""
+        shown = [item.exchange for item in self._messages()]
+        wanted = [item.exchange for item in items]
+        pairs = zip(dict.fromkeys(shown), dict.fromkeys(wanted), strict=False)
+        same = {id(a) for a, _ in takewhile(lambda pair: pair[0] is pair[1], pairs)}
+        kept = [i for i, item in enumerate(self.items) if isinstance(item, MessageItem) and id(item.exchange) in same]
+        await self.remove_from(kept[-1] + 1 if kept else 0, [item for item in items if id(item.exchange) not in same])
 
     async def clear(self) -> None:
         """Take everything away."""
-        await self._turns.remove_children()
+        self._current = None
+        await self.show(())
 
-    def _waiting_answer(self) -> Widget | None:
-        last = self._turns.children[-1] if self._turns.children else None
-        return last if isinstance(last, Answer) and not last.text else None
+    # --- keys
+
+    def on_focus(self) -> None:
+        """Something is the current message."""
+        if self._current not in self.items:
+            self._choose(self._messages()[-1] if self._messages() else None)
+
+    def on_click(self, event: events.Click) -> None:
+        """What is clicked on becomes the current message."""
+        found = self._item_at(event.widget)
+        if isinstance(found, MessageItem):
+            self._choose(found)
+
+    def on_caption_alternative_asked(self, message: Caption.AlternativeAsked) -> None:
+        """The arrows of an answer."""
+        message.stop()
+        sender = message._sender
+        found = self._item_at(sender) if sender else None
+        if isinstance(found, AnswerItem):
+            self._wish("before" if message.by < 0 else "after", found)
+
+    def on_key(self, event: events.Key) -> None:
+        """Other letters belong into the composer."""
+        if event.is_printable and event.character and event.key not in _KEYS:
+            event.stop()
+            self.post_message(self.Left(event.character))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done with the current message is offered."""
+        if action == "wish" and parameters and parameters[0] in ("before", "after"):
+            return isinstance(self._current, AnswerItem) and self._current.of > 1
+        if action in ("wish", "copy", "fold"):
+            return self._current is not None
+        return True
+
+    def action_wish(self, wish: Wish) -> None:
+        """Tell the app."""
+        if self._current:
+            self._wish(wish, self._current)
+
+    def action_copy(self) -> None:
+        """Copy the current message as it was written."""
+        if self._current:
+            text = self._current.text if isinstance(self._current, PromptItem) else self._current.exchange.answer
+            self.app.copy_to_clipboard(text)
+            self.post_message(self.Copied(text))
+
+    def action_fold(self) -> None:
+        """Fold or unfold the current message."""
+        item = self._current
+        if item:
+            item.folded = not item.folded
+            widget = self._widget(item)
+            if isinstance(widget, Prompt | Answer):
+                widget.fold(item.folded)
+
+    async def action_move(self, by: int) -> None:
+        """To the message before or after; through one that is higher than the screen first."""
+        messages = self._messages()
+        if not self._current or self._current not in messages:
+            self._choose(messages[-1] if messages else None)
+            return
+        region = self._widget_region(self._current)
+        seen = self.scrollable_content_region.height
+        if by < 0 and region.y < self.scroll_y < region.bottom:
+            self.scroll_to(y=max(region.y, self.scroll_y - seen // 2), animate=False, immediate=True)
+        elif by > 0 and region.y <= self.scroll_y + seen < region.bottom:
+            self.scroll_to(y=min(region.bottom - seen, self.scroll_y + seen // 2), animate=False, immediate=True)
+        else:
+            index = messages.index(self._current) + by
+            if index >= len(messages):
+                self.post_message(self.Left())
+            elif index >= 0:
+                await self._go_to(messages[index], top=by > 0)
+
+    def action_page(self, pages: int) -> None:
+        """Scroll."""
+        self.scroll_relative(y=pages * max(1, self.size.height - 2), animate=False, immediate=True)
+
+    async def action_go(self, where: Literal["start", "end"]) -> None:
+        """To the first or the last message."""
+        messages = self._messages()
+        await (self.show_start() if where == "start" else self.show_end())
+        if messages:
+            self._choose(messages[0] if where == "start" else messages[-1])
+
+    def action_leave(self) -> None:
+        """Back to the composer."""
+        self.post_message(self.Left())
+
+    # --- how
+
+    def _messages(self) -> list[MessageItem]:
+        return [item for item in self.items if isinstance(item, MessageItem) and item.exchange]
+
+    def _wish(self, wish: Wish, item: MessageItem) -> None:
+        if item.exchange:
+            self.post_message(self.Wished(wish, item.exchange))
+
+    async def _go_to(self, item: MessageItem, *, top: bool) -> None:
+        widget = await self.bring(self.items.index(item))
+        self._choose(item)
+        fits = widget.virtual_region.height <= self.size.height
+        self.scroll_to_widget(widget, animate=False, immediate=True, top=top and not fits)
+
+    def _choose(self, item: MessageItem | None) -> None:
+        for each in (self._current, item):
+            if each:
+                each.current = each is item
+                widget = self._widget(each)
+                if widget:
+                    widget.set_class(each.current, "-current")
+        self._current = item
+        self.refresh_bindings()
+
+    def _widget(self, item: MessageItem) -> Widget | None:
+        items = self.items
+        return self.widget_of(items.index(item)) if item in items else None
+
+    def _widget_region(self, item: MessageItem) -> Region:
+        widget = self._widget(item)
+        return widget.virtual_region if widget else NULL_REGION
+
+    def _item_at(self, widget: object) -> Item | None:
+        """The item whose widget is ``widget`` or around it."""
+        while isinstance(widget, Widget) and widget.parent is not self:
+            widget = widget.parent
+        index = self.index_of(widget) if isinstance(widget, Widget) else None
+        return None if index is None else self.items[index]
+
+
+_KEYS = ("space", "less_than_sign", "greater_than_sign", "r", "e", "c")
