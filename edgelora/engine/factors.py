@@ -65,6 +65,12 @@ class PreparedAdapter:
         return counts.most_common(1)[0][0] if counts else 1.0
 
 
+def require_unchanged(file: AdapterFile, sha256: str) -> None:
+    """Raise AdapterError unless ``sha256``, of its bytes as they are now, is that of ``file``."""
+    if sha256 != file.sha256:
+        raise AdapterError(f"{file.path} has changed since it was listed", "Choose it again to use the new file.")
+
+
 def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
     """Read ``file`` once, check it against its hash and against ``base``, and bring it into the pool's ``dtype``.
 
@@ -73,8 +79,7 @@ def prepare(file: AdapterFile, base: Header, dtype: KVType) -> PreparedAdapter:
     """
     began = time.perf_counter()
     header, data = read_whole(file.path)
-    if hashlib.sha256(data).hexdigest() != file.sha256:
-        raise AdapterError(f"{file.path} has changed since it was listed", "Choose it again to use the new file.")
+    require_unchanged(file, hashlib.sha256(data).hexdigest())
     read = time.perf_counter()
     require_fit(header, base)
     facts = AdapterFacts.of(header)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from edgelora.engine.factors import PreparedAdapter
+from edgelora.engine.factors import PreparedAdapter, require_unchanged
+from edgelora.gguf.hashes import file_sha256
 from edgelora.native.context import Context, NativeAdapter
 from edgelora.native.model import Model
 
@@ -26,7 +27,8 @@ class Natives:
         return sum(size for _, size in self._adapters.values())
 
     def add(self, adapter: PreparedAdapter) -> NativeAdapter:
-        """Have llama.cpp read the file of ``adapter``, which was checked just now. Raises AdapterError."""
+        """Have llama.cpp read the file of ``adapter``. Raises AdapterError, also if it has changed since."""
+        require_unchanged(adapter.file, file_sha256(adapter.file.path))
         native = NativeAdapter(self._model, adapter.file.path)
         self._adapters[adapter.file.sha256] = native, adapter.n_bytes
         return native

@@ -9,6 +9,7 @@ import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from support.engines import drain, exact_config, greedy, opened, pool_bytes, run
 from edgelora.engine import residency
 from edgelora.engine.client import open_engine
 from edgelora.engine.core import EngineCore
+from edgelora.engine.factors import PreparedAdapter
 from edgelora.errors import AdapterError, GGUFError, UnknownAdapterError
 from edgelora.types import AdapterFile, AdapterLoaded, EngineConfig, Failed, Finished, Request, Selection
 
@@ -106,6 +108,25 @@ def test_exclusive_mode_keeps_to_the_budget(f32_base: Path, library: list[Adapte
         assert run(core, *(greedy(f"r{i}", PROMPT, under(file), 4) for i, file in enumerate(wanted))) == expected
         stats = core.stats()
     assert (stats.resident, stats.pool_bytes, stats.prepared) == (2, room, 0)
+
+
+def test_in_exclusive_mode_llama_cpp_reads_what_was_checked(
+    f32_base: Path, library: list[AdapterFile], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.gguf"
+    path.write_bytes(library[0].path.read_bytes())
+    prepare = residency.prepare
+
+    def change_afterwards(*given: Any) -> PreparedAdapter:
+        prepared = prepare(*given)
+        path.write_bytes(library[1].path.read_bytes())
+        return prepared
+
+    monkeypatch.setattr(residency, "prepare", change_afterwards)
+    with opened(tight(f32_base, exclusive=True)) as core:
+        with pytest.raises(AdapterError, match="has changed"):
+            core.load(replace(library[0], path=path))
+        assert core.stats().resident == 0
 
 
 def test_files_that_change_meanwhile_concern_their_requests_only(
