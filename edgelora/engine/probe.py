@@ -23,14 +23,10 @@ queries and keys would seem to do nothing."""
 
 @dataclass(frozen=True, slots=True)
 class ProbeLogits:
-    """Logits, f32 [n_vocab], of the same tokens without and with an adapter, from one batch.
-
-    ``swap_ms`` is what changing to the adapter cost llama.cpp; nothing where the pool serves.
-    """
+    """Logits, f32 [n_vocab], of the same tokens without and with an adapter, from one batch."""
 
     base: NDArray[np.float32]
     adapted: NDArray[np.float32]
-    swap_ms: float = 0.0
 
     @property
     def effect(self) -> float:
@@ -56,19 +52,28 @@ class Probe:
         return ProbeLogits(*self._decode(masked=True))
 
     def native(self, adapter: NativeAdapter) -> ProbeLogits:
-        """llama.cpp's own way: the same batch without any adapter, and twice with ``adapter``."""
+        """llama.cpp's own way: the same batch twice, without any adapter and with ``adapter``."""
         self._context.set_adapters([])
         base, _ = self._decode()
         try:
-            began = time.perf_counter()
+            self._context.set_adapters([(adapter, 1.0)])
+            _, adapted = self._decode()
+        finally:
+            self._context.set_adapters([])
+        return ProbeLogits(base, adapted)
+
+    def swap_ms(self, adapter: NativeAdapter) -> float:
+        """What changing to ``adapter`` costs llama.cpp: how much longer a batch takes that is the first with it."""
+        self._context.set_adapters([])
+        began = time.perf_counter()
+        try:
             self._context.set_adapters([(adapter, 1.0)])
             self._decode()
             changed = time.perf_counter()
-            _, adapted = self._decode()
-            again = time.perf_counter()
+            self._decode()
         finally:
             self._context.set_adapters([])
-        return ProbeLogits(base, adapted, max(0.0, (changed - began) - (again - changed)) * 1e3)
+        return max(0.0, 2 * changed - began - time.perf_counter()) * 1e3
 
     def _decode(self, *, masked: bool = False) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         try:

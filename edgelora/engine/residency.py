@@ -241,9 +241,9 @@ class Residency:
             return known.effect, known.ignored
         try:
             if sha256 in self._natives:
-                found = self._probe.native(self._natives[sha256])
-                self._swap_ms = found.swap_ms
-                return found.effect, adapter.ignored
+                native = self._natives[sha256]
+                self._swap_ms = self._probe.swap_ms(native)
+                return self._probe.native(native).effect, adapter.ignored
             ignored = (*adapter.ignored, *self._pool.ignored(adapter))
             return self._probe.pooled(self._pool, sha256).effect, ignored
         except BaseException:

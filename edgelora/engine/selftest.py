@@ -78,7 +78,10 @@ def _compare(model: Model, base: Header, pool: Pool, probe: Probe, dtype: KVType
 
 
 def _targets(base: Header) -> Mapping[str, TensorInfo]:
-    """The projections of the first and the last block, and the token embedding where it may be adapted."""
+    """The projections of the first and the last block, one stack of experts, and the token embedding where that may be.
+
+    One stack shows what all would; a pool for all experts of two blocks can be larger than the rest of the base.
+    """
     blocks = sorted({int(match[1]) for name in base.tensors if (match := re.match(r"blk\.(\d+)\.", name))})
     prefixes = tuple(f"blk.{block}." for block in (*blocks[:1], *blocks[-1:]))
     targets = {
@@ -90,6 +93,8 @@ def _targets(base: Header) -> Mapping[str, TensorInfo]:
         and len(info.shape) in (2, 3)
         and min(info.shape[:2]) >= NARROWEST
     }
+    stacks = [name for name, info in targets.items() if len(info.shape) == 3]
+    targets = {name: info for name, info in targets.items() if name not in stacks[1:]}
     if "output.weight" in base.tensors and EMBEDDING in base.tensors:
         targets[EMBEDDING] = base.tensors[EMBEDDING]
     return targets

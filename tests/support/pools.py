@@ -62,8 +62,8 @@ class FakeNatives(Natives):
 
 def fake_probe() -> Any:
     """Finds an effect in every adapter."""
-    found = SimpleNamespace(effect=0.5, swap_ms=4.0)
-    return SimpleNamespace(pooled=lambda pool, sha256: found, native=lambda native: found)
+    found = SimpleNamespace(effect=0.5)
+    return SimpleNamespace(pooled=lambda pool, sha256: found, native=lambda native: found, swap_ms=lambda native: 4.0)
 
 
 def prepared(name: str, rank: int, targets: Sequence[str] = ("q", "k")) -> PreparedAdapter:
