@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from edgelora.engine.pool_file import factor_shapes, write_pool_file
 from edgelora.engine.pool_masks import PoolMasks
 from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, write_rows
 from edgelora.engine.pool_tensors import PoolTensors
+from edgelora.engine.resident import Resident
 from edgelora.engine.rows import PoolFullError, RowAllocator
 from edgelora.engine.working_set import WorkingSet
 from edgelora.errors import EngineError
@@ -45,28 +46,6 @@ GROWTH = 1.25
 
 COPY_SHARE = 8
 """The copy of the rows in use may have one part in so many of the pool's memory beside the budget."""
-
-
-@dataclass(frozen=True, slots=True)
-class Resident:
-    """One adapter's place: what it is (without its factors), its rows, and how it uses them.
-
-    ``ranks`` says how many of the rows each of its tensors has, ``scales`` each one's scale; ``common_scale`` is for
-    tensors that it leaves alone.
-    """
-
-    adapter: PreparedAdapter
-    rows: Rows
-    ranks: Mapping[str, int]
-    scales: Mapping[str, float]
-    common_scale: float
-
-    @classmethod
-    def of(cls, adapter: PreparedAdapter, rows: Rows) -> Resident:
-        """``adapter`` at ``rows``."""
-        ranks = {name: len(factors.a) for name, factors in adapter.factors.items()}
-        scales = {name: factors.scale for name, factors in adapter.factors.items()}
-        return cls(replace(adapter, factors={}), rows, ranks, scales, adapter.common_scale)
 
 
 class Pool:
