@@ -107,7 +107,9 @@ class FakeEngine:
         pass
 
     async def stats(self) -> EngineStats:
-        return EngineStats(0, 0, 0, 0, 0, 0, len(self.loaded), self.prepared, len(self.loaded), 0, LoadTimes(), LoadTimes(), 0.0)
+        return EngineStats(
+            0, 0, 0, 0, 0, 0, len(self.loaded), self.prepared, len(self.loaded), 0, LoadTimes(), LoadTimes(), 0.0
+        )
 
     async def cancel(self, request: str) -> None:
         self.cancelled.add(request)

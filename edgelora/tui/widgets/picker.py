@@ -216,9 +216,9 @@ class AdapterPicker(Vertical):
             self._filter.value = ""
 
     def _close(self) -> None:
-        self.begin()
         self.remove_class("-open")
         self.screen.set_focus(self._home)
+        self.begin()
 
     def _take_key(self, key: str) -> bool:
         """Run what a key of the picker means. Gives whether it means anything."""
@@ -272,7 +272,9 @@ class AdapterPicker(Vertical):
         if self._draft.mix is None and not self._rows.option_count:
             chips.show_nothing()
         else:
-            chips.show_pick(self._draft.result(highlighted), removable=self._draft.mix is not None)
+            pick, warm = self._draft.result(highlighted), self._state.warm
+            readiness = warm.label if warm and warm.pick == pick else ""
+            chips.show_pick(pick, removable=self._draft.mix is not None, readiness=readiness)
         self._look()
 
     def _look(self) -> None:
