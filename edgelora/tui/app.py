@@ -12,12 +12,15 @@ from textual.widgets import Footer
 from edgelora.adapters.selection import MemberText
 from edgelora.tui.baking import Baking
 from edgelora.tui.branching import Branching
-from edgelora.tui.commands import baking_commands
+from edgelora.tui.commands import baking_commands, comparing_commands
+from edgelora.tui.comparing import Comparing, columns_label
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.picks import pick_label
 from edgelora.tui.state import ChatState
 from edgelora.tui.theme import EDGELORA_THEME
 from edgelora.tui.warming import Warming
+from edgelora.tui.widgets.columns import Columns
+from edgelora.tui.widgets.columns_chooser import ColumnsChooser
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
@@ -26,12 +29,13 @@ from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from textual.app import ComposeResult, SystemCommand
     from textual.screen import Screen
 
     from edgelora.chat.tree import Exchange
+    from edgelora.tui.picks import Pick
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
     from edgelora.tui.state import Phase
@@ -42,12 +46,13 @@ class ChatApp(App[None], inherit_bindings=False):
     """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
 
     TITLE = "edgelora"
-    CSS_PATH = "styles.tcss"
+    CSS_PATH = ["styles.tcss", "comparing.tcss"]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True),
+        Binding("ctrl+g,f3", "compare", "Compare", key_display="^g", priority=True),
         Binding("escape", "stop", "Stop"),
         Binding("ctrl+n", "new_conversation", "New", priority=True),
         Binding("ctrl+r", "restart", "Try again", priority=True),
@@ -62,6 +67,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self._conductor = Conductor(setup, self.state, self)
         self._branching = Branching(self.state, self._conductor)
         self._baking = Baking(setup, self.state, self, self._conductor)
+        self._comparing = Comparing(setup, self.state, self, self._conductor)
         self._warming = Warming(self.state, self, self._conductor)
         self._stale = False
         self._keys_shown: tuple[Phase, bool] = ("opening", False)
@@ -72,7 +78,7 @@ class ChatApp(App[None], inherit_bindings=False):
         yield TitleBar(id="title")
         with Horizontal(id="columns"):
             with Vertical(id="conversation"):
-                yield Transcript(id="transcript")
+                yield Transcript(self._branching.count_alternatives, id="transcript")
                 yield ProgressLine(id="baking")
                 yield ProgressLine(id="progress")
                 yield composer
@@ -105,10 +111,13 @@ class ChatApp(App[None], inherit_bindings=False):
         await self._leave_welcome()
         instead_of, self.state.editing = self.state.editing, None
         self.refresh_state()
-        self.run_worker(self._conductor.ask(message.text, instead_of=instead_of))
+        compare = self.state.columns and not instead_of
+        ask = self._comparing.ask(message.text) if compare else self._conductor.ask(message.text, instead_of=instead_of)
+        self.run_worker(ask)
 
     def on_composer_example_asked(self, message: Composer.ExampleAsked) -> None:
-        """A number was pressed on the first screen."""
+        """A number was pressed, on the first screen or below columns."""
+        self._comparing.choose(message.number - 1)
         for welcome in self.query(Welcome):
             welcome.choose(message.number)
 
@@ -118,12 +127,12 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def on_composer_left(self, message: Composer.Left) -> None:
         """Up from an empty composer: to the messages."""
-        self._transcript.focus()
+        self.screen.set_focus(self._transcript)
 
     def on_transcript_left(self, message: Transcript.Left) -> None:
         """Back from the messages."""
         composer = self.query_one(Composer)
-        composer.focus()
+        self.screen.set_focus(composer)
         composer.insert(message.text)
 
     def on_transcript_copied(self, message: Transcript.Copied) -> None:
@@ -158,7 +167,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def on_adapter_picker_picked(self, message: AdapterPicker.Picked) -> None:
         """Swap."""
-        self.run_worker(self._conductor.switch(message.pick))
+        self.run_worker(self._comparing.end(message.pick))
 
     def on_adapter_picker_looked_at(self, message: AdapterPicker.LookedAt) -> None:
         """Read ahead under it."""
@@ -175,6 +184,15 @@ class ChatApp(App[None], inherit_bindings=False):
             picker.open()
             self.run_worker(self._conductor.look_for_adapters())
 
+    def action_compare(self) -> None:
+        """Choose what to compare."""
+        self.push_screen(ColumnsChooser(self.state, self._comparing.suggestion()), self._compare)
+
+    def _compare(self, columns: tuple[Pick, ...] | None) -> None:
+        if columns:
+            many = len(columns) > 1
+            self.run_worker(self._comparing.begin(columns) if many else self._comparing.end(columns[0]))
+
     def action_stop(self) -> None:
         """Stop editing, or the answer, or go back to the former adapter, or stop baking."""
         if self.state.editing:
@@ -186,6 +204,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette's commands, ours first."""
+        yield from comparing_commands(self.state, self._comparing, self.action_compare, self.run_worker)
         yield from baking_commands(self.state, self._baking, self.run_worker)
         yield from super().get_system_commands(screen)
 
@@ -243,6 +262,13 @@ class ChatApp(App[None], inherit_bindings=False):
         place = self._branching.place(exchange)
         return await self._transcript.add_answer(exchange, self.state.label(pick), tint, *place)
 
+    async def begin_columns(self, columns: Sequence[Pick], chosen: int) -> Columns:
+        """Answers beside each other."""
+        tints = [self.state.tint([member.ref for member in pick]) for pick in columns]
+        view = Columns([self.state.label(pick) for pick in columns], tints, chosen, self._comparing.choose)
+        await self._transcript.add(view)
+        return view
+
     def give_back(self, prompt: str) -> None:
         """Put a prompt into the composer, unless something else was written there."""
         composer = self.query_one(Composer)
@@ -298,11 +324,15 @@ class ChatApp(App[None], inherit_bindings=False):
         later = state.phase == "answering" and state.active != state.settled
         label = state.label(state.active)
         label = f"edited, for {label}" if state.editing else label
-        composer.border_title = f"next: {label}" if later else label
+        if state.columns:
+            composer.border_title = columns_label(state.columns)
+        else:
+            composer.border_title = f"next: {label}" if later else label
         used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
         composer.border_subtitle = used
+        self.screen_stack[0].set_class(bool(state.columns), "-comparing")
         welcomes = self.query(Welcome)
-        composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else 0
+        composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else self._comparing.n_choices
 
 
 _STOPPABLE: tuple[Phase, ...] = ("answering", "rereading")

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from textual.app import SystemCommand
 
+from edgelora.tui.comparing import columns_label, sweep
 from edgelora.tui.picks import pick_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from edgelora.tui.baking import Baking
+    from edgelora.tui.comparing import Comparing
     from edgelora.tui.state import ChatState
 
     Run = Callable[[Coroutine[Any, Any, None]], object]
@@ -35,4 +37,29 @@ def baking_commands(state: ChatState, baking: Baking, run: Run) -> Iterator[Syst
             "Bake the chosen adapter into the base",
             f"{label}: merged in the background, then the conversation goes on there",
             lambda: run(baking.bake()),
+        )
+
+
+def comparing_commands(
+    state: ChatState, comparing: Comparing, choose: Callable[[], None], run: Run
+) -> Iterator[SystemCommand]:
+    """What can be done about answers beside each other; ``choose`` asks which."""
+    if state.columns:
+        label = pick_label(state.active)
+        yield SystemCommand("Stop comparing", f"Only {label} answers from here on", lambda: run(comparing.end()))
+    yield SystemCommand("Compare …", "Choose two to four that answer beside each other (Ctrl+G)", choose)
+    if state.active:
+        label, columns = pick_label(state.active), ((), state.active)
+        yield SystemCommand(
+            "Compare the base with the chosen adapter",
+            f"base | {label}: both answer at the same time",
+            lambda: run(comparing.begin(columns)),
+        )
+    if len(state.active) == 1:
+        name = state.active[0].ref
+        columns_of_sweep = sweep(name)
+        yield SystemCommand(
+            f"Sweep the scale of {name}",
+            f"{columns_label(columns_of_sweep)}",
+            lambda: run(comparing.begin(columns_of_sweep)),
         )

@@ -132,7 +132,8 @@ class Conductor:
             if instead_of:
                 self._move_to(self._session, instead_of.parent)
             await (answer or self._answer)(self._session, prompt)
-            if not self._closed and self._state.active != self._state.settled and self._state.phase == "ready":
+            unread = self._state.active != self._state.settled and not self._state.columns
+            if unread and not self._closed and self._state.phase == "ready":
                 await self._read_again(self._session)
 
     async def go_on_from(self, exchange: Exchange | None) -> None:

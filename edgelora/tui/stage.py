@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgelora.tui.picks import Pick
     from edgelora.chat.tree import Exchange
+    from edgelora.tui.picks import Pick
     from edgelora.types import Finished
 
 Severity = Literal["information", "warning", "error"]

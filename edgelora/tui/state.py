@@ -47,8 +47,8 @@ class ChatState:
 
     ``active`` is what the next message is answered with; ``settled`` what the conversation was last computed under.
     ``loaded`` is keyed by content hash, as is ``prepared``, what gave its rows back and is kept in memory, latest last;
-    ``problems``, why loading failed, too (by name for an adapter not converted yet). ``baked`` is what is baked into the base that answers, then the
-    same as ``active``; ``baking`` what is being baked in beside it. ``columns`` are
+    ``problems``, why loading failed, too (by name for an adapter not converted yet). ``baked`` is what is baked into
+    the base that answers, then the same as ``active``; ``baking`` what is being baked in beside it. ``columns`` are
     what the next message is compared under, empty for one answer; ``compared`` what was so last.
     """
 

@@ -1,0 +1,162 @@
+"""Answers to one prompt beside each other, or in tabs where columns would be too narrow."""
+
+from __future__ import annotations
+
+from time import thread_time
+from typing import TYPE_CHECKING, ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import Static
+
+from edgelora.tui.widgets.column import Column, Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from textual import events
+    from textual.app import ComposeResult
+
+    from edgelora.types import Finished
+
+FRAME = 1 / 20
+"""Seconds between two pictures of all columns together."""
+SHARE = 6
+"""Where a picture takes long, as many times that long lies between two, so that keys and the engine have the rest."""
+LEAST_WIDTH = 28
+"""Cells of a column, its border among them; below that there are tabs."""
+
+
+class Columns(Vertical, can_focus=True):
+    """Two to four answers that stream at the same time. The conversation goes on from one of them.
+
+    Implements ColumnsView. Columns are counted from 0; keys and heads count from 1.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("left", "move(-1)", "Choose", key_display="←→"),
+        Binding("right", "move(1)", "Choose", show=False),
+        *(Binding(str(number), f"choose({number})", "Choose", show=False) for number in range(1, 5)),
+        Binding("d", "differences", "Differences"),
+        Binding("c", "copy", "Copy"),
+        Binding("enter", "app.focus('composer')", "Go on"),
+    ]
+
+    def __init__(
+        self, labels: Sequence[str], tints: Sequence[int | None], chosen: int, on_choice: Callable[[int], None]
+    ) -> None:
+        """``on_choice`` is called when a person chooses a column."""
+        super().__init__()
+        self._on_choice = on_choice
+        named = list(zip(range(1, len(labels) + 1), labels, tints, strict=True))
+        self.columns = [Column(*column) for column in named]
+        self._heads = [Head(*column) for column in named]
+        self._hint = Static(classes="hint", markup=False)
+        self.chosen = chosen
+        self.is_open = True
+        self.is_complete = False
+        self.differing = False
+
+    def compose(self) -> ComposeResult:
+        """Heads over answers; the heads are the tabs."""
+        yield Horizontal(*self._heads, classes="heads")
+        yield Horizontal(*self.columns, classes="answers")
+        yield self._hint
+
+    def on_mount(self) -> None:
+        """Begin to paint."""
+        self.choose(self.chosen)
+        self.set_timer(FRAME, self._paint)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Tabs where columns would be too narrow."""
+        self.set_class(event.size.width < LEAST_WIDTH * len(self.columns), "-tabs")
+
+    # --- from the conductor of the comparison
+
+    def write(self, column: int, text: str) -> None:
+        """More text; it is painted with the next picture, as everything is."""
+        self.columns[column].write(text)
+
+    def finish(self, column: int, finished: Finished) -> None:
+        """A column is complete; this is what made it."""
+        self.columns[column].finish(finished)
+
+    def fail(self, column: int, reason: str) -> None:
+        """A column ended by an error, or was never asked."""
+        self.columns[column].fail(reason)
+
+    def choose(self, column: int) -> None:
+        """Show which column the conversation goes on from."""
+        self.chosen = column
+        for each in self.columns:
+            each.set_class(each is self.columns[column], "-chosen")
+        self._show_heads()
+
+    def close(self) -> None:
+        """The conversation went on: nothing can be chosen any more."""
+        self.is_open = self.can_focus = False
+        self._show_hint()
+
+    # --- keys and clicks
+
+    def action_move(self, by: int) -> None:
+        """Choose the next or the former column."""
+        self.action_choose((self.chosen + by) % len(self.columns) + 1)
+
+    def action_choose(self, number: int) -> None:
+        """Choose a column by its number."""
+        if self.is_open and number <= len(self.columns):
+            self._on_choice(number - 1)
+
+    async def action_differences(self) -> None:
+        """Mark the words in which the columns differ from the chosen one, or do not."""
+        self.differing = not self.differing
+        await self._show_differences()
+
+    def action_copy(self) -> None:
+        """Copy the answer of the chosen column."""
+        self.app.copy_to_clipboard(self.columns[self.chosen].text)
+
+    def on_head_clicked(self, event: Head.Clicked) -> None:
+        """Choose what was clicked on."""
+        event.stop()
+        self.action_choose(event.number)
+
+    # --- painting
+
+    async def _paint(self) -> None:
+        began = thread_time()
+        changed = False
+        with self.app.batch_update():
+            for column in self.columns:
+                if column.display or column.has_ended:  # who is behind a tab can wait
+                    changed |= column.paint()
+        if all(column.is_painted for column in self.columns):
+            self.is_complete = True
+            self._show_heads()
+            await self._show_differences()
+        elif changed:
+            self._show_heads()
+            self.call_after_refresh(self._paint_again, began)
+        else:
+            self.set_timer(FRAME, self._paint)
+
+    def _paint_again(self, began: float) -> None:
+        took = thread_time() - began
+        self.set_timer(max(FRAME - took, SHARE * took, 0.001), self._paint)
+
+    def _show_heads(self) -> None:
+        for index, (head, column) in enumerate(zip(self._heads, self.columns, strict=True)):
+            state = "" if column.is_painted and not column.failed else "failed" if column.failed else "…"
+            head.show(chosen=index == self.chosen, state=state)
+        self._show_hint()
+
+    def _show_hint(self) -> None:
+        last = len(self.columns)
+        hint = f"1-{last}: go on from another column" if self.is_open and self.is_complete else ""
+        self._hint.update(hint)
+        self._hint.display = bool(hint)
+
+    async def _show_differences(self) -> None:
+        pass
