@@ -111,6 +111,7 @@ def _interleave(
     for done in range(rounds):
         for number, take in enumerate(takes):
             report(Progress("steps", done * len(takes) + number, rounds * len(takes), "parts"))
+            core.forget_conversations()  # attention looks at their cells too
             take()
     return steps, own
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import sys
@@ -116,7 +117,11 @@ def _last_words(log: Path) -> str:
     except OSError:
         return ""
     asserted = [line for line in lines if "GGML_ASSERT" in line or "GGML_ABORT" in line]
-    return (asserted or lines or [""])[-1][:300]
+    return _BUILD_FOLDER.sub("", (asserted or lines or [""])[-1])[:300]
+
+
+_BUILD_FOLDER = re.compile(r"(?<!\S)/\S*/(?=[^/\s]+:\d+:)")
+"""What an assertion puts before ``ggml.c:123:``, of the machine that compiled it."""
 
 
 # --- in the new process
