@@ -11,6 +11,7 @@ from edgelora.adapters.convertible import is_adapter_folder
 from edgelora.adapters.inspection import Inspector
 from edgelora.adapters.naming import name_from_stem
 from edgelora.adapters.selection import MemberText, parse_selection
+from edgelora.adapters.watching import FolderWatch
 from edgelora.config import locations
 from edgelora.errors import UnknownAdapterError
 from edgelora.types import AdapterFile, Member, ReportProgress, Selection, ignore_progress
@@ -32,6 +33,7 @@ class AdapterLibrary:
         self.folder = folder or locations.adapters_dir()
         self._demo = demo or locations.demo_adapters()
         self._inspector = Inspector(base)
+        self._watch = FolderWatch(self.folder)
         self._explicit: list[Path] = []
         self._entries: tuple[AdapterEntry, ...] | None = None
         self._named: dict[str, AdapterEntry] = {}  # a file with the bytes of another one is the same adapter
@@ -50,6 +52,20 @@ class AdapterLibrary:
             named[name] = first.setdefault(entry.sha256 or entry.path, replace(entry, name=name))
         self._named, self._entries = named, tuple(first.values())
         return self._entries
+
+    def has_changed(self) -> bool:
+        """Whether the adapter folder has changed since this was asked the last time, which is cheap.
+
+        What is being written there counts, and is listed by :meth:`refresh`, once it has stayed the same from one call
+        to the next.
+        """
+        return self._watch.has_changed()
+
+    def for_base(self, base: Path) -> AdapterLibrary:
+        """The same adapters, looked at with another base in mind. Raises GGUFError."""
+        library = AdapterLibrary(base, folder=self.folder, demo=self._demo)
+        library._explicit = list(self._explicit)
+        return library
 
     def add(self, path: Path) -> AdapterEntry:
         """Offer the adapter at ``path`` too, in any form. Raises AdapterError where nothing is there."""
@@ -105,6 +121,6 @@ class AdapterLibrary:
             if entry.usable:
                 yield entry
         for path in sorted(self.folder.glob("[!.]*")):
-            if path.suffix.lower() == ".gguf" or is_adapter_folder(path):
+            if path not in self._watch.unsettled and (path.suffix.lower() == ".gguf" or is_adapter_folder(path)):
                 yield self._inspector.inspect(path)
         yield from map(self._inspector.inspect, self._explicit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
@@ -10,6 +11,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
 from edgelora.adapters.selection import MemberText
+from edgelora.tui.appearing import watch_folder
 from edgelora.tui.baking import Baking
 from edgelora.tui.branching import Branching
 from edgelora.tui.commands import baking_commands, comparing_commands
@@ -93,11 +95,13 @@ class ChatApp(App[None], inherit_bindings=False):
         self.query_one(Composer).focus()
         self.refresh_state()
         self.run_worker(self._conductor.open())
+        self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
 
     async def on_unmount(self) -> None:
         """Leave no engine behind, however the app ends, and nothing half-baked."""
         self._baking.stop()
         self._warming.aim(None)
+        self._watch.cancel()
         await self._conductor.close()
 
     # --- from the widgets

@@ -260,6 +260,11 @@ class Conductor:
             self._state.problems[entry.sha256 or entry.name] = error.message
 
     @property
+    def library(self) -> AdapterLibrary | None:
+        """The adapters on disk, once it is open."""
+        return self._library
+
+    @property
     def takes_prompts(self) -> bool:
         """Whether a prompt would be answered; while the base opens it waits."""
         return self._state.phase in ("opening", "ready", "rereading")

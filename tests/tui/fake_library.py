@@ -37,6 +37,9 @@ class FakeLibrary:
         self.entries: tuple[AdapterEntry, ...] = ()
         self.refresh()
 
+    def has_changed(self) -> bool:
+        return self.entries != tuple(self.on_disk)
+
     def refresh(self) -> tuple[AdapterEntry, ...]:
         self.entries = tuple(self.on_disk)
         return self.entries

@@ -59,6 +59,7 @@ async def test_an_answer_that_ends_meanwhile_is_read_too() -> None:
         await driver.type("Second")
         await driver.until(lambda: driver.app.state.phase == "answering")
         await driver.keys("ctrl+t", *"legal")
+        await driver.until(lambda: driver.app.state.warm is not None)
         driver.engine.gate.set()
         await driver.until(lambda: driver.app.state.phase == "ready" and is_ready(driver, "legal"))
         before = len(last(driver).tokens)
