@@ -17,7 +17,9 @@ from edgelora.tui.branching import Branching
 from edgelora.tui.commands import baking_commands, comparing_commands
 from edgelora.tui.comparing import Comparing, columns_label
 from edgelora.tui.conductor import Conductor
+from edgelora.tui.conversations import Conversations
 from edgelora.tui.picks import pick_label
+from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
 from edgelora.tui.theme import EDGELORA_THEME
 from edgelora.tui.warming import Warming
@@ -48,7 +50,7 @@ class ChatApp(App[None], inherit_bindings=False):
     """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
 
     TITLE = "edgelora"
-    CSS_PATH = ["styles.tcss", "comparing.tcss"]  # noqa: RUF012
+    CSS_PATH = ["styles.tcss", "comparing.tcss", "history.tcss"]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = True
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
@@ -56,6 +58,7 @@ class ChatApp(App[None], inherit_bindings=False):
         Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True),
         Binding("ctrl+g,f3", "compare", "Compare", key_display="^g", priority=True),
         Binding("escape", "stop", "Stop"),
+        Binding("ctrl+o", "conversations", "Open", priority=True),
         Binding("ctrl+n", "new_conversation", "New", priority=True),
         Binding("ctrl+r", "restart", "Try again", priority=True),
         Binding("ctrl+q", "quit", "Quit", priority=True),
@@ -68,6 +71,8 @@ class ChatApp(App[None], inherit_bindings=False):
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
         self._branching = Branching(self.state, self._conductor)
+        self._reopening = Reopening(setup, self.state, self, self._conductor)
+        self._conversations = Conversations(self, self._conductor, self._reopening)
         self._baking = Baking(setup, self.state, self, self._conductor)
         self._comparing = Comparing(setup, self.state, self, self._conductor)
         self._warming = Warming(self.state, self, self._conductor)
@@ -95,6 +100,7 @@ class ChatApp(App[None], inherit_bindings=False):
         self.query_one(Composer).focus()
         self.refresh_state()
         self.run_worker(self._conductor.open())
+        self.run_worker(self._reopening.look())
         self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
 
     async def on_unmount(self) -> None:
@@ -124,6 +130,11 @@ class ChatApp(App[None], inherit_bindings=False):
         self._comparing.choose(message.number - 1)
         for welcome in self.query(Welcome):
             welcome.choose(message.number)
+
+    def on_composer_differences_asked(self) -> None:
+        """Between the columns of the latest comparison."""
+        for columns in list(self.query(Columns))[-1:]:
+            columns.action_differences()
 
     def on_composer_scroll_asked(self, message: Composer.ScrollAsked) -> None:
         """Page through the transcript while writing."""
@@ -210,7 +221,12 @@ class ChatApp(App[None], inherit_bindings=False):
         """The palette's commands, ours first."""
         yield from comparing_commands(self.state, self._comparing, self.action_compare, self.run_worker)
         yield from baking_commands(self.state, self._baking, self.run_worker)
+        yield from self._conversations.commands()
         yield from super().get_system_commands(screen)
+
+    def action_conversations(self) -> None:
+        """Earlier conversations."""
+        self.run_worker(self._conversations.browse())
 
     def action_new_conversation(self) -> None:
         """Leave this conversation and begin another."""
@@ -226,7 +242,9 @@ class ChatApp(App[None], inherit_bindings=False):
         self.exit()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Keys that mean nothing now are not offered."""
+        """Keys that mean nothing now are not offered; over a screen that lies on the chat it has its own."""
+        if self.screen.is_modal and action in _CHAT_ACTIONS:
+            return False
         if action == "stop":
             return self.state.phase in _STOPPABLE or bool(self.state.baking or self.state.editing)
         return self.state.phase == "down" if action == "restart" else True
@@ -254,6 +272,12 @@ class ChatApp(App[None], inherit_bindings=False):
     async def show_prompt(self, prompt: str) -> None:
         """What the person asked."""
         await self._transcript.add_prompt(prompt)
+
+    async def show_conversation(self) -> None:
+        """Another conversation, from its end."""
+        self.state.editing = None
+        await self._branching.show_all(self._transcript)
+        self.refresh_state()
 
     async def show_branch(self, head: Exchange | None) -> None:
         """The conversation as far as ``head``."""
@@ -291,6 +315,7 @@ class ChatApp(App[None], inherit_bindings=False):
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.refresh_state()
         self.query_one(Composer).focus()
+        self.run_worker(self._reopening.look())
 
     async def _leave_welcome(self) -> None:
         for welcome in self.query(Welcome):
@@ -340,6 +365,8 @@ class ChatApp(App[None], inherit_bindings=False):
 
 
 _STOPPABLE: tuple[Phase, ...] = ("answering", "rereading")
+
+_CHAT_ACTIONS = ("adapters", "compare", "conversations", "new_conversation", "restart", "stop")
 
 _WHY_NOT = {
     "answering": "An answer is being written; Escape stops it.",

@@ -43,6 +43,10 @@ class Branching:
         number, of = self.place(exchange)
         return AnswerItem(exchange, made_by_label(made_by, exchange.base.baked), tint, number, of)
 
+    def count_alternatives(self, exchange: Exchange) -> int:
+        """How many answers there are to its question, itself among them."""
+        return len(self._alternatives(exchange))
+
     def place(self, exchange: Exchange) -> tuple[int, int]:
         """Which of how many answers to its question it is."""
         others = self._alternatives(exchange)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
@@ -144,7 +144,7 @@ class Conductor:
                 self._move_to(self._session, exchange)
                 await self._read_again_if_ready()
 
-    async def resume(self, stored: StoredConversation, pick: Pick | None) -> None:
+    async def resume(self, stored: StoredConversation, pick: Pick | None, remarks: Iterable[str] = ()) -> None:
         """Go on with a kept conversation, under ``pick`` if there is one. A running answer is stopped."""
         await self.stop()
         async with self._busy:
@@ -155,7 +155,10 @@ class Conductor:
             if self._session:
                 self._configure(self._session)
                 self._session.go_on_from(self.keeping.tree.turns)
-                await self._read_again_if_ready()
+            await self._stage.show_conversation()
+            for remark in remarks:
+                await self._stage.say("information", remark)
+            await self._read_again_if_ready()
 
     async def configure(self, system: str, sampling: SamplingParams | None) -> None:
         """Another system prompt and other sampling for this conversation, which is read again under them."""

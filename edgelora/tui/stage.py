@@ -67,6 +67,9 @@ class Stage(Protocol):
     async def show_branch(self, head: Exchange | None) -> None:
         """Show the conversation as far as ``head``; None: nothing of it."""
 
+    async def show_conversation(self) -> None:
+        """Show another conversation instead of what is there."""
+
     async def begin_answer(self, exchange: Exchange) -> AnswerView:
         """The answer to the last prompt begins."""
 

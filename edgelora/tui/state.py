@@ -49,7 +49,8 @@ class ChatState:
     ``loaded`` is keyed by content hash, as is ``prepared``, what gave its rows back and is kept in memory, latest last;
     ``problems``, why loading failed, too (by name for an adapter not converted yet). ``baked`` is what is baked into
     the base that answers, then the same as ``active``; ``baking`` what is being baked in beside it. ``columns`` are
-    what the next message is compared under, empty for one answer; ``compared`` what was so last.
+    what the next message is compared under, empty for one answer; ``compared`` what was so last. ``editing`` is what
+    the text in the composer will be sent instead of; ``earlier`` the title of the latest conversation that is kept.
     """
 
     phase: Phase = "opening"
@@ -63,6 +64,7 @@ class ChatState:
     problems: dict[str, str] = field(default_factory=dict)
     context_used: int = 0
     editing: Exchange | None = None
+    earlier: str = ""
     baked: Pick = ()
     baking: Pick = ()
     columns: tuple[Pick, ...] = ()

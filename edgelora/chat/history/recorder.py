@@ -70,8 +70,9 @@ class Recorder:
         self._do(line, lambda history: history.choose(line.conversation or 0, recording.turn if recording else None))
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
-        self._thread.submit(self._close).result()
+        """Write what is left, and close the file. Safe to call twice."""
+        with suppress(RuntimeError):
+            self._thread.submit(self._close).result()
         self._thread.shutdown()
 
     def _do(self, line: _Line, task: Callable[[History], object]) -> None:

@@ -67,6 +67,11 @@ class LazyColumn(VerticalScroll):
         yield self._below
 
     @property
+    def follows(self) -> bool:
+        """Whether it stays at the end."""
+        return self._following
+
+    @property
     def items(self) -> list[Item]:
         """All of it, oldest first."""
         return [row.item for row in self._rows]

@@ -17,6 +17,8 @@ from edgelora.tui.widgets.lazy_column import LazyColumn
 from edgelora.tui.widgets.prompt import Prompt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from textual import events
     from textual.geometry import Region
 
@@ -65,8 +67,9 @@ class Transcript(LazyColumn, can_focus=True):
 
         text: str
 
-    def __init__(self, *, id: str) -> None:
+    def __init__(self, count_alternatives: Callable[[Exchange], int], *, id: str) -> None:
         super().__init__(id=id)
+        self._count_alternatives = count_alternatives
         self._current: MessageItem | None = None
 
     # --- what the conversation is
@@ -85,7 +88,10 @@ class Transcript(LazyColumn, can_focus=True):
         last = next((item for item in reversed(self.items) if isinstance(item, PromptItem)), None)
         if last and last.exchange is None:
             last.exchange = exchange
-        widget = await self.append(AnswerItem(exchange, label, tint, number, of, lasting=True))
+        item = AnswerItem(exchange, label, tint, number, of, lasting=True)
+        widget = await self.append(item)
+        if self.has_focus and self._current not in self.items:
+            self._choose(item)
         assert isinstance(widget, Answer)
         return widget
 
@@ -111,6 +117,9 @@ class Transcript(LazyColumn, can_focus=True):
         same = {id(a) for a, _ in takewhile(lambda pair: pair[0] is pair[1], pairs)}
         kept = [i for i, item in enumerate(self.items) if isinstance(item, MessageItem) and id(item.exchange) in same]
         await self.remove_from(kept[-1] + 1 if kept else 0, [item for item in items if id(item.exchange) not in same])
+        if self._current not in self.items:
+            answers = [item for item in self.items if isinstance(item, AnswerItem) and id(item.exchange) not in same]
+            self._choose(answers[0] if answers else None)
 
     async def clear(self) -> None:
         """Take everything away."""
@@ -120,8 +129,8 @@ class Transcript(LazyColumn, can_focus=True):
     # --- keys
 
     def on_focus(self) -> None:
-        """Something is the current message."""
-        if self._current not in self.items:
+        """Something is the current message: the last one, unless somebody scrolled away from it."""
+        if self.follows or self._current not in self.items:
             self._choose(self._messages()[-1] if self._messages() else None)
 
     def on_click(self, event: events.Click) -> None:
@@ -147,7 +156,9 @@ class Transcript(LazyColumn, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the current message is offered."""
         if action == "wish" and parameters and parameters[0] in ("before", "after"):
-            return isinstance(self._current, AnswerItem) and self._current.of > 1
+            exchange = self._current.exchange if self._current else None
+            one = int(isinstance(self._current, AnswerItem))
+            return exchange is not None and self._count_alternatives(exchange) > one
         if action in ("wish", "copy", "fold"):
             return self._current is not None
         return True

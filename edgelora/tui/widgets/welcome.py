@@ -67,6 +67,7 @@ class Welcome(Vertical):
         yield Vertical(id="examples")
         yield Static("Your own base and adapter:", classes="quiet", markup=False)
         yield Static(OWN_COMMAND, id="own", markup=False)
+        yield Static(id="earlier", classes="quiet", markup=False)
 
     async def on_mount(self) -> None:
         """Fill it."""
@@ -79,6 +80,9 @@ class Welcome(Vertical):
 
     async def _fill(self) -> None:
         self.query_one("#facts", Static).update(self._facts())
+        earlier = self.query_one("#earlier", Static)
+        earlier.display = bool(self._state.earlier)
+        earlier.update(f"Ctrl+O goes on with an earlier conversation: {self._state.earlier}")
         box = self.query_one("#examples", Vertical)
         entries = self.example_entries()
         self.query_one("#try").display = bool(entries)

@@ -1,0 +1,64 @@
+"""The screens about conversations, and what comes of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.app import SystemCommand
+
+from edgelora.tui.dialogs import SamplingDialog, SystemPromptDialog
+from edgelora.tui.history_screen import HistoryScreen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from edgelora.tui.app import ChatApp
+    from edgelora.tui.conductor import Conductor
+    from edgelora.tui.reopening import Reopening
+    from edgelora.types import SamplingParams
+
+
+class Conversations:
+    """Opens the screens over the chat. Each method but the commands runs in a worker, which can wait for a screen."""
+
+    def __init__(self, app: ChatApp, conductor: Conductor, reopening: Reopening) -> None:
+        self._app = app
+        self._conductor = conductor
+        self._reopening = reopening
+
+    def commands(self) -> Iterator[SystemCommand]:
+        """What the palette offers."""
+        run = self._app.run_worker
+        if self._reopening.archive():
+            about = "Search, rename, delete, export, import earlier conversations (Ctrl+O)"
+            yield SystemCommand("Open a conversation …", about, lambda: run(self.browse()))
+        yield SystemCommand(
+            "System prompt …", "What this conversation is told first", lambda: run(self.choose_system())
+        )
+        yield SystemCommand(
+            "Sampling …", "Temperature, seed and others, for this conversation", lambda: run(self.choose_sampling())
+        )
+
+    async def browse(self) -> None:
+        """Show earlier conversations, and open the one that is chosen."""
+        archive = self._reopening.archive()
+        if archive is None:
+            self._app.notify("No history is kept: it is off in the settings.", timeout=3)
+            return
+        chosen = await self._app.push_screen_wait(HistoryScreen(archive, self._conductor.keeping.conversation))
+        if chosen is not None:
+            await self._reopening.open(chosen)
+
+    async def choose_system(self) -> None:
+        """Write a system prompt for this conversation."""
+        keeping = self._conductor.keeping
+        text = await self._app.push_screen_wait(SystemPromptDialog(keeping.system))
+        if text is not None and text != keeping.system:
+            await self._conductor.configure(text, keeping.sampling)
+
+    async def choose_sampling(self) -> None:
+        """Choose how the answers of this conversation are sampled."""
+        chosen = await self._app.push_screen_wait(SamplingDialog(self._conductor.sampling))
+        if chosen is not None:
+            sampling: SamplingParams | None = chosen[0]
+            await self._conductor.configure(self._conductor.keeping.system, sampling)
