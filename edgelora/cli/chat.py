@@ -65,6 +65,7 @@ def _setup(settings: Settings) -> ChatSetup:
     from edgelora.cli.inputs import system_text
     from edgelora.config.locations import chat_state_file
     from edgelora.config.resolved import engine_config, history_path
+    from edgelora.tui.bases import list_bases
     from edgelora.tui.remembered import Remembered
     from edgelora.tui.setup import ChatSetup
 
@@ -81,6 +82,9 @@ def _setup(settings: Settings) -> ChatSetup:
         system=system_text(settings.system),
         is_demo=settings.base is None,
         remembered=Remembered.read(chat_state_file()),
+        list_bases=partial(list_bases, config, settings.bases and settings.bases.expanduser()),
+        theme=settings.theme or "",
+        keys=settings.keys or {},
     )
 
 

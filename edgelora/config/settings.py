@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     parked_memory: Annotated[int | None, BeforeValidator(_size)] = None
     parked_folder: Path | None = None
     history: Annotated[Path | Literal[False] | None, BeforeValidator(_file_or_off)] = None
+    bases: Path | None = None  # a folder of them to choose from in the chat
+    theme: str | None = None
+    keys: dict[str, str] | None = None
     template: str | None = None
     system: str | None = None
     temperature: float | None = None

@@ -8,24 +8,30 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer
+from textual.widgets import Footer, HelpPanel
 
 from edgelora.adapters.selection import MemberText
+from edgelora.engine.free_memory import free_memory
+from edgelora.errors import ConfigError
 from edgelora.tui.appearing import watch_folder
 from edgelora.tui.baking import Baking
+from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
-from edgelora.tui.commands import baking_commands, comparing_commands
+from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
 from edgelora.tui.comparing import Comparing, columns_label
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.conversations import Conversations
+from edgelora.tui.keys import require_known
 from edgelora.tui.picks import pick_label
 from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
-from edgelora.tui.theme import EDGELORA_THEME
+from edgelora.tui.theme import EDGELORA_THEME, THEMES, TINT_DEFAULTS
 from edgelora.tui.warming import Warming
 from edgelora.tui.widgets.columns import Columns
 from edgelora.tui.widgets.columns_chooser import ColumnsChooser
+from edgelora.tui.widgets.base_picker import BasePicker
 from edgelora.tui.widgets.composer import Composer
+from edgelora.tui.widgets.machine import MachinePanel
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.title_bar import TitleBar
@@ -33,6 +39,7 @@ from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
 
 if TYPE_CHECKING:
+    from pathlib import Path
     from collections.abc import Iterable, Sequence
 
     from textual.app import ComposeResult, SystemCommand
@@ -55,14 +62,18 @@ class ChatApp(App[None], inherit_bindings=False):
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True),
+        Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True, id="adapters"),
         Binding("ctrl+g,f3", "compare", "Compare", key_display="^g", priority=True),
-        Binding("escape", "stop", "Stop"),
+        Binding("escape", "stop", "Stop", id="stop"),
         Binding("ctrl+o", "conversations", "Open", priority=True),
-        Binding("ctrl+n", "new_conversation", "New", priority=True),
-        Binding("ctrl+r", "restart", "Try again", priority=True),
-        Binding("ctrl+q", "quit", "Quit", priority=True),
+        Binding("ctrl+n", "new_conversation", "New", priority=True, id="new"),
+        Binding("ctrl+r", "restart", "Try again", priority=True, id="restart"),
+        Binding("ctrl+q", "quit", "Quit", priority=True, id="quit"),
         Binding("ctrl+c", "help_quit", show=False),
+        Binding("f1", "help", "Help", show=False, id="help"),
+        Binding("f4", "machine", "Machine", show=False, priority=True, id="machine"),
+        Binding("f5", "bases", "Bases", show=False, priority=True, id="bases"),
+        Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True, id="suspend"),
     ]
 
     def __init__(self, setup: ChatSetup) -> None:
@@ -76,6 +87,8 @@ class ChatApp(App[None], inherit_bindings=False):
         self._baking = Baking(setup, self.state, self, self._conductor)
         self._comparing = Comparing(setup, self.state, self, self._conductor)
         self._warming = Warming(self.state, self, self._conductor)
+        self._bases = Bases(setup, self.state, self, self._conductor)
+        self._dress()
         self._stale = False
         self._keys_shown: tuple[Phase, bool] = ("opening", False)
 
@@ -89,13 +102,14 @@ class ChatApp(App[None], inherit_bindings=False):
                 yield ProgressLine(id="baking")
                 yield ProgressLine(id="progress")
                 yield composer
-            yield AdapterPicker(self.state, composer, id="picker")
+            with Vertical(id="side"):
+                yield AdapterPicker(self.state, composer, id="picker")
+                yield MachinePanel(self.state.meter, self._conductor.stats, id="machine")
         yield Footer()
 
     async def on_mount(self) -> None:
         """Paint first, open behind it."""
-        self.register_theme(EDGELORA_THEME)
-        self.theme = EDGELORA_THEME.name
+        self.theme_changed_signal.subscribe(self, lambda theme: self.state.remembered.choose(theme=theme.name))
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.query_one(Composer).focus()
         self.refresh_state()
@@ -187,6 +201,7 @@ class ChatApp(App[None], inherit_bindings=False):
     def on_adapter_picker_looked_at(self, message: AdapterPicker.LookedAt) -> None:
         """Read ahead under it."""
         self._warming.aim(message.pick)
+        self._show_side()
 
     # --- keys
 
@@ -197,6 +212,7 @@ class ChatApp(App[None], inherit_bindings=False):
             picker.action_leave()
         else:
             picker.open()
+            self._show_side()
             self.run_worker(self._conductor.look_for_adapters())
 
     def action_compare(self) -> None:
@@ -207,6 +223,30 @@ class ChatApp(App[None], inherit_bindings=False):
         if columns:
             many = len(columns) > 1
             self.run_worker(self._comparing.begin(columns) if many else self._comparing.end(columns[0]))
+
+    async def action_machine(self) -> None:
+        """Show what the machine is doing, or hide it."""
+        await self.query_one(MachinePanel).toggle()
+        self._show_side()
+
+    def action_bases(self) -> None:
+        """Choose another base."""
+        self.run_worker(self._choose_base())
+
+    async def _choose_base(self) -> None:
+        choices = await self._bases.choices()
+        self.push_screen(BasePicker(choices, self._conductor.home, free_memory()), self._change_base)
+
+    def _change_base(self, base: Path | None) -> None:
+        if base:
+            self.run_worker(self._bases.change(base))
+
+    def action_help(self) -> None:
+        """Say what the keys do where the focus is, or stop saying so."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
 
     def action_stop(self) -> None:
         """Stop editing, or the answer, or go back to the former adapter, or stop baking."""
@@ -220,6 +260,7 @@ class ChatApp(App[None], inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette's commands, ours first."""
         yield from comparing_commands(self.state, self._comparing, self.action_compare, self.run_worker)
+        yield from machine_commands(self.action_bases, self.action_machine)
         yield from baking_commands(self.state, self._baking, self.run_worker)
         yield from self._conversations.commands()
         yield from super().get_system_commands(screen)
@@ -321,11 +362,37 @@ class ChatApp(App[None], inherit_bindings=False):
         for welcome in self.query(Welcome):
             await self._transcript.discard(welcome)
 
+    def _show_side(self) -> None:
+        """Where there is no room for it beside the conversation, it is there only while something in it is open."""
+        panels = (self.query_one(AdapterPicker), self.query_one(MachinePanel))
+        self.query_one("#side").set_class(any(panel.has_class("-open") for panel in panels), "-open")
+
+    @property
+    def _is_demo(self) -> bool:
+        return self._setup.is_demo and self._conductor.home == self._setup.base
+
+    def get_theme_variable_defaults(self) -> dict[str, str]:
+        """The colours that tell adapters apart, unless a theme has its own."""
+        return TINT_DEFAULTS
+
+    def _dress(self) -> None:
+        """Colours and keys as they were chosen. Raises ConfigError for a choice that there is not."""
+        for theme in THEMES:
+            self.register_theme(theme)
+        wanted = self._setup.theme or self.state.remembered.theme
+        if self._setup.theme and wanted not in self.available_themes:
+            there = f"There are: {', '.join(sorted(self.available_themes))}."
+            raise ConfigError(f"there is no theme called {wanted!r}", there)
+        self.theme = wanted if wanted in self.available_themes else EDGELORA_THEME.name
+        require_known(self._setup.keys, [*self.BINDINGS, *AdapterPicker.BINDINGS])
+        self.set_keymap(self._setup.keys)
+        self.state.keys = self._keymap
+
     async def _show_state(self) -> None:
         self._stale = False
         if not self.is_running:
             return
-        self.query_one(TitleBar).show_base(self._setup.base.name, self.state.base, is_demo=self._setup.is_demo)
+        self.query_one(TitleBar).show_base(self._conductor.home.name, self.state.base, is_demo=self._is_demo)
         self.query_one(AdapterPicker).refresh_rows()
         self._show_composer()
         for welcome in self.query(Welcome):

@@ -65,7 +65,7 @@ class Baking:
     async def go_back(self) -> None:
         """Go on with the base, and the adapters that were baked in beside it, where they can be swapped."""
         if self._state.baked:
-            await self._conductor.change_base(self._setup.base, self._state.baked, baked=False)
+            await self._conductor.change_base(self._conductor.home, self._state.baked, baked=False)
 
     def _refusal(self, pick: Pick) -> str:
         if self._state.baking:
@@ -82,7 +82,7 @@ class Baking:
         self._show(pick)
         try:
             return await asyncio.to_thread(
-                self._setup.bake, self._setup.base, self._members(pick), self._report, self._announce
+                self._setup.bake, self._conductor.home, self._members(pick), self._report, self._announce
             )
         except _StoppedError:
             await self._stage.say("information", f"{pick_label(pick)} was not baked in: stopped.")

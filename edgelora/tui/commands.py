@@ -40,6 +40,12 @@ def baking_commands(state: ChatState, baking: Baking, run: Run) -> Iterator[Syst
         )
 
 
+def machine_commands(change_base: Callable[[], None], show_machine: Callable[[], Any]) -> Iterator[SystemCommand]:
+    """What concerns the base and the machine."""
+    yield SystemCommand("Change the base …", "The conversation stays; adapters that fit stay (F5)", change_base)
+    yield SystemCommand("What the machine is doing", "Memory, speed and the last swaps (F4)", show_machine)
+
+
 def comparing_commands(
     state: ChatState, comparing: Comparing, choose: Callable[[], None], run: Run
 ) -> Iterator[SystemCommand]:

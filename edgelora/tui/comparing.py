@@ -89,7 +89,7 @@ class Comparing:
 
     async def _leave_baked(self) -> None:
         if self._state.baked:  # only that is in its weights
-            await self._conductor.change_base(self._setup.base, self._state.baked, baked=False)
+            await self._conductor.change_base(self._conductor.home, self._state.baked, baked=False)
 
     async def _answer(self, session: ChatSession, prompt: str) -> None:
         columns = self._state.columns

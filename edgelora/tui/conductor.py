@@ -20,6 +20,7 @@ from edgelora.errors import (
     QuarantinedError,
 )
 from edgelora.tui.keeping import Keeping, KeptAnswer
+from edgelora.tui.metering import MeteredEngine
 from edgelora.tui.opening import first_pick, open_engine_beside
 from edgelora.tui.picks import Pick, pick_label
 from edgelora.tui.watching import watch
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
+    from edgelora.types import EngineStats
     from edgelora.errors import HistoryError
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import AnswerView, Stage
@@ -59,6 +61,7 @@ class Conductor:
         self._library: AdapterLibrary | None = None
         self._session: ChatSession | None = None
         self._base = setup.baked or setup.base
+        self.home = setup.base  # where adapters are applied beside the base, and what a baked one goes back to
         self._change: object = None  # the latest change of base that was asked for
         self._watching: asyncio.Task[None] | None = None
         self._busy = asyncio.Lock()
@@ -87,9 +90,14 @@ class Conductor:
                 self._state.baked = self._state.settled = self._state.active if self._setup.baked else ()
             await self._read_again(session)
 
-    async def change_base(self, base: Path, pick: Pick, *, baked: bool) -> None:
+    async def change_base(
+        self, base: Path, pick: Pick, *, baked: bool, library: AdapterLibrary | None = None
+    ) -> None:
         """Go on with ``base`` under ``pick``, which is ``baked`` into it or applied beside it. The conversation is read
-        again there, once a running answer has ended. Where the base cannot be opened nothing changes."""
+        again there, once a running answer has ended. Where the base cannot be opened nothing changes.
+
+        ``library``: the adapters for it, where it is another base than before and not the same one with some baked in.
+        """
         change = self._change = object()
         await self._supersede()
         async with self._busy:
@@ -107,6 +115,10 @@ class Conductor:
                 return
             await self._leave_engine()
             self._base = base
+            if library:
+                self._library, self.home = library, base
+                self._state.entries = library.entries
+                self._state.problems.clear()
             self._state.active = pick
             self._state.baked = self._state.settled = pick if baked else ()
             session = self._use(engine)
@@ -184,7 +196,7 @@ class Conductor:
                 await self._stage.say("error", f"{entry.name} cannot be used: {problem}")
                 return
         if self._state.baked and pick != self._state.baked:  # only that is in its weights
-            await self.change_base(self._setup.base, pick, baked=False)
+            await self.change_base(self.home, pick, baked=False)
             return
         self._change = None
         self._state.active = pick
@@ -262,6 +274,13 @@ class Conductor:
         if entry and (of_a_file or (isinstance(error, QuarantinedError) and error.adapters)):
             self._state.problems[entry.sha256 or entry.name] = error.message
 
+    async def stats(self) -> EngineStats | None:
+        """What the engine says about itself; None while there is none."""
+        try:
+            return await self._session.engine.stats() if self._session and self._state.phase != "down" else None
+        except EdgeloraError:
+            return None
+
     @property
     def library(self) -> AdapterLibrary | None:
         """The adapters on disk, once it is open."""
@@ -275,7 +294,8 @@ class Conductor:
     # --- opening
 
     async def _opened(self, base: Path) -> EngineClient:
-        return await open_engine_beside(self._open_library(), self._setup.open_engine(base, self._report))
+        opening = open_engine_beside(self._open_library(), self._setup.open_engine(base, self._report))
+        return MeteredEngine(await opening, self._state.meter)
 
     async def _leave_engine(self) -> None:
         if self._watching:

@@ -9,7 +9,7 @@ from edgelora.adapters.selection import BASE_NAME
 from edgelora.tui.remembered import Remembered
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
     from edgelora.merge.options import Member
     from edgelora.merge.trade import Trade
+    from edgelora.tui.bases import BaseChoice
     from edgelora.types import BaseInfo, ReportProgress, SamplingParams
 
 
@@ -30,7 +31,8 @@ class ChatSetup:
     ended by what these two functions raise.
     ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
     ``open_history`` is called in a thread, perhaps more than once; None keeps no history.
-    ``is_demo``: the base is the embedded demo's.
+    ``is_demo``: the base is the embedded demo's. ``list_bases`` blocks; it is given paths of bases used before.
+    ``theme`` wins over the remembered one; ``keys`` are binding ids and the keys that are wanted for them.
     """
 
     base: Path
@@ -45,3 +47,6 @@ class ChatSetup:
     system: str = ""
     is_demo: bool = False
     remembered: Remembered = field(default_factory=Remembered)
+    list_bases: Callable[[Sequence[str]], list[BaseChoice]] = field(default=lambda recent: [])
+    theme: str = ""
+    keys: Mapping[str, str] = field(default_factory=dict)

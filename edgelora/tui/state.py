@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from edgelora.tui.metering import Meter
 from edgelora.tui.picks import made_by_label
 from edgelora.tui.remembered import Remembered
 
@@ -73,6 +74,7 @@ class ChatState:
     warm: Warmth | None = None
     fresh: set[str] = field(default_factory=set)  # adapters that have appeared while the chat is open
     keys: Mapping[str, str] = field(default_factory=dict)  # binding -> its keys, where they are not the usual ones
+    meter: Meter = field(default_factory=Meter)
     remembered: Remembered = field(default_factory=Remembered)
 
     def entry(self, name: str) -> AdapterEntry | None:

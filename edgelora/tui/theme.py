@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from textual.theme import Theme
+from dataclasses import replace
+
+from textual.theme import BUILTIN_THEMES, Theme
 
 QUIET = "$foreground 60%"
 """What is there to look up, not to read first."""
 FAINT = "$foreground 30%"
+
+
+def _tints(*colours: str) -> dict[str, str]:
+    """The variables of the colours that tell adapters apart."""
+    return {f"tint-{number}": colour for number, colour in enumerate(colours)}
+
+
+TINT_DEFAULTS = _tints("#5fb8a8", "#d9a860", "#a99be0", "#7aa2d6", "#d98aa6", "#8fbf7f")
 
 EDGELORA_THEME = Theme(
     name="edgelora",
@@ -22,3 +32,26 @@ EDGELORA_THEME = Theme(
     panel="#262b34",
     dark=True,
 )
+
+# Colours that stay apart for every kind of colour blindness: M. Okabe and K. Ito, "Color Universal Design", 2008.
+COLOUR_BLIND_THEME = replace(
+    EDGELORA_THEME,
+    name="edgelora-colour-blind",
+    primary="#56b4e9",
+    secondary="#0072b2",
+    accent="#e69f00",
+    warning="#f0e442",
+    error="#d55e00",
+    success="#56b4e9",
+    variables=_tints("#56b4e9", "#e69f00", "#f0e442", "#0072b2", "#d55e00", "#cc79a7"),
+)
+
+TERMINAL_THEME = replace(
+    BUILTIN_THEMES["ansi-dark"],
+    name="terminal",
+    variables=BUILTIN_THEMES["ansi-dark"].variables
+    | _tints("ansi_cyan", "ansi_yellow", "ansi_magenta", "ansi_blue", "ansi_red", "ansi_green"),
+)
+"""The sixteen colours of the terminal, whatever they are."""
+
+THEMES = (EDGELORA_THEME, COLOUR_BLIND_THEME, TERMINAL_THEME)

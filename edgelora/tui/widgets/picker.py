@@ -205,7 +205,7 @@ class AdapterPicker(Vertical):
 
     def on_descendant_blur(self) -> None:
         """Nobody looks any more."""
-        if self._looked_at is not None and not self.has_focus_within:
+        if not self.has_focus_within:
             self._looked_at = None
             self.post_message(self.LookedAt(None))
 
