@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, ClassVar
 
-from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, HelpPanel
@@ -19,6 +18,7 @@ from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
 from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
 from edgelora.tui.comparing import Comparing, columns_label
+from edgelora.tui.comparing_app import ComparingApp
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.conversations import Conversations
 from edgelora.tui.keys import require_known
@@ -27,8 +27,6 @@ from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
 from edgelora.tui.theme import EDGELORA_THEME, THEMES, TINT_DEFAULTS
 from edgelora.tui.warming import Warming
-from edgelora.tui.widgets.columns import Columns
-from edgelora.tui.widgets.columns_chooser import ColumnsChooser
 from edgelora.tui.widgets.base_picker import BasePicker
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.machine import MachinePanel
@@ -39,21 +37,20 @@ from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
-    from collections.abc import Iterable, Sequence
 
     from textual.app import ComposeResult, SystemCommand
     from textual.screen import Screen
 
     from edgelora.chat.tree import Exchange
-    from edgelora.tui.picks import Pick
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
     from edgelora.tui.state import Phase
     from edgelora.tui.widgets.answer import Answer
 
 
-class ChatApp(App[None], inherit_bindings=False):
+class ChatApp(ComparingApp, inherit_bindings=False):
     """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
 
     TITLE = "edgelora"
@@ -145,11 +142,6 @@ class ChatApp(App[None], inherit_bindings=False):
         for welcome in self.query(Welcome):
             welcome.choose(message.number)
 
-    def on_composer_differences_asked(self) -> None:
-        """Between the columns of the latest comparison."""
-        for columns in list(self.query(Columns))[-1:]:
-            columns.action_differences()
-
     def on_composer_scroll_asked(self, message: Composer.ScrollAsked) -> None:
         """Page through the transcript while writing."""
         self._transcript.action_page(message.pages)
@@ -215,15 +207,6 @@ class ChatApp(App[None], inherit_bindings=False):
             self._show_side()
             self.run_worker(self._conductor.look_for_adapters())
 
-    def action_compare(self) -> None:
-        """Choose what to compare."""
-        self.push_screen(ColumnsChooser(self.state, self._comparing.suggestion()), self._compare)
-
-    def _compare(self, columns: tuple[Pick, ...] | None) -> None:
-        if columns:
-            many = len(columns) > 1
-            self.run_worker(self._comparing.begin(columns) if many else self._comparing.end(columns[0]))
-
     async def action_machine(self) -> None:
         """Show what the machine is doing, or hide it."""
         await self.query_one(MachinePanel).toggle()
@@ -284,7 +267,7 @@ class ChatApp(App[None], inherit_bindings=False):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys that mean nothing now are not offered; over a screen that lies on the chat it has its own."""
-        if self.screen.is_modal and action in _CHAT_ACTIONS:
+        if self._conversations.in_front and action in _CHAT_ACTIONS:
             return False
         if action == "stop":
             return self.state.phase in _STOPPABLE or bool(self.state.baking or self.state.editing)
@@ -330,13 +313,6 @@ class ChatApp(App[None], inherit_bindings=False):
         tint = self.state.tint([member.ref for member in pick])
         place = self._branching.place(exchange)
         return await self._transcript.add_answer(exchange, self.state.label(pick), tint, *place)
-
-    async def begin_columns(self, columns: Sequence[Pick], chosen: int) -> Columns:
-        """Answers beside each other."""
-        tints = [self.state.tint([member.ref for member in pick]) for pick in columns]
-        view = Columns([self.state.label(pick) for pick in columns], tints, chosen, self._comparing.choose)
-        await self._transcript.add(view)
-        return view
 
     def give_back(self, prompt: str) -> None:
         """Put a prompt into the composer, unless something else was written there."""

@@ -97,6 +97,7 @@ class Comparing:
         chosen = columns.index(self._state.active) if self._state.active in columns else 0
         view = await self._stage.begin_columns(columns, chosen)
         self._round = Round(columns, chosen, view, self._state, self._stage, self._conductor)
+        self._stage.refresh_state()
         answered = await self._round.run(session, prompt)
         self._conductor.end()
         if answered:

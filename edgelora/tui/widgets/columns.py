@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from time import thread_time
 from typing import TYPE_CHECKING, ClassVar
 
@@ -9,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Static
 
+from edgelora.tui.differences import Marks, differences
 from edgelora.tui.widgets.column import Column, Head
 
 if TYPE_CHECKING:
@@ -33,6 +35,8 @@ class Columns(Vertical, can_focus=True):
     Implements ColumnsView. Columns are counted from 0; keys and heads count from 1.
     """
 
+    FOCUS_ON_CLICK = False
+
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("left", "move(-1)", "Choose", key_display="←→"),
         Binding("right", "move(1)", "Choose", show=False),
@@ -53,9 +57,11 @@ class Columns(Vertical, can_focus=True):
         self._heads = [Head(*column) for column in named]
         self._hint = Static(classes="hint", markup=False)
         self.chosen = chosen
+        self._former = int(chosen == 0)  # what was chosen before it
         self.is_open = True
         self.is_complete = False
         self.differing = False
+        self._marking: object = None
 
     def compose(self) -> ComposeResult:
         """Heads over answers; the heads are the tabs."""
@@ -70,7 +76,10 @@ class Columns(Vertical, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Tabs where columns would be too narrow."""
-        self.set_class(event.size.width < LEAST_WIDTH * len(self.columns), "-tabs")
+        in_tabs = event.size.width < LEAST_WIDTH * len(self.columns)
+        if in_tabs != self.has_class("-tabs"):
+            self.set_class(in_tabs, "-tabs")
+            self._show_differences()
 
     # --- from the conductor of the comparison
 
@@ -88,10 +97,12 @@ class Columns(Vertical, can_focus=True):
 
     def choose(self, column: int) -> None:
         """Show which column the conversation goes on from."""
-        self.chosen = column
+        if column != self.chosen:
+            self.chosen, self._former = column, self.chosen
         for each in self.columns:
             each.set_class(each is self.columns[column], "-chosen")
         self._show_heads()
+        self._show_differences()
 
     def close(self) -> None:
         """The conversation went on: nothing can be chosen any more."""
@@ -109,10 +120,14 @@ class Columns(Vertical, can_focus=True):
         if self.is_open and number <= len(self.columns):
             self._on_choice(number - 1)
 
-    async def action_differences(self) -> None:
-        """Mark the words in which the columns differ from the chosen one, or do not."""
+    def action_differences(self) -> None:
+        """Mark where columns differ from the chosen one, once all have ended, or no longer.
+
+        In tabs the chosen one is all there is to see; there it is marked where it differs from what was chosen before.
+        """
         self.differing = not self.differing
-        await self._show_differences()
+        self._show_hint()
+        self._show_differences()
 
     def action_copy(self) -> None:
         """Copy the answer of the chosen column."""
@@ -125,7 +140,7 @@ class Columns(Vertical, can_focus=True):
 
     # --- painting
 
-    async def _paint(self) -> None:
+    def _paint(self) -> None:
         began = thread_time()
         changed = False
         with self.app.batch_update():
@@ -135,7 +150,7 @@ class Columns(Vertical, can_focus=True):
         if all(column.is_painted for column in self.columns):
             self.is_complete = True
             self._show_heads()
-            await self._show_differences()
+            self._show_differences()
         elif changed:
             self._show_heads()
             self.call_after_refresh(self._paint_again, began)
@@ -154,9 +169,25 @@ class Columns(Vertical, can_focus=True):
 
     def _show_hint(self) -> None:
         last = len(self.columns)
-        hint = f"1-{last}: go on from another column" if self.is_open and self.is_complete else ""
+        hints = f"1-{last} go on from another column · ^d {'no ' if self.differing else ''}differences"
+        hint = hints if self.is_open and self.is_complete else ""
         self._hint.update(hint)
         self._hint.display = bool(hint)
 
-    async def _show_differences(self) -> None:
-        pass
+    def _show_differences(self) -> None:
+        if self.is_complete:
+            self._marking = object()
+            self.run_worker(self._mark_differences(self._marking))
+
+    async def _mark_differences(self, marking: object) -> None:
+        """Compare in a thread, because long answers take a moment; nothing where something newer is ``marking``."""
+        texts, chosen = [column.body.texts for column in self.columns], self.chosen
+        marks: list[Marks] = [{} for _ in texts]
+        others = [self._former] if self.has_class("-tabs") else [i for i in range(len(texts)) if i != chosen]
+        for other in others if self.differing else ():
+            of_chosen, marks[other] = await asyncio.to_thread(differences, texts[chosen], texts[other])
+            if len(others) == 1:
+                marks[chosen] = of_chosen
+        if marking is self._marking:
+            for column, its_marks in zip(self.columns, marks, strict=True):
+                column.body.mark(its_marks)

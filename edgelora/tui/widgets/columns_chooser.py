@@ -13,7 +13,7 @@ from textual.widgets.option_list import Option
 
 from edgelora.adapters.selection import BASE_NAME, format_scale
 from edgelora.tui.column_draft import ColumnDraft
-from edgelora.tui.comparing import MOST, Columns, columns_label
+from edgelora.tui.comparing import Columns, columns_label
 from edgelora.tui.picks import pick_label
 from edgelora.tui.theme import FAINT, QUIET
 from edgelora.tui.widgets.filter_input import FilterInput
@@ -58,7 +58,7 @@ class ColumnsChooser(ModalScreen[Columns | None]):
 
     def on_mount(self) -> None:
         """Begin with what was compared last."""
-        self.query_one("#chooser").border_title = f"Compare: two to {MOST} answers beside each other"
+        self.query_one("#chooser").border_title = "Compare: two to four answers beside each other"
         self._show()
         self.query_one(Input).focus()
 
@@ -70,7 +70,7 @@ class ColumnsChooser(ModalScreen[Columns | None]):
 
     def action_apply(self) -> None:
         """Compare, or end comparing where a single one is marked."""
-        self._show()
+        self._show()  # the filter may have changed since
         if self._result():
             self.dismiss(self._result())
 
@@ -83,12 +83,14 @@ class ColumnsChooser(ModalScreen[Columns | None]):
 
     def action_rescale(self, steps: int) -> None:
         """Move the scale that the highlighted adapter would be marked with."""
+        self._show()
         if self._state.entry(self.highlighted):
             self._draft.rescale(self.highlighted, steps)
             self._show()
 
     def action_sweep(self) -> None:
         """The highlighted adapter at several scales."""
+        self._show()
         if self._state.entry(self.highlighted):
             self._draft.sweep(self.highlighted)
             self._show()
@@ -157,16 +159,17 @@ class ColumnsChooser(ModalScreen[Columns | None]):
         wanted = self.query_one(Input).value.strip().lower()
         usable = [entry.name for entry in self._state.entries if not self._state.problem(entry)]
         names = [name for name in (BASE_NAME, *self._mixtures, *usable) if wanted in name]
+        width = max(len(self._draft.numbers(name)) for name in names or [""]) + 2
         self._rows.clear_options()
-        self._rows.add_options(Option(self._row(name), name) for name in names)
+        self._rows.add_options(Option(self._row(name, width), name) for name in names)
         self._rows.highlighted = names.index(highlighted) if highlighted in names else (0 if names else None)
         self._show_result()
 
-    def _row(self, name: str) -> Content:
+    def _row(self, name: str, width: int) -> Content:
         scale = self._draft.scales.get(name, 1.0)
         numbers = self._draft.numbers(name)
         return Content.assemble(
-            (f"{numbers or '○':<{2 * MOST}}", "bold $primary" if numbers else FAINT),
+            (f"{numbers or '○':<{width}}", "bold $primary" if numbers else FAINT),
             (name, "bold" if numbers else ""),
             (f"  ×{format_scale(scale)}" if scale != 1.0 else "", "$text-accent"),
         )

@@ -36,6 +36,9 @@ class Composer(TextArea):
     class Left(Message):
         """Up was pressed where there is nothing above."""
 
+    class DifferencesAsked(Message):
+        """Ctrl+D was pressed where there is nothing to delete."""
+
     @dataclass
     class ScrollAsked(Message):
         """The transcript should move by this many pages."""
@@ -64,6 +67,10 @@ class Composer(TextArea):
             event.stop()
             event.prevent_default()
             self.post_message(self.Left())
+        elif not self.text and event.key == "ctrl+d":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.DifferencesAsked())
         elif not self.text and event.key.isdecimal() and 0 < int(event.key) <= self.examples:
             event.stop()
             event.prevent_default()

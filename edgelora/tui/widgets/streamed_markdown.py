@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 SPARE_LINES = 6
 """Lines that are laid out ahead, because every change of height lays the whole screen out again."""
-MARKED = "underline on $accent 30%"
+MARKED = "on $accent 35%"
 
 
 class StreamedMarkdown(Widget):
@@ -32,7 +32,7 @@ class StreamedMarkdown(Widget):
     def __init__(self) -> None:
         super().__init__()
         self._markdown = GrowingMarkdown()
-        self._marks: Mapping[int, Sequence[tuple[int, int]]] = {}
+        self.marks: Mapping[int, Sequence[tuple[int, int]]] = {}
         self._lines: list[Content] = []
         self._begins: list[int] = []  # the first line of each row
         self._strips: dict[int, Strip] = {}
@@ -63,8 +63,8 @@ class StreamedMarkdown(Widget):
 
     def mark(self, marks: Mapping[int, Sequence[tuple[int, int]]]) -> None:
         """Highlight these pieces of rows: row -> where they begin and end. Wrapping stays."""
-        if marks != self._marks:
-            self._marks = marks
+        if marks != self.marks:
+            self.marks = marks
             self._wrap_from(0)
             self.refresh()
 
@@ -104,7 +104,7 @@ class StreamedMarkdown(Widget):
         for index, each in enumerate(self._markdown.rows[row:], row):
             self._begins.append(len(self._lines))
             content = each.content
-            for begin, end in self._marks.get(index, ()):
+            for begin, end in self.marks.get(index, ()):
                 content = content.stylize(MARKED, begin, end)
             self._lines += replace(each, content=content).wrapped(self._width)
         return first
