@@ -33,11 +33,11 @@ if TYPE_CHECKING:
     from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
-    from edgelora.types import EngineStats
     from edgelora.errors import HistoryError
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import AnswerView, Stage
     from edgelora.tui.state import ChatState, Phase
+    from edgelora.types import EngineStats
 
 
 Outcome = Literal["done", "stopped", "superseded"] | EdgeloraError

@@ -26,7 +26,7 @@ LOOK_AGAIN = 0.3
 
 
 class Warming:
-    """One pick at a time. The engine computes it while it has nothing else to do, and drops it where it is in the way."""
+    """One pick at a time. The engine computes it while it has nothing else to do, and drops it if it is in the way."""
 
     def __init__(self, state: ChatState, stage: Stage, conductor: Conductor) -> None:
         self._state = state

@@ -35,6 +35,7 @@ class FakeLibrary:
         self.on_disk = demo_entries() if entries is None else entries
         self.folder = Path("/home/ada/.local/share/edgelora/adapters")
         self.entries: tuple[AdapterEntry, ...] = ()
+        self.others: dict[Path, FakeLibrary] = {}  # for other bases
         self.refresh()
 
     def has_changed(self) -> bool:
@@ -43,6 +44,9 @@ class FakeLibrary:
     def refresh(self) -> tuple[AdapterEntry, ...]:
         self.entries = tuple(self.on_disk)
         return self.entries
+
+    def for_base(self, base: Path) -> FakeLibrary:
+        return self.others.get(base, self)
 
     def add(self, path: Path) -> AdapterEntry:
         if not path.name.startswith("new"):
