@@ -409,7 +409,17 @@ class ChatApp(ComparingApp, inherit_bindings=False):
 
 _STOPPABLE: tuple[Phase, ...] = ("answering", "rereading")
 
-_CHAT_ACTIONS = ("adapters", "compare", "conversations", "new_conversation", "restart", "stop")
+_CHAT_ACTIONS = (
+    "adapters",
+    "bases",
+    "compare",
+    "conversations",
+    "help",
+    "machine",
+    "new_conversation",
+    "restart",
+    "stop",
+)
 
 _WHY_NOT = {
     "answering": "An answer is being written; Escape stops it.",

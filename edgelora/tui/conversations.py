@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from textual.app import SystemCommand
 
@@ -12,10 +12,14 @@ from edgelora.tui.history_screen import HistoryScreen
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from textual.screen import Screen
+
     from edgelora.tui.app import ChatApp
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.reopening import Reopening
     from edgelora.types import SamplingParams
+
+T = TypeVar("T")
 
 
 class Conversations:
@@ -39,26 +43,36 @@ class Conversations:
             "Sampling …", "Temperature, seed and others, for this conversation", lambda: run(self.choose_sampling())
         )
 
+    @property
+    def in_front(self) -> bool:
+        """Whether one of the screens lies over the chat, whose keys mean nothing then."""
+        return isinstance(self._app.screen, HistoryScreen | SystemPromptDialog | SamplingDialog)
+
     async def browse(self) -> None:
         """Show earlier conversations, and open the one that is chosen."""
         archive = self._reopening.archive()
         if archive is None:
             self._app.notify("No history is kept: it is off in the settings.", timeout=3)
             return
-        chosen = await self._app.push_screen_wait(HistoryScreen(archive, self._conductor.keeping.conversation))
+        chosen = await self._answer_of(HistoryScreen(archive, self._conductor.keeping.conversation))
         if chosen is not None:
             await self._reopening.open(chosen)
 
     async def choose_system(self) -> None:
         """Write a system prompt for this conversation."""
         keeping = self._conductor.keeping
-        text = await self._app.push_screen_wait(SystemPromptDialog(keeping.system))
+        text = await self._answer_of(SystemPromptDialog(keeping.system))
         if text is not None and text != keeping.system:
             await self._conductor.configure(text, keeping.sampling)
 
     async def choose_sampling(self) -> None:
         """Choose how the answers of this conversation are sampled."""
-        chosen = await self._app.push_screen_wait(SamplingDialog(self._conductor.sampling))
+        chosen = await self._answer_of(SamplingDialog(self._conductor.sampling))
         if chosen is not None:
             sampling: SamplingParams | None = chosen[0]
             await self._conductor.configure(self._conductor.keeping.system, sampling)
+
+    async def _answer_of(self, screen: Screen[T]) -> T:
+        answer = await self._app.push_screen_wait(screen)
+        self._app.refresh_bindings()
+        return answer

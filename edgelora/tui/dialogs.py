@@ -51,7 +51,7 @@ class SamplingDialog(ModalScreen["tuple[SamplingParams | None] | None"]):
     """Gives the sampling that was chosen, (None,) for the default, or None where nothing should change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter,ctrl+s", "keep", "Use it", priority=True),
+        Binding("enter", "keep", "Use it"),
         Binding("ctrl+d", "default", "Default", priority=True),
         Binding("up", "app.focus_previous", "Up", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
@@ -69,9 +69,7 @@ class SamplingDialog(ModalScreen["tuple[SamplingParams | None] | None"]):
                 with Horizontal(classes="field"):
                     yield Label(label)
                     value = getattr(self._sampling, name)
-                    yield Input(
-                        "" if value is None else f"{value:g}" if _exact(value) else str(value), id=name, compact=True
-                    )
+                    yield Input("" if value is None else str(value), id=name, compact=True)
                     yield Static(meaning, classes="meaning", markup=False)
             yield Static(id="wrong", markup=False)
         yield Footer()
@@ -80,6 +78,11 @@ class SamplingDialog(ModalScreen["tuple[SamplingParams | None] | None"]):
         """Name it."""
         self.query_one(".dialog").border_title = "Sampling of this conversation"
         self.query(Input).first().focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter, after all that was typed before it."""
+        event.stop()
+        self.action_keep()
 
     def action_keep(self) -> None:
         """Use what was written, if it is possible."""

@@ -38,18 +38,18 @@ class HistoryScreen(ModalScreen[int | None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "accept", "Open", priority=True),
-        Binding("up", "move(-1)", "Up", show=False, priority=True),
-        Binding("down", "move(1)", "Down", show=False, priority=True),
+        Binding("enter", "accept", "Open"),
+        Binding("up", "move(-1)", "Up", show=False),
+        Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "move(-10)", "Page up", show=False),
         Binding("pagedown", "move(10)", "Page down", show=False),
         Binding("f2", "rename", "Rename"),
-        Binding("f8,ctrl+d", "delete", "Delete", key_display="F8", priority=True),
-        Binding("ctrl+z", "undo", "Undo", priority=True),
+        Binding("f8", "delete", "Delete"),
+        Binding("f9", "undo", "Undo"),
         Binding("f4", "export('markdown')", "Markdown"),
         Binding("f5", "export('json')", "JSON"),
         Binding("f6", "import", "Import"),
-        Binding("escape,ctrl+o", "leave", "Back", priority=True, key_display="esc"),
+        Binding("escape,ctrl+o", "leave", "Back", key_display="esc"),
     ]
 
     def __init__(self, archive: Archive, current: int | None) -> None:
@@ -132,7 +132,7 @@ class HistoryScreen(ModalScreen[int | None]):
         elif info:
             self._deleted.append(info.id)
             self._show()
-            self._say(f"“{info.title}” is deleted. Ctrl+Z brings it back as long as this list is open.")
+            self._say(f"“{info.title}” is deleted. F9 brings it back as long as this list is open.")
 
     def action_undo(self) -> None:
         """Bring back what was deleted last."""
@@ -151,6 +151,11 @@ class HistoryScreen(ModalScreen[int | None]):
         event.stop()
         if self._entry == "search":
             self._work(self._search())
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        """Enter, after all that was typed before it."""
+        event.stop()
+        self.action_accept()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """A click opens."""
@@ -242,7 +247,7 @@ class HistoryScreen(ModalScreen[int | None]):
         rows.clear_options()
         rows.add_options(Option(_row(info, current=info.id == self._current), str(info.id)) for info in shown)
         rows.highlighted = min(before, len(shown) - 1) if shown else None
-        self.query_one("#history").border_subtitle = f"{len(self._found) - len(self._deleted):,}"
+        self.query_one("#history").border_subtitle = f"Enter opens · {len(shown):,}"
         self.refresh_bindings()
 
     def _highlight(self, conversation: int) -> None:
