@@ -27,8 +27,8 @@ async def choose(driver: Driver, *keys: str) -> None:
     await driver.until(lambda: isinstance(driver.app.screen, ColumnsChooser))
     await driver.keys(*keys, "enter")
     await driver.until(lambda: not isinstance(driver.app.screen, ColumnsChooser))
-    await driver.app.workers.wait_for_complete()
     await driver.settled()
+    await driver.until(lambda: driver.app.state.phase == "ready")
 
 
 async def ask(driver: Driver, prompt: str = "Hello") -> Columns:
@@ -69,7 +69,9 @@ async def test_marks_scales_and_sweeps_in_the_chooser() -> None:
     async with chat() as driver:
         await choose(driver, *"legal", *["left"] * 5, "space", *"medical", "space", "up", "right", "space", "down")
         assert driver.app.state.columns == (BASE, (MemberText("legal", 0.5),), MEDICAL, (MemberText("legal", 0.6),))
-        await driver.keys("ctrl+g", *"coding", "space")
+        await driver.keys("ctrl+g")
+        await driver.until(lambda: isinstance(driver.app.screen, ColumnsChooser))
+        await driver.keys(*"coding", "space")
         assert len(driver.app.screen.query_one("#column-chips").content.plain.split("│")) == 4  # type: ignore[attr-defined]
         await driver.keys("ctrl+s", "enter")
         scales = (0.25, 0.5, 0.75, 1.0)
@@ -148,8 +150,8 @@ async def test_a_column_that_fails_leaves_the_others() -> None:
         await driver.pick(*"medical")
         await choose(driver, "backspace", *"legal")
         assert driver.app.state.columns == (BASE, MEDICAL)
-        await driver.keys("ctrl+g", *"legal", "space", "enter")
-        await driver.until(lambda: driver.app.state.columns == (BASE, MEDICAL, LEGAL))
+        await choose(driver, *"legal", "space")
+        assert driver.app.state.columns == (BASE, MEDICAL, LEGAL)
         shown = await ask(driver)
         assert "legal is broken" in shown.columns[2].caption
         assert "○ 3 legal failed" in driver.screen_text
@@ -226,8 +228,8 @@ async def test_columns_are_tabs_where_there_is_no_room() -> None:
             assert name in driver.screen_text
         await driver.keys("3", "ctrl+d")
         await driver.app.workers.wait_for_complete()
-        assert "An answer from medical." in driver.screen_text
-        assert shown.columns[2].body.marks == {0: [(15, 22)]}
+        await driver.until(lambda: "An answer from medical." in driver.screen_text)
+        await driver.until(lambda: shown.columns[2].body.marks == {0: [(15, 22)]})
         await driver.pilot.resize_terminal(130, 30)
         await driver.until(lambda: "An answer from base." in driver.screen_text)
 
@@ -236,7 +238,7 @@ async def test_beside_a_baked_base_the_adapters_are_swapped_again() -> None:
     async with chat(FakeEngine(), FakeEngine(), FakeEngine(), baker=FakeBaker()) as driver:
         await driver.pick(*"legal")
         await driver.command("bake the chosen")
-        await driver.until(lambda: driver.app.state.baked == LEGAL)
+        await driver.until(lambda: driver.app.state.baked == LEGAL and driver.app.state.phase == "ready")
         await choose(driver, *"medical", "space")
         assert driver.app.state.baked == ()
         assert driver.app.state.columns == (BASE, LEGAL, MEDICAL)

@@ -33,9 +33,13 @@ class Head(Static):
         super().__init__(classes=_tinted(tint))
         self._number = number
         self._label = label
+        self._shown: tuple[bool, str] | None = None
 
     def show(self, *, chosen: bool, state: str) -> None:
-        """``state`` is ``…`` while the column answers."""
+        """``state`` is ``…`` while the column answers. What is shown already costs nothing."""
+        if self._shown == (chosen, state):
+            return
+        self._shown = chosen, state
         mark = ("● ", "$primary") if chosen else ("○ ", FAINT)
         name = (self._label, "bold" if chosen else "")
         self.update(Content.assemble(mark, (f"{self._number} ", QUIET), name, (f" {state}" if state else "", QUIET)))

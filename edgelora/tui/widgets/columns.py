@@ -111,6 +111,12 @@ class Columns(Vertical, can_focus=True):
 
     # --- keys and clicks
 
+    async def on_key(self, event: events.Key) -> None:
+        """Its letters and digits are keys; the transcript would take them for the composer."""
+        if event.is_printable and event.key in self._bindings.key_to_bindings:
+            event.stop()
+            await self.run_action(self._bindings.key_to_bindings[event.key][0].action)
+
     def action_move(self, by: int) -> None:
         """Choose the next or the former column."""
         self.action_choose((self.chosen + by) % len(self.columns) + 1)
@@ -171,8 +177,9 @@ class Columns(Vertical, can_focus=True):
         last = len(self.columns)
         hints = f"1-{last} go on from another column · ^d {'no ' if self.differing else ''}differences"
         hint = hints if self.is_open and self.is_complete else ""
-        self._hint.update(hint)
-        self._hint.display = bool(hint)
+        if hint != self._hint.content:
+            self._hint.update(hint)
+            self._hint.display = bool(hint)
 
     def _show_differences(self) -> None:
         if self.is_complete:

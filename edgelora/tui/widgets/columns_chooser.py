@@ -132,6 +132,8 @@ class ColumnsChooser(ModalScreen[Columns | None]):
                 self.action_rescale(1)
             case "left" | "minus":
                 self.action_rescale(-1)
+            case "ctrl+s":
+                self.action_sweep()
             case "up" | "down":
                 self.action_move(1 if key == "down" else -1)
             case "escape":
