@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.config import locations
-from edgelora.errors import AdapterError
+from edgelora.errors import AdapterError, EdgeloraError
 from edgelora.gguf.hashes import fingerprint
 
 if TYPE_CHECKING:
@@ -46,8 +48,18 @@ class ConvertedFolder:
                 path.parent.mkdir(parents=True, exist_ok=True)
             except OSError as error:
                 raise AdapterError(f"{path.parent}: cannot be created ({error.strerror})") from None
-            convert(source, self._base, path, progress=report)
+            made = convert(source, self._base, path, progress=report)
+            with suppress(OSError):  # the adapter is there; its report is an extra
+                path.with_suffix(".json").write_text(json.dumps(made.to_dict()), encoding="utf-8")
         return path
+
+    def report(self, source: Path) -> dict[str, Any] | None:
+        """The report of the conversion of ``source`` (ConversionReport.to_dict), where it was converted before."""
+        try:
+            found = json.loads(self._path(source).with_suffix(".json").read_text(encoding="utf-8"))
+        except (OSError, ValueError, EdgeloraError):
+            return None
+        return found if isinstance(found, dict) else None
 
     def _path(self, source: Path) -> Path:
         from edgelora_convert import CONVERTER_VERSION

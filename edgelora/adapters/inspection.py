@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.converted import ConvertedFolder
 from edgelora.adapters.convertible import is_adapter_folder, is_converted_on_the_way, shown_name
@@ -67,6 +67,10 @@ class Inspector:
         path = self._converted.convert(entry.path, report) if on_the_way else entry.path
         require_fit(read_header(path), self._base)
         return AdapterFile(entry.name, path, self._hashes.of_file(path))
+
+    def report(self, path: Path) -> dict[str, Any] | None:
+        """The report of the conversion of what is at ``path``, if it was converted on the way."""
+        return self._converted.report(path) if is_converted_on_the_way(path) else None
 
     def _source_entry(self, path: Path) -> AdapterEntry:
         from edgelora_convert.preview import preview

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.convertible import is_adapter_folder
 from edgelora.adapters.inspection import Inspector
@@ -94,6 +94,11 @@ class AdapterLibrary:
             self.refresh()
         selection = Selection.of(Member(file.sha256, member.scale) for file, member in zip(files, members, strict=True))
         return selection, tuple(file for file in files if file.sha256 in selection.adapters)
+
+    def report(self, name: str) -> dict[str, Any] | None:
+        """The report of its conversion (ConversionReport.to_dict), if it was converted on the way. Raises
+        UnknownAdapterError."""
+        return self._inspector.report(self.named(name).path)
 
     def named(self, name: str) -> AdapterEntry:
         """The entry of this name, be it usable or not. Raises UnknownAdapterError."""

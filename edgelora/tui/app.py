@@ -32,6 +32,7 @@ from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.machine import MachinePanel
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
+from edgelora.tui.widgets.report_screen import ReportScreen
 from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
@@ -194,6 +195,13 @@ class ChatApp(ComparingApp, inherit_bindings=False):
         """Read ahead under it."""
         self._warming.aim(message.pick)
         self._show_side()
+
+    async def on_adapter_picker_report_asked(self, message: AdapterPicker.ReportAsked) -> None:
+        """All about it, with the report of its conversion."""
+        entry, library = self.state.entry(message.name), self._conductor.library
+        if entry and library:
+            conversion = await asyncio.to_thread(library.report, message.name)
+            self.push_screen(ReportScreen(entry, self.state, conversion))
 
     # --- keys
 

@@ -49,7 +49,9 @@ COLOUR_BLIND_THEME = replace(
 TERMINAL_THEME = replace(
     BUILTIN_THEMES["ansi-dark"],
     name="terminal",
+    panel="ansi_bright_black",  # or what is highlighted could not be seen
     variables=BUILTIN_THEMES["ansi-dark"].variables
+    | {"warning-muted": "ansi_default", "text-warning": "ansi_yellow"}
     | _tints("ansi_cyan", "ansi_yellow", "ansi_magenta", "ansi_blue", "ansi_red", "ansi_green"),
 )
 """The sixteen colours of the terminal, whatever they are."""

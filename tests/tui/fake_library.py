@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.selection import parse_selection
@@ -35,6 +36,7 @@ class FakeLibrary:
         self.on_disk = demo_entries() if entries is None else entries
         self.folder = Path("/home/ada/.local/share/edgelora/adapters")
         self.entries: tuple[AdapterEntry, ...] = ()
+        self.reports: dict[str, dict[str, Any]] = {}  # of conversions
         self.others: dict[Path, FakeLibrary] = {}  # for other bases
         self.refresh()
 
@@ -44,6 +46,9 @@ class FakeLibrary:
     def refresh(self) -> tuple[AdapterEntry, ...]:
         self.entries = tuple(self.on_disk)
         return self.entries
+
+    def report(self, name: str) -> dict[str, Any] | None:
+        return self.reports.get(name)
 
     def for_base(self, base: Path) -> FakeLibrary:
         return self.others.get(base, self)

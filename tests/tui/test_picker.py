@@ -105,3 +105,22 @@ async def test_the_mouse_scales_and_takes_chips_away() -> None:
         await driver.until(lambda: not driver.picker._draft.marked("legal"))
         await driver.keys("enter")
         await driver.until(lambda: driver.app.state.settled == (MemberText("medical", 0.7),))
+
+
+async def test_a_report_is_one_key_away() -> None:
+    change = {"least": 0.01, "median": 0.02, "most": 0.031}
+    target = {"target": "attn_q", "layers": [0, 1], "ranks": [8], "ignored": False, "relative_change": change}
+    library = FakeLibrary([*demo_entries(), entry("broken", problem="it is cut off after 812 bytes")])
+    warnings = ["the bias is left out"]
+    library.reports["legal"] = {
+        "base_name": "Test base", "arch": "llama", "n_pairs": 2, "targets": [target], "warnings": warnings
+    }  # fmt: skip
+    async with chat(library=library) as driver:
+        await driver.keys("ctrl+t", *"legal", "question_mark")
+        await driver.until(lambda: "changes it by 1 to 3.1 %" in driver.screen_text)
+        assert "the bias is left out" in driver.screen_text
+        assert "/adapters/legal.gguf" in driver.screen_text
+        await driver.keys("question_mark")
+        assert driver.picker.has_focus_within
+        await driver.keys(*["backspace"] * 5, *"broken", "question_mark")
+        await driver.until(lambda: driver.screen_text.count("812 bytes") == 2)
