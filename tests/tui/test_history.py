@@ -218,9 +218,12 @@ async def test_system_prompt_and_sampling_belong_to_a_conversation(file: Path) -
         await driver.until(lambda: driver.app._conductor.keeping.system == "Brief")
         await driver.command("Sampling")
         await driver.until(lambda: isinstance(driver.app.screen, SamplingDialog) and isinstance(driver.app.focused, Input))
-        await driver.keys("end", *["backspace"] * 3, "x", "enter")
+        for key in ("end", *["backspace"] * 3, "x", "enter"):  # bindings run before letters typed in the same moment
+            await driver.keys(key)
         await driver.until(lambda: "'x' is no number" in driver.screen_text)
-        await driver.keys("backspace", "0", "enter")
+        await driver.keys("backspace")
+        await driver.keys("0")
+        await driver.keys("enter")
         await driver.until(lambda: driver.app._conductor.sampling.temperature == 0)
         await driver.until(lambda: len(engine.requests) == 3 and driver.app.state.phase == "ready")
         assert (await engine.tokenize("Brief"))[0] in engine.requests[-1].tokens
