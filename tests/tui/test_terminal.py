@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-CTRL_Q, CTRL_T, ESCAPE, LEFT = "\x11", "\x14", "\x1b", "\x1b[D"
+CTRL_G, CTRL_Q, CTRL_T, ESCAPE, LEFT = "\x07", "\x11", "\x14", "\x1b", "\x1b[D"
 NATIVE_WORDS = re.compile(rb"llama_|ggml_|load_tensors|print_info|Traceback")
 
 
@@ -61,6 +61,14 @@ def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(termina
     terminal.wait_for("resident")
     terminal.send("Draft a confidentiality clause between Northwind Ltd and Velmora Labs for two years.\r")
     assert "shall" in terminal.wait_for(r"● legal · TTFT [\d,]+ ms")
+    terminal.send(CTRL_G + "medical \r")
+    terminal.wait_for(r"compare: base \| legal \| medical")
+    terminal.send("Draft another clause.\r")
+    terminal.wait_for("1-3 go on from another column")
+    terminal.send("3")
+    terminal.wait_for("● 3 medical")
+    terminal.send(CTRL_T + "legal\r")
+    terminal.wait_for("─ legal ─")
     terminal.send(CTRL_T + "broken")
     terminal.wait_for("cannot be used")
     terminal.send(ESCAPE)

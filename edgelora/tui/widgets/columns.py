@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FRAME = 1 / 20
 """Seconds between two pictures of all columns together."""
-SHARE = 6
+SHARE = 4
 """Where a picture takes long, as many times that long lies between two, so that keys and the engine have the rest."""
 LEAST_WIDTH = 28
 """Cells of a column, its border among them; below that there are tabs."""
