@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
+    from edgelora.types import EngineStats
     from edgelora.errors import HistoryError
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import AnswerView, Stage
@@ -157,20 +158,28 @@ class Conductor:
                 await self._read_again_if_ready()
 
     async def resume(self, stored: StoredConversation, pick: Pick | None, remarks: Iterable[str] = ()) -> None:
-        """Go on with a kept conversation, under ``pick`` if there is one. A running answer is stopped."""
+        """Go on with a kept conversation, under ``pick`` if there is one. A running answer is stopped.
+
+        It is shown at once, also while the base opens for the first time.
+        """
         await self.stop()
+        if self._session is None:
+            await self._show_resumed(stored, pick, remarks)
+            return
         async with self._busy:
-            self.keeping.resume(stored, self._setup.system)
-            self._state.context_used = 0
-            if pick is not None:
-                self._state.active = pick
-            if self._session:
-                self._configure(self._session)
-                self._session.go_on_from(self.keeping.tree.turns)
-            await self._stage.show_conversation()
-            for remark in remarks:
-                await self._stage.say("information", remark)
+            await self._show_resumed(stored, pick, remarks)
+            self._configure(self._session)
+            self._session.go_on_from(self.keeping.tree.turns)
             await self._read_again_if_ready()
+
+    async def _show_resumed(self, stored: StoredConversation, pick: Pick | None, remarks: Iterable[str]) -> None:
+        self.keeping.resume(stored, self._setup.system)
+        self._state.context_used = 0
+        if pick is not None:
+            self._state.active = pick
+        await self._stage.show_conversation()
+        for remark in remarks:
+            await self._stage.say("information", remark)
 
     async def configure(self, system: str, sampling: SamplingParams | None) -> None:
         """Another system prompt and other sampling for this conversation, which is read again under them."""

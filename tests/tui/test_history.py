@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from edgelora.tui.dialogs import SamplingDialog, SystemPromptDialog
 from edgelora.tui.history_screen import HistoryScreen
 from edgelora.tui.widgets.answer import Answer
 from edgelora.tui.widgets.prompt import Prompt
-from edgelora.types import AttestedAdapter, Finished, SamplingParams
+from edgelora.types import AttestedAdapter, Finished, ReportProgress, SamplingParams
 from tests.tui.driving import Driver, chat
 from tests.tui.fake_engine import FakeEngine
 
@@ -92,6 +93,26 @@ async def test_a_conversation_goes_on_where_it_ended(file: Path) -> None:
     history = History(file)
     assert [turn.prompt for turn in history.get(1).branch(history.get(1).head)] == ["First", "Second", "Third"]
     history.close()
+
+
+async def test_a_conversation_is_shown_while_the_base_opens(file: Path) -> None:
+    keep(file, "First")
+    release = asyncio.Event()
+    engine = FakeEngine()
+
+    async def slowly(base: Path, report: ReportProgress) -> FakeEngine:
+        await release.wait()
+        return engine
+
+    async with chat(wait=False, opener=slowly, open_history=lambda: History(file)) as driver:
+        await driver.until(lambda: "earlier conversation: First" in driver.screen_text)
+        await browse(driver, 1)
+        await driver.keys("enter")
+        await driver.until(lambda: driver.prompts == ["First"])
+        release.set()
+        await driver.until(lambda: driver.app.state.phase == "ready" and bool(engine.requests))
+        await driver.ask("Second")
+        assert len(engine.requests[-1].tokens) > len(engine.requests[0].tokens)
 
 
 async def test_it_says_so_on_another_base_and_without_its_adapter(file: Path) -> None:
