@@ -22,6 +22,7 @@ from edgelora.tui.comparing_app import ComparingApp
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.conversations import Conversations
 from edgelora.tui.keys import require_known
+from edgelora.tui.messages_app import WHY_NOT, MessagesApp
 from edgelora.tui.picks import pick_label
 from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
@@ -44,14 +45,12 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult, SystemCommand
     from textual.screen import Screen
 
-    from edgelora.chat.tree import Exchange
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Severity
     from edgelora.tui.state import Phase
-    from edgelora.tui.widgets.answer import Answer
 
 
-class ChatApp(ComparingApp, inherit_bindings=False):
+class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
 
     TITLE = "edgelora"
@@ -128,7 +127,7 @@ class ChatApp(ComparingApp, inherit_bindings=False):
         """Ask, if something can be asked now; else the text stays where it is."""
         if not self._conductor.takes_prompts:
             self.give_back(message.text)
-            self.notify(_WHY_NOT[self.state.phase], timeout=3)
+            self.notify(WHY_NOT[self.state.phase], timeout=3)
             return
         await self._leave_welcome()
         instead_of, self.state.editing = self.state.editing, None
@@ -142,45 +141,6 @@ class ChatApp(ComparingApp, inherit_bindings=False):
         self._comparing.choose(message.number - 1)
         for welcome in self.query(Welcome):
             welcome.choose(message.number)
-
-    def on_composer_scroll_asked(self, message: Composer.ScrollAsked) -> None:
-        """Page through the transcript while writing."""
-        self._transcript.action_page(message.pages)
-
-    def on_composer_left(self, message: Composer.Left) -> None:
-        """Up from an empty composer: to the messages."""
-        self.screen.set_focus(self._transcript)
-
-    def on_transcript_left(self, message: Transcript.Left) -> None:
-        """Back from the messages."""
-        composer = self.query_one(Composer)
-        self.screen.set_focus(composer)
-        composer.insert(message.text)
-
-    def on_transcript_copied(self, message: Transcript.Copied) -> None:
-        """Say so: the clipboard shows nothing by itself."""
-        self.notify(f"Copied {len(message.text):,} characters.", timeout=2)
-
-    def on_transcript_wished(self, message: Transcript.Wished) -> None:
-        """Ask again, edit, or show another answer, unless one is being made."""
-        exchange = message.exchange
-        if not self._conductor.takes_prompts:
-            self.notify(_WHY_NOT[self.state.phase], timeout=3)
-        elif message.wish == "again":
-            self.run_worker(self._conductor.ask(exchange.prompt, instead_of=exchange))
-        elif message.wish == "edit":
-            self._edit(exchange)
-        else:
-            by = -1 if message.wish == "before" else 1
-            self.run_worker(self._branching.show_other(self._transcript, exchange, by))
-
-    def _edit(self, exchange: Exchange | None) -> None:
-        """Put a prompt into the composer, which sends it instead of the one there; None: no longer."""
-        self.state.editing = exchange
-        composer = self.query_one(Composer)
-        composer.replace_text(exchange.prompt if exchange else "")
-        composer.focus()
-        self.refresh_state()
 
     def on_example_chosen(self, message: Example.Chosen) -> None:
         """Pick its adapter and put its prompt where Enter sends it."""
@@ -256,10 +216,6 @@ class ChatApp(ComparingApp, inherit_bindings=False):
         yield from self._conversations.commands()
         yield from super().get_system_commands(screen)
 
-    def action_conversations(self) -> None:
-        """Earlier conversations."""
-        self.run_worker(self._conversations.browse())
-
     def action_new_conversation(self) -> None:
         """Leave this conversation and begin another."""
         self.run_worker(self._start_over())
@@ -304,23 +260,6 @@ class ChatApp(ComparingApp, inherit_bindings=False):
     async def show_prompt(self, prompt: str) -> None:
         """What the person asked."""
         await self._transcript.add_prompt(prompt)
-
-    async def show_conversation(self) -> None:
-        """Another conversation, from its end."""
-        self.state.editing = None
-        await self._branching.show_all(self._transcript)
-        self.refresh_state()
-
-    async def show_branch(self, head: Exchange | None) -> None:
-        """The conversation as far as ``head``."""
-        await self._transcript.show_branch(self._branching.items(head.branch() if head else ()))
-
-    async def begin_answer(self, exchange: Exchange) -> Answer:
-        """An answer under the active pick."""
-        pick = self.state.active
-        tint = self.state.tint([member.ref for member in pick])
-        place = self._branching.place(exchange)
-        return await self._transcript.add_answer(exchange, self.state.label(pick), tint, *place)
 
     def give_back(self, prompt: str) -> None:
         """Put a prompt into the composer, unless something else was written there."""
@@ -428,8 +367,3 @@ _CHAT_ACTIONS = (
     "restart",
     "stop",
 )
-
-_WHY_NOT = {
-    "answering": "An answer is being written; Escape stops it.",
-    "down": "There is no engine; Ctrl+R tries to open it again.",
-}
