@@ -26,16 +26,12 @@ class Chips(Static):
 
         name: str
 
-    def show_pick(self, pick: Pick, *, removable: bool, readiness: str) -> None:
+    def show_pick(self, pick: Pick, *, removable: bool) -> None:
         """The base where ``pick`` is empty. Only of a mixture something can be taken out."""
         chips = [Content.styled(BASE_NAME, "bold")]
         if pick:
             chips = [_chip(member.ref, member.scale, removable=removable) for member in pick]
-        self.update(
-            Content.assemble(
-                ("Enter: ", QUIET), Content(" ").join(chips), (f"  {readiness}" if readiness else "", QUIET)
-            )
-        )
+        self.update(Content.assemble(("Enter: ", QUIET), Content(" ").join(chips)))
 
     def show_nothing(self) -> None:
         """There is nothing that Enter could use."""

@@ -250,7 +250,6 @@ class AdapterPicker(Vertical):
             rows.add_options(Option(row, name) for name, row in shown.items())
         names = list(shown)
         rows.highlighted = names.index(highlight) if highlight in names else (0 if names else None)
-        self.border_subtitle = ORDERS.get(self._state.remembered.order, "")
         self._describe()
 
     def _wanted_rows(self) -> dict[str, Content]:
@@ -268,13 +267,15 @@ class AdapterPicker(Vertical):
         self.query_one("#detail", Static).update(adapter_detail(entry, self._state) if entry else base)
         scaled = entry and self._state.problem(entry) is None
         self.query_one(ScaleBar).show_scale(self._draft.scale_of(highlighted) if scaled else None)
+        self.border_subtitle = ORDERS.get(self._state.remembered.order, "")
         chips = self.query_one(Chips)
         if self._draft.mix is None and not self._rows.option_count:
             chips.show_nothing()
         else:
             pick, warm = self._draft.result(highlighted), self._state.warm
-            readiness = warm.label if warm and warm.pick == pick else ""
-            chips.show_pick(pick, removable=self._draft.mix is not None, readiness=readiness)
+            chips.show_pick(pick, removable=self._draft.mix is not None)
+            if warm and warm.pick == pick:
+                self.border_subtitle = f"{warm.label} · {self.border_subtitle}"
         self._look()
 
     def _look(self) -> None:
