@@ -18,7 +18,9 @@ async def watch_folder(state: ChatState, conductor: Conductor) -> None:
     while True:
         await asyncio.sleep(EVERY)
         library = conductor.library
-        if library and await asyncio.to_thread(library.has_changed):
+        if library is None:
+            continue
+        if await asyncio.to_thread(library.has_changed):
             before = {(entry.name, entry.sha256) for entry in state.entries}
             await conductor.look_for_adapters()
             now = {(entry.name, entry.sha256) for entry in state.entries}

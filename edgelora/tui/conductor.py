@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
-    from edgelora.types import EngineStats
     from edgelora.errors import HistoryError
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import AnswerView, Stage
@@ -91,9 +90,7 @@ class Conductor:
                 self._state.baked = self._state.settled = self._state.active if self._setup.baked else ()
             await self._read_again(session)
 
-    async def change_base(
-        self, base: Path, pick: Pick, *, baked: bool, library: AdapterLibrary | None = None
-    ) -> None:
+    async def change_base(self, base: Path, pick: Pick, *, baked: bool, library: AdapterLibrary | None = None) -> None:
         """Go on with ``base`` under ``pick``, which is ``baked`` into it or applied beside it. The conversation is read
         again there, once a running answer has ended. Where the base cannot be opened nothing changes.
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 class ReportScreen(ModalScreen[None]):
     """Closed by Escape, Enter or the key that opened it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,enter,question_mark", "dismiss", "Back", key_display="esc")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,enter,question_mark", "dismiss", "Back", key_display="esc")
+    ]
 
     def __init__(self, entry: AdapterEntry, state: ChatState, conversion: Mapping[str, Any] | None) -> None:
         """``conversion`` is the report of its conversion, where it was converted on the way."""
