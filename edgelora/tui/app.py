@@ -132,6 +132,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         await self._leave_welcome()
         instead_of, self.state.editing = self.state.editing, None
         self.refresh_state()
+        self._comparing.close()
         compare = self.state.columns and not instead_of
         ask = self._comparing.ask(message.text) if compare else self._conductor.ask(message.text, instead_of=instead_of)
         self.run_worker(ask)

@@ -67,14 +67,13 @@ class Comparing:
 
     async def ask(self, prompt: str) -> None:
         """Ask all columns."""
-        self.close()
         await self._leave_baked()
         await self._conductor.ask(prompt, answer=self._answer)
 
     @property
     def n_choices(self) -> int:
         """How many columns there are to choose from."""
-        return len(self._round.columns) if self._round else 0
+        return len(self._round.columns) if self._round and self._round.is_open else 0
 
     def choose(self, column: int) -> None:
         """Go on from a column, now or when it has ended."""
@@ -154,6 +153,11 @@ class Round:
         if choosable:
             self._choose(self.chosen if self.chosen in choosable else choosable[0])
         return bool(choosable)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether another column can still be chosen."""
+        return not self._has_ended or bool(self._choosable())
 
     def wish(self, column: int) -> bool:
         """A person chooses ``column``. Gives whether the conversation goes on from it now; else it may at the end."""

@@ -180,8 +180,11 @@ async def test_where_all_columns_fail_the_prompt_comes_back() -> None:
 async def test_what_ends_comparing() -> None:
     async with chat() as driver:
         await choose(driver, *"legal")
+        await ask(driver)
         await driver.pick(*"medical")
         assert (await driver.ask("Hello")).text == "An answer from medical."
+        await driver.keys("1", "backspace")
+        assert driver.composer.examples == 0
         await driver.command("compare the base with the chosen")
         assert driver.app.state.columns == (BASE, MEDICAL)
         await driver.command("stop comparing")
