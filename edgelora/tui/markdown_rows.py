@@ -1,4 +1,4 @@
-"""Markdown as rows of styled text, read again only from the last block on while it grows.
+"""Markdown as rows of styled text, read again only from the last two blocks on while it grows.
 
 A widget a block, as Textual's Markdown has it, takes too long to lay out for several answers that stream at once.
 """
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 INLINE_STYLES = {"strong": "bold", "em": "italic", "s": "strike", "link": "underline"}
 HEADING, CODE, CODE_BLOCK = "bold $primary", "on $panel", "on $surface"
 BULLET = "• "
+OPEN_BLOCKS = 2
+"""Blocks at the end that more text can change: a rule of stars joins the paragraph before it once a word follows."""
 QUOTE = "▌ "
 
 
@@ -53,7 +55,7 @@ class GrowingMarkdown:
         self.source = ""
         self.rows: list[Row] = []
         self._parser = chat_parser()
-        self._tail = ""  # from the last block of the document on, which may still change
+        self._tail = ""  # from the last blocks of the document on, which may still change
         self._n_done = 0  # rows before it
 
     def append(self, text: str) -> int:
@@ -63,7 +65,8 @@ class GrowingMarkdown:
         tokens = self._parser.parse(self._tail)
         first = self._n_done
         del self.rows[first:]
-        last = max((i for i, token in enumerate(tokens) if token.level == 0 and token.map), default=0)
+        begins = [i for i, token in enumerate(tokens) if token.level == 0 and token.map]
+        last = begins[-OPEN_BLOCKS] if len(begins) > OPEN_BLOCKS else 0
         self._add(tokens[:last])
         self._n_done = len(self.rows)
         self._add(tokens[last:])

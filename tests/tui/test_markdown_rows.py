@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from edgelora.tui.markdown_rows import GrowingMarkdown
@@ -78,5 +78,6 @@ def test_lines_wrap_under_their_text() -> None:
 
 
 @given(st.lists(PIECES, max_size=30))
+@example(["word", "\n", "**", "**", "# "])
 def test_what_comes_bit_by_bit_is_read_as_the_whole(pieces: list[str]) -> None:
     assert rows(*pieces) == rows("".join(pieces))
