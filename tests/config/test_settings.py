@@ -64,6 +64,7 @@ def test_every_setting_can_come_from_the_file(config_file: Path) -> None:
         'system = "Be brief."\ntemperature = 0\ntop_k = 1\ntop_p = 1\nmin_p = 0\nrepeat_penalty = 1.1\nseed = 5\n'
         'stop = ["a", "b"]\nadapter_memory = "256MB"\nprepared_memory = "1GiB"\nparked_memory = 0\n'
         'parked_folder = "~/parked"\nhistory = "~/h.sqlite3"\n'
+        'bases = "~/bases"\ntheme = "terminal"\nkeys = {adapters = "f7"}\n'
     )
     settings = load_settings({})
     assert None not in settings.model_dump().values()
