@@ -15,8 +15,6 @@ def names(library: AdapterLibrary) -> list[str]:
     return [entry.name for entry in library.refresh()]
 
 
-
-
 def test_a_file_is_listed_once_it_has_stopped_growing(tmp_path: Path, demo_base: Path) -> None:
     legal = (demo_base.parent / "adapters" / "legal.gguf").read_bytes()
     library = AdapterLibrary(demo_base, folder=tmp_path, demo=tmp_path / "none")
