@@ -220,7 +220,7 @@ class KVStore:
     def _make_room(self, reserve: int, *, keep: Slot | None = None, last: Slot | None = None) -> None:
         """Evict idle slots until ``reserve`` cells are free, and a sequence unless one is kept; ``last`` last."""
         idle = [slot for slot in self._idle() if slot is not keep]
-        idle.sort(key=lambda slot: (slot is not last, slot.last_used), reverse=True)
+        idle.sort(key=lambda slot: (slot is last, slot.last_used), reverse=True)
         taken = sum(slot.cells for slot in self._slots.values() if slot is not keep)
         while taken + reserve > self._cells or (keep is None and not self._free):
             oldest = idle.pop()

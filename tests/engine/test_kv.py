@@ -122,6 +122,19 @@ def test_another_conversation_does_not_destroy_a_kept_one() -> None:
     assert other is not slot
 
 
+def test_the_conversation_that_a_new_one_shares_with_is_the_last_to_make_room() -> None:
+    store = KVStore(memory := ModelMemory(), CELLS, SEQUENCES)
+    long = list(range(20))
+    for under in SELECTIONS:
+        slot = store.acquire(under, long, 20, recompute_last=True)
+        assert slot is not None
+        memory.compute(slot, long)
+        store.release(slot)
+    branch = store.acquire(SELECTIONS[0], [*long[:5], 99], 8, recompute_last=True)
+    assert branch is not None
+    assert branch.tokens == long[:5]
+
+
 def test_a_prefill_may_reuse_everything_and_an_answer_needs_the_last_token() -> None:
     store = KVStore(memory := ModelMemory(), CELLS, SEQUENCES)
     slot = store.acquire(BASE, [1, 2, 3], 3, recompute_last=False)
