@@ -67,11 +67,13 @@ class Residency:
         if file.sha256 not in self._memory:
             if not self._are_ready([file]):
                 return None
+            if file.sha256 in self._files:
+                self._files[file.sha256] = file  # it may have been moved, which is true even if there is no room now
             try:
                 self._make_resident([file])
             except PoolFullError:
                 raise _no_room(1) from None
-        self._files[file.sha256] = file  # the name and path given last: it may have been moved
+        self._files[file.sha256] = file
         status = self._statuses[file.sha256] = replace(self._statuses[file.sha256], name=file.name)
         return status
 
@@ -79,6 +81,7 @@ class Residency:
         """Take over what a former engine found out about ``file``, as if it had been loaded and evicted here."""
         self._files.setdefault(file.sha256, file)
         self._statuses.setdefault(file.sha256, replace(status, resident=False))
+        self._swap_ms = status.swap_ms
 
     def evict(self, sha256: str) -> bool:
         """Give all memory of an adapter back, pinned or not. False, and nothing done, while it is in use."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,9 +33,11 @@ class Disk:
     def __init__(self) -> None:
         self.files: dict[str, PreparedAdapter | EdgeloraError] = dict(WHOLE)
         self.reads: list[str] = []
+        self.paths: list[Path] = []
 
     def prepare(self, file: AdapterFile, *_: object) -> PreparedAdapter:
         self.reads.append(file.sha256)
+        self.paths.append(file.path)
         found = self.files[file.sha256]
         if isinstance(found, EdgeloraError):
             raise found
@@ -131,6 +135,37 @@ def test_a_pool_that_cannot_grow_stays_as_it_was(disk: Disk, monkeypatch: pytest
     assert same(pool.copy_of("a"), WHOLE["a"])
     load(residency, "f")
     assert same(pool.copy_of("f"), WHOLE["f"])
+    residency.close()
+
+
+def test_a_file_that_was_moved_is_found_even_if_there_was_no_room_when_that_was_said(disk: Disk) -> None:
+    residency, _ = build(disk, rows=32, prepared_rows=0)
+    load(residency, *"eab")
+    moved = replace(WHOLE["e"].file, path=Path("elsewhere"))
+    assert acquire(residency, "a", "b")
+    with pytest.raises(MemoryLimitError):
+        while residency.load(moved) is None:
+            residency.wait(10)
+    residency.release(under("a", "b"))
+    for _ in range(2):
+        residency.tick()  # nobody waits for it any more
+    disk.paths.clear()
+    assert acquire(residency, "e")
+    assert disk.paths == [moved.path]
+    residency.close()
+
+
+def test_what_a_swap_costs_is_known_from_a_former_engine(disk: Disk) -> None:
+    residency, _ = build(disk, rows=32, exclusive="asked for")
+    load(residency, "a")
+    status = replace(residency.load(WHOLE["a"].file) or pytest.fail(), swap_ms=7.0)
+    residency.close()
+    residency, _ = build(disk, rows=32, exclusive="asked for")
+    residency.know(WHOLE["a"].file, status)
+    load(residency, "a")
+    again = residency.load(WHOLE["a"].file)
+    assert again
+    assert again.swap_ms == 7.0
     residency.close()
 
 
