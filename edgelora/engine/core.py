@@ -289,6 +289,8 @@ class EngineCore:
         """Overwrite the KV cache, which may hold values that are no numbers. Running sequences compute theirs anew."""
         self._context.forget_everything()
         self._kv.empty()
+        for sequence in self._scheduler.running:
+            sequence.reused = 0
 
     def _let_go(self, sequence: Sequence) -> None:
         """The sequence has ended. The only place where what it holds is given back."""

@@ -10,7 +10,7 @@ from support.adapters import write_adapter
 from support.engines import drain, exact_config, greedy, opened, run, selection, texts
 
 from edgelora.engine.core import EngineCore
-from edgelora.types import BASE, AdapterFile, EngineConfig, Finished, Request, SamplingParams, Selection
+from edgelora.types import BASE, AdapterFile, EngineConfig, Finished, Prefilling, Request, SamplingParams, Selection
 
 PROMPT = list(range(400, 460))
 TURNS = ([7, 8, 9], [10, 11, 12], [13, 14, 15])
@@ -145,6 +145,18 @@ def test_values_that_are_no_numbers_are_not_kept_parked(f32_base: Path, tmp_path
         assert parked(core) > 0
         core._purge()
         assert parked(core) == 0
+
+
+def test_a_prompt_that_must_be_read_again_counts_from_its_beginning(f32_base: Path) -> None:
+    with opened(exact_config(f32_base, batch=32, max_sequences=4), []) as core:
+        run(core, greedy("x", PROMPT, BASE))
+        core.submit(greedy("y", [*PROMPT, *range(500, 580)], BASE))
+        core.step()
+        core._purge()
+        events = drain(core)
+        assert all(0 < e.done <= e.total for e in events if isinstance(e, Prefilling))
+        [finished] = [e for e in events if isinstance(e, Finished)]
+        assert finished.reused_tokens == 0
 
 
 def parked(core: EngineCore) -> int:
