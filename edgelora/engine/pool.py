@@ -27,7 +27,7 @@ from edgelora.engine.pool_tensors import PoolTensors
 from edgelora.engine.resident import Resident
 from edgelora.engine.rows import PoolFullError, RowAllocator
 from edgelora.engine.working_set import WorkingSet
-from edgelora.errors import EngineError
+from edgelora.errors import AdapterError, EngineError
 from edgelora.gguf.header import TensorInfo
 from edgelora.native.batch import Batch
 from edgelora.native.context import Context, NativeAdapter
@@ -296,11 +296,17 @@ class Pool:
         self._masks = PoolMasks(self._tensors.whole, rows, self._rows_of)
 
     def _load(self, targets: Sequence[str], rows: int) -> NativeAdapter:
-        with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:
-            path = Path(folder) / "pool.gguf"
-            shapes = {name: factor_shapes(name, self._infos[name], rows) for name in targets}
-            write_pool_file(path, self._arch, shapes, self._dtype)
-            return NativeAdapter(self._model, path)
+        shapes = {name: factor_shapes(name, self._infos[name], rows) for name in targets}
+        try:
+            with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:
+                path = Path(folder) / "pool.gguf"
+                write_pool_file(path, self._arch, shapes, self._dtype)
+                return NativeAdapter(self._model, path)
+        except (AdapterError, OSError) as error:
+            raise EngineError(
+                f"there is no room for a pool of {rows} rows: {error}",
+                "Choose a smaller --adapter-memory, or close other programs.",
+            ) from error
 
     def _discover(self, native: NativeAdapter, targets: Iterable[str], rows: int) -> PoolTensors:
         """Decode one token with the new pool set, to learn where the graph has its tensors."""

@@ -17,7 +17,10 @@ from edgelora.engine.factors import prepare
 from edgelora.engine.pool import ROW_STEP, SMALL_STEP
 from edgelora.engine.probe import relative_difference
 from edgelora.engine.rows import PoolFullError
+from edgelora.errors import AdapterError, EngineError
 from edgelora.gguf.reader import read_header
+from edgelora.native.context import NativeAdapter
+from edgelora.native.model import Model
 from edgelora.types import BASE, AdapterFile
 
 EXPERTS = ("ffn_gate_exps", "ffn_up_exps", "ffn_down_exps")
@@ -83,6 +86,27 @@ def test_the_budget_counts_every_expert(moe: Path, tmp_path: Path) -> None:
         with opened_pool(moe, budget=budget) as core:
             core.add([adapter])
             assert (core._pool.rows, core._pool.nbytes) == (rows, needed // SMALL_STEP * rows)
+
+
+@pytest.mark.parametrize("error", [AdapterError("out of memory"), OSError(28, "No space left on device")], ids=type)
+def test_residents_survive_a_pool_that_cannot_be_replaced(
+    moe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    first, second = adapters_for(tmp_path, moe, ATTENTION, EXPERTS)
+    refusals = [error]
+
+    def load(model: Model, path: Path) -> NativeAdapter:
+        if refusals:
+            raise refusals.pop()
+        return NativeAdapter(model, path)
+
+    with opened_pool(moe) as core:
+        core.add([first])
+        expected = mixed_logits(core, PROMPTS[:1], [selection((first, 1.0))])[0]
+        monkeypatch.setattr("edgelora.engine.pool.NativeAdapter", load)
+        with pytest.raises(EngineError, match="no room for a pool"):
+            core.add([second])
+        assert np.array_equal(mixed_logits(core, PROMPTS[:1], [selection((first, 1.0))])[0], expected)
 
 
 # --- which rows the graph sees
