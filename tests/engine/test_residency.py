@@ -19,7 +19,7 @@ from edgelora.engine.factors import PreparedAdapter
 from edgelora.engine.loading import AT_ONCE
 from edgelora.engine.residency import Residency
 from edgelora.errors import AdapterError, EdgeloraError, EngineError, GGUFError, MemoryLimitError
-from edgelora.types import AdapterFile, Member, Selection
+from edgelora.types import AdapterFile, AdapterStatus, Member, Selection
 
 NAMES = tuple("abcdefgh")
 RANKS = (16, 16, 8, 4, 16, 20, 16, 12)
@@ -61,10 +61,15 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     return disk
 
 
+def load_file(residency: Residency, file: AdapterFile) -> AdapterStatus:
+    while (status := residency.load(file)) is None:
+        residency.wait(10)
+    return status
+
+
 def load(residency: Residency, *names: str) -> None:
     for name in names:
-        while residency.load(WHOLE[name].file) is None:
-            residency.wait(10)
+        load_file(residency, WHOLE[name].file)
 
 
 def acquire(residency: Residency, *names: str) -> bool:
@@ -144,8 +149,7 @@ def test_a_file_that_was_moved_is_found_even_if_there_was_no_room_when_that_was_
     moved = replace(WHOLE["e"].file, path=Path("elsewhere"))
     assert acquire(residency, "a", "b")
     with pytest.raises(MemoryLimitError):
-        while residency.load(moved) is None:
-            residency.wait(10)
+        load_file(residency, moved)
     residency.release(under("a", "b"))
     for _ in range(2):
         residency.tick()  # nobody waits for it any more
@@ -157,15 +161,11 @@ def test_a_file_that_was_moved_is_found_even_if_there_was_no_room_when_that_was_
 
 def test_what_a_swap_costs_is_known_from_a_former_engine(disk: Disk) -> None:
     residency, _ = build(disk, rows=32, exclusive="asked for")
-    load(residency, "a")
-    status = replace(residency.load(WHOLE["a"].file) or pytest.fail(), swap_ms=7.0)
+    status = replace(load_file(residency, WHOLE["a"].file), swap_ms=7.0)
     residency.close()
     residency, _ = build(disk, rows=32, exclusive="asked for")
     residency.know(WHOLE["a"].file, status)
-    load(residency, "a")
-    again = residency.load(WHOLE["a"].file)
-    assert again
-    assert again.swap_ms == 7.0
+    assert load_file(residency, WHOLE["a"].file).swap_ms == 7.0
     residency.close()
 
 
