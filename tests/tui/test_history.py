@@ -238,7 +238,9 @@ async def test_system_prompt_and_sampling_belong_to_a_conversation(file: Path) -
         await driver.keys("ctrl+s")
         await driver.until(lambda: driver.app._conductor.keeping.system == "Brief")
         await driver.command("Sampling")
-        await driver.until(lambda: isinstance(driver.app.screen, SamplingDialog) and isinstance(driver.app.focused, Input))
+        await driver.until(
+            lambda: isinstance(driver.app.screen, SamplingDialog) and isinstance(driver.app.focused, Input)
+        )
         for key in ("end", *["backspace"] * 3, "x", "enter"):  # bindings run before letters typed in the same moment
             await driver.keys(key)
         await driver.until(lambda: "'x' is no number" in driver.screen_text)
