@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 from weakref import WeakSet
 
-from edgelora.chat.choice import choose_template
 from edgelora.chat.conversation import Conversation, Turn
 from edgelora.chat.window import Window
 from edgelora.errors import EdgeloraError
@@ -129,6 +128,8 @@ class ChatSession:
             await fork.stop()
 
     async def _run(self, prompt: str | None, resolved: ResolvedSelection) -> AsyncGenerator[SessionEvent, None]:
+        from edgelora.chat.choice import choose_template  # Jinja: the chat's first frame does not wait for it
+
         self._request, self._stopping = f"chat-{uuid4().hex}", False
         try:
             async for loading in self._load(resolved):

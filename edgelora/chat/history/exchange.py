@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Literal
-
-from pydantic import TypeAdapter, ValidationError
 
 from edgelora.chat.history.records import ConversationInfo, StoredConversation, StoredTurn, title_of
 from edgelora.errors import HistoryError
@@ -14,6 +13,8 @@ from edgelora.types import SamplingParams  # pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from pydantic import TypeAdapter
 
     from edgelora.types import AttestedAdapter
 
@@ -34,7 +35,12 @@ class _Document:
     turns: tuple[StoredTurn, ...]
 
 
-_DOCUMENT = TypeAdapter(_Document)
+@cache
+def _form() -> TypeAdapter[_Document]:
+    """Made when it is first needed: the chat's first frame does not wait for pydantic."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(_Document)
 
 
 def to_json(stored: StoredConversation) -> str:
@@ -52,7 +58,7 @@ def to_json(stored: StoredConversation) -> str:
         stored.head,
         stored.turns,
     )
-    return _DOCUMENT.dump_json(document, indent=2).decode() + "\n"
+    return _form().dump_json(document, indent=2).decode() + "\n"
 
 
 def from_json(text: str, origin: str) -> StoredConversation:
@@ -60,8 +66,10 @@ def from_json(text: str, origin: str) -> StoredConversation:
 
     Raises HistoryError where it is something else or does not hang together.
     """
+    from pydantic import ValidationError
+
     try:
-        read = _DOCUMENT.validate_json(text)
+        read = _form().validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
-
-from pydantic import TypeAdapter
 
 from edgelora.chat.history.database import explained, open_database, transaction
 from edgelora.chat.history.records import ConversationInfo, OnBase, StoredConversation, StoredTurn, title_of
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-_FINISHED = TypeAdapter(Finished)
-_SAMPLING = TypeAdapter(SamplingParams | None)
-_ON_BASE = TypeAdapter(OnBase)
+    from pydantic import TypeAdapter
 
 _INFO = """
 SELECT c.id, c.title, c.base, c.created, c.updated, COUNT(t.id)
@@ -61,7 +58,7 @@ class History:
         with self._transaction():
             conversation = self._insert(
                 "INSERT INTO conversations (title, base, system, sampling, created, updated) VALUES (?, ?, ?, ?, ?, ?)",
-                (title_of(prompt), base.name, system, _text(_SAMPLING, sampling), now, now),
+                (title_of(prompt), base.name, system, _text(SamplingParams | None, sampling), now, now),
             )
             return conversation, self._add_turn(conversation, None, prompt, selection, now, base)
 
@@ -90,7 +87,7 @@ class History:
         """The answer is complete, or was stopped; the conversation goes on from here."""
         with self._transaction():
             self._execute(
-                "UPDATE turns SET answer = ?, made_by = ? WHERE id = ?", (answer, _text(_FINISHED, made_by), turn)
+                "UPDATE turns SET answer = ?, made_by = ? WHERE id = ?", (answer, _text(Finished, made_by), turn)
             )
             self._execute(
                 "UPDATE conversations SET head = ?1, updated = ?2 WHERE id = (SELECT conversation FROM turns"
@@ -118,7 +115,7 @@ class History:
         with self._transaction():
             self._execute(
                 "UPDATE conversations SET system = ?, sampling = ? WHERE id = ?",
-                (system, _text(_SAMPLING, sampling), conversation),
+                (system, _text(SamplingParams | None, sampling), conversation),
             )
 
     def rename(self, conversation: int, title: str) -> None:
@@ -141,7 +138,7 @@ class History:
                     info.title,
                     info.base,
                     stored.system,
-                    _text(_SAMPLING, stored.sampling),
+                    _text(SamplingParams | None, stored.sampling),
                     info.created,
                     info.updated,
                 ),
@@ -158,8 +155,8 @@ class History:
                         turn.answer,
                         turn.selection,
                         turn.asked,
-                        _text(_ON_BASE, turn.base),
-                        turn.made_by and _text(_FINISHED, turn.made_by),
+                        _text(OnBase, turn.base),
+                        turn.made_by and _text(Finished, turn.made_by),
                     ),
                 )
             self._execute("UPDATE conversations SET head = ? WHERE id = ?", (numbers[stored.head], conversation))
@@ -192,7 +189,7 @@ class History:
             ).fetchall()
         turns = tuple(map(_turn, rows))
         system, sampling, head = own
-        chosen = _SAMPLING.validate_json(sampling) if sampling else None
+        chosen = _form(SamplingParams | None).validate_json(sampling) if sampling else None
         return StoredConversation(ConversationInfo(*info), system, head, turns, chosen)
 
     # --- how
@@ -206,7 +203,7 @@ class History:
         return self._insert(
             "INSERT INTO turns (conversation, parent, prompt, answer, selection, asked, base)"
             " VALUES (?, ?, ?, '', ?, ?, ?)",
-            (conversation, parent, prompt, selection, now, _text(_ON_BASE, base)),
+            (conversation, parent, prompt, selection, now, _text(OnBase, base)),
         )
 
     def _touch(self, conversation: int, now: float) -> None:
@@ -236,11 +233,19 @@ def _pattern(text: str) -> str:
     return f"%{escaped}%"
 
 
-def _text(adapter: TypeAdapter[Any], value: object) -> str:
-    return adapter.dump_json(value).decode()
+@cache
+def _form(kind: Any) -> TypeAdapter[Any]:
+    """The JSON form of ``kind``, made when it is first needed: the chat's first frame does not wait for pydantic."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(kind)
+
+
+def _text(kind: Any, value: object) -> str:
+    return _form(kind).dump_json(value).decode()
 
 
 def _turn(row: tuple[Any, ...]) -> StoredTurn:
     number, parent, prompt, answer, selection, asked, base, made_by = row
-    finished = None if made_by is None else _FINISHED.validate_json(made_by)
-    return StoredTurn(number, parent, prompt, answer, selection, asked, finished, _ON_BASE.validate_json(base))
+    finished = None if made_by is None else _form(Finished).validate_json(made_by)
+    return StoredTurn(number, parent, prompt, answer, selection, asked, finished, _form(OnBase).validate_json(base))
