@@ -42,8 +42,8 @@ class GoingOn:
 
 
 def going_on(core: EngineCore, before: Selection, after: Selection, report: ReportProgress) -> GoingOn:
-    """Measure the longest conversation of the usual ones that the context holds."""
-    length = max(length for length in CONVERSATIONS if length + STEPS <= core.base.ctx)
+    """Measure the longest of the usual conversations, or one as long as the context holds."""
+    length = min(max(CONVERSATIONS), core.base.ctx - STEPS)
     rounds = []
     for done in range(REPEATS):
         report(Progress("going on with a conversation", done, REPEATS, "rounds"))

@@ -124,6 +124,7 @@ def test_what_ends_it_leaves_nothing(demo_base: Path, tmp_path: Path, number: in
         env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'convert'}", "TMPDIR": str(temporary)},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # tests may run under nohup
     )
     while process.poll() is None and not any(outs.iterdir()):
         time.sleep(0.01)
