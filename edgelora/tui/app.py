@@ -20,6 +20,7 @@ from edgelora.tui.commands import baking_commands, comparing_commands, machine_c
 from edgelora.tui.comparing import Comparing, columns_label
 from edgelora.tui.comparing_app import ComparingApp
 from edgelora.tui.conductor import Conductor
+from edgelora.tui.continuing import Continuing
 from edgelora.tui.conversations import Conversations
 from edgelora.tui.keys import require_known
 from edgelora.tui.messages_app import WHY_NOT, MessagesApp
@@ -78,9 +79,10 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         self.state = ChatState(remembered=setup.remembered)
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
-        self._branching = Branching(self.state, self._conductor)
-        self._reopening = Reopening(setup, self.state, self, self._conductor)
-        self._conversations = Conversations(self, self._conductor, self._reopening)
+        self._continuing = Continuing(setup, self.state, self, self._conductor)
+        self._branching = Branching(self.state, self._conductor, self._continuing)
+        self._reopening = Reopening(setup, self.state, self, self._conductor, self._continuing)
+        self._conversations = Conversations(self, self._conductor, self._continuing, self._reopening)
         self._baking = Baking(setup, self.state, self, self._conductor)
         self._comparing = Comparing(setup, self.state, self, self._conductor)
         self._warming = Warming(self.state, self, self._conductor)
@@ -274,7 +276,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         return self.query_one(Transcript)
 
     async def _start_over(self) -> None:
-        await self._conductor.start_over()
+        await self._continuing.start_over()
         self.state.editing = None
         await self._transcript.clear()
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))

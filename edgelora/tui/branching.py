@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from edgelora.chat.tree import Exchange, Tree
     from edgelora.tui.conductor import Conductor
+    from edgelora.tui.continuing import Continuing
     from edgelora.tui.state import ChatState
     from edgelora.tui.widgets.transcript import Transcript
 
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 class Branching:
     """Between the conversation's tree and the transcript, which shows one branch of it."""
 
-    def __init__(self, state: ChatState, conductor: Conductor) -> None:
+    def __init__(self, state: ChatState, conductor: Conductor, continuing: Continuing) -> None:
         self._state = state
         self._conductor = conductor
+        self._continuing = continuing
 
     @property
     def _tree(self) -> Tree:
@@ -64,7 +66,7 @@ class Branching:
             return
         end = self._tree.end_of(others[at])
         await transcript.show_branch(self.items(end.branch()))
-        await self._conductor.go_on_from(end if end.made_by else end.parent)
+        await self._continuing.go_on_from(end if end.made_by else end.parent)
 
     def _alternatives(self, exchange: Exchange) -> list[Exchange]:
         return self._tree.alternatives(exchange)

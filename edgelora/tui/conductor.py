@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing, suppress
 from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
 from edgelora.chat.history.records import OnBase
 from edgelora.chat.resolved import ResolvedSelection, resolve
-from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
+from edgelora.chat.session import ChatSession
 from edgelora.errors import (
     AdapterError,
     ConversionError,
@@ -22,15 +22,15 @@ from edgelora.errors import (
 from edgelora.tui.keeping import Keeping, KeptAnswer
 from edgelora.tui.metering import MeteredEngine
 from edgelora.tui.opening import first_pick, open_engine_beside
-from edgelora.tui.picks import Pick, pick_label
+from edgelora.tui.picks import Pick
+from edgelora.tui.showing import Showing
 from edgelora.tui.watching import watch
-from edgelora.types import Failed, Finished, Prefilling, Progress, SamplingParams, Token
+from edgelora.types import Failed, Progress, SamplingParams
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
-    from edgelora.chat.history.records import StoredConversation
     from edgelora.chat.tree import Exchange
     from edgelora.engine.client import EngineClient
     from edgelora.errors import HistoryError
@@ -58,13 +58,14 @@ class Conductor:
         self._setup = setup
         self._state = state
         self._stage = stage
+        self._showing = Showing(state, stage)
         self._library: AdapterLibrary | None = None
         self._session: ChatSession | None = None
         self._base = setup.baked or setup.base
         self.home = setup.base  # where adapters are applied beside the base, and what a baked one goes back to
         self._change: object = None  # the latest change of base that was asked for
         self._watching: asyncio.Task[None] | None = None
-        self._busy = asyncio.Lock()
+        self.busy = asyncio.Lock()  # held by whoever asks the engine, or changes what is asked
         self.stopped = False  # a person asked to stop what is running
         self._superseded = False  # something newer takes the place of the re-reading that is running
         self._closed = False
@@ -74,7 +75,7 @@ class Conductor:
     async def open(self) -> None:
         """Open library and engine, also again after the engine died for good; the conversation is kept."""
         self._loop = asyncio.get_running_loop()
-        async with self._busy:
+        async with self.busy:
             self._enter("opening")
             try:
                 engine = await self._opened(self._base)
@@ -97,8 +98,8 @@ class Conductor:
         ``library``: the adapters for it, where it is another base than before and not the same one with some baked in.
         """
         change = self._change = object()
-        await self._supersede()
-        async with self._busy:
+        await self.supersede()
+        async with self.busy:
             if change is not self._change or self._closed:
                 return
             before = self._state.phase
@@ -134,8 +135,8 @@ class Conductor:
         if instead_of:
             await self._stage.show_branch(instead_of.parent)
         await self._stage.show_prompt(prompt)
-        await self._supersede()
-        async with self._busy:
+        await self.supersede()
+        async with self.busy:
             if self._session is None or self._state.phase != "ready":
                 self._stage.give_back(prompt)
                 return
@@ -145,47 +146,6 @@ class Conductor:
             unread = self._state.active != self._state.settled and not self._state.columns
             if unread and not self._closed and self._state.phase == "ready":
                 await self._read_again(self._session)
-
-    async def go_on_from(self, exchange: Exchange | None) -> None:
-        """Continue the branch that ``exchange`` ends, which is read again at once."""
-        await self._supersede()
-        async with self._busy:
-            if self._session:
-                self._move_to(self._session, exchange)
-                await self._read_again_if_ready()
-
-    async def resume(self, stored: StoredConversation, pick: Pick | None, remarks: Iterable[str] = ()) -> None:
-        """Go on with a kept conversation, under ``pick`` if there is one. A running answer is stopped.
-
-        It is shown at once, also while the base opens for the first time.
-        """
-        await self.stop()
-        if self._session is None:
-            await self._show_resumed(stored, pick, remarks)
-            return
-        async with self._busy:
-            await self._show_resumed(stored, pick, remarks)
-            self._configure(self._session)
-            self._session.go_on_from(self.keeping.tree.turns)
-            await self._read_again_if_ready()
-
-    async def _show_resumed(self, stored: StoredConversation, pick: Pick | None, remarks: Iterable[str]) -> None:
-        self.keeping.resume(stored, self._setup.system)
-        self._state.context_used = 0
-        if pick is not None:
-            self._state.active = pick
-        await self._stage.show_conversation()
-        for remark in remarks:
-            await self._stage.say("information", remark)
-
-    async def configure(self, system: str, sampling: SamplingParams | None) -> None:
-        """Another system prompt and other sampling for this conversation, which is read again under them."""
-        await self._supersede()
-        async with self._busy:
-            self.keeping.configure(system, sampling)
-            if self._session:
-                self._configure(self._session)
-                await self._read_again_if_ready()
 
     @property
     def sampling(self) -> SamplingParams:
@@ -208,9 +168,9 @@ class Conductor:
         self._state.active = pick
         self._state.remembered.note_use(member.ref for member in pick)
         self._stage.refresh_state()
-        await self._supersede()
+        await self.supersede()
         if self._session and self._state.phase in ("ready", "rereading"):
-            async with self._busy:
+            async with self.busy:
                 if self._state.active == pick and self._state.phase == "ready":
                     await self._read_again(self._session)
 
@@ -220,16 +180,21 @@ class Conductor:
             self.stopped = True
             await self._session.stop()
 
-    async def start_over(self) -> None:
-        """Begin a new conversation."""
-        await self.stop()
-        async with self._busy:
-            self.keeping.start_over(self._setup.system)
-            if self._session:
-                self._configure(self._session)
-                self._session.start_over()
-            self._state.context_used = 0
-            self._stage.refresh_state()
+    async def supersede(self) -> None:
+        """Give up a running re-reading, as something newer takes its place."""
+        if self._session and self._state.phase == "rereading":
+            self._superseded = True
+            await self._session.stop()
+
+    async def read_again_if_ready(self) -> None:
+        """Compute the conversation under the active pick, where nothing else is going on."""
+        if self._session and self._state.phase == "ready":
+            await self._read_again(self._session)
+
+    def apply_settings(self) -> None:
+        """Ask with this conversation's system prompt and sampling from the next request on."""
+        if self._session:
+            self._session.system, self._session.sampling = self.keeping.system, self.sampling
 
     async def close(self) -> None:
         """End the engine, and wait a moment for what was running to end with it."""
@@ -239,7 +204,7 @@ class Conductor:
         if self._session:
             await self._session.engine.close()
             with suppress(TimeoutError):
-                async with asyncio.timeout(CLOSE_TIMEOUT), self._busy:
+                async with asyncio.timeout(CLOSE_TIMEOUT), self.busy:
                     pass
         await asyncio.to_thread(self.keeping.close)
 
@@ -325,11 +290,8 @@ class Conductor:
         else:
             self._session = ChatSession(engine, sampling=self.sampling, template=self._setup.template)
             self._session.go_on_from(self.keeping.tree.turns)
-        self._configure(self._session)
+        self.apply_settings()
         return self._session
-
-    def _configure(self, session: ChatSession) -> None:
-        session.system, session.sampling = self.keeping.system, self.sampling
 
     def _move_to(self, session: ChatSession, exchange: Exchange | None) -> None:
         self.keeping.go_on_from(exchange)
@@ -358,10 +320,6 @@ class Conductor:
             self._state.settled = pick
         self._stage.refresh_state()
 
-    async def _read_again_if_ready(self) -> None:
-        if self._session and self._state.phase == "ready":
-            await self._read_again(self._session)
-
     async def _read_again(self, session: ChatSession) -> None:
         """Compute the conversation under the active pick; where that is stopped or fails, go back to the former."""
         self.begin("rereading")
@@ -377,11 +335,6 @@ class Conductor:
             self._state.active = self._state.baked or former
         self._stage.refresh_state()
 
-    async def _supersede(self) -> None:
-        if self._session and self._state.phase == "rereading":
-            self._superseded = True
-            await self._session.stop()
-
     # --- what both share
 
     async def _run(self, session: ChatSession, pick: Pick, prompt: str | None, view: AnswerView | None) -> Outcome:
@@ -394,36 +347,10 @@ class Conductor:
                     async for event in events:
                         if isinstance(event, Failed):
                             return event.error
-                        await self._take(event, pick, view)
+                        await self._showing.take(event, pick, view)
         except EdgeloraError as error:
             return error
         return "superseded" if self._superseded else "stopped" if self.stopped else "done"
-
-    async def _take(self, event: SessionEvent, pick: Pick, view: AnswerView | None) -> None:
-        match event:
-            case Loading(name):
-                self._stage.show_progress(f"Loading {name}", 0, 0)
-            case Prefilling(_, done, total):
-                self._stage.show_progress(self._reading_label(pick, view), done, total)
-            case Token(_, text) if view:
-                self._stage.hide_progress()
-                await view.write(text)
-            case Finished():
-                self._state.context_used = event.prompt_tokens + event.completion_tokens
-                if view:
-                    await view.finish(event)
-            case Notice(text):
-                await self._stage.say("information", text)
-            case LeftOut(turns, total):
-                await self._stage.say("information", _left_out(turns, total))
-
-    def _reading_label(self, pick: Pick, view: AnswerView | None) -> str:
-        if view:
-            return "Reading"
-        if self._state.baked or self._state.settled == pick:
-            return f"Re-reading under {self._state.label(pick)} · Esc: with the next message"
-        former = pick_label(self._state.settled)
-        return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
 
     async def _explain(self, pick: Pick, error: EdgeloraError) -> None:
         """Say what went wrong."""
@@ -452,9 +379,3 @@ class Conductor:
         if not self._closed:  # an engine that is given up while it opens may report once more
             label = progress.stage[:1].upper() + progress.stage[1:]
             self._stage.show_progress(label, progress.done, progress.total)
-
-
-def _left_out(turns: int, total: int) -> str:
-    more = "turn is" if turns == 1 else f"{turns} turns are"
-    of = "" if total == turns else f" ({total} in all)"
-    return f"The context is full: the oldest {more} left out from here on{of}."

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from edgelora.tui.app import ChatApp
     from edgelora.tui.conductor import Conductor
+    from edgelora.tui.continuing import Continuing
     from edgelora.tui.reopening import Reopening
     from edgelora.types import SamplingParams
 
@@ -25,9 +26,10 @@ T = TypeVar("T")
 class Conversations:
     """Opens the screens over the chat. Each method but the commands runs in a worker, which can wait for a screen."""
 
-    def __init__(self, app: ChatApp, conductor: Conductor, reopening: Reopening) -> None:
+    def __init__(self, app: ChatApp, conductor: Conductor, continuing: Continuing, reopening: Reopening) -> None:
         self._app = app
         self._conductor = conductor
+        self._continuing = continuing
         self._reopening = reopening
 
     def commands(self) -> Iterator[SystemCommand]:
@@ -63,14 +65,14 @@ class Conversations:
         keeping = self._conductor.keeping
         text = await self._answer_of(SystemPromptDialog(keeping.system))
         if text is not None and text != keeping.system:
-            await self._conductor.configure(text, keeping.sampling)
+            await self._continuing.configure(text, keeping.sampling)
 
     async def choose_sampling(self) -> None:
         """Choose how the answers of this conversation are sampled."""
         chosen = await self._answer_of(SamplingDialog(self._conductor.sampling))
         if chosen is not None:
             sampling: SamplingParams | None = chosen[0]
-            await self._conductor.configure(self._conductor.keeping.system, sampling)
+            await self._continuing.configure(self._conductor.keeping.system, sampling)
 
     async def _answer_of(self, screen: Screen[T]) -> T:
         answer = await self._app.push_screen_wait(screen)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgelora.chat.history.records import StoredConversation
     from edgelora.tui.conductor import Conductor
+    from edgelora.tui.continuing import Continuing
     from edgelora.tui.picks import Pick
     from edgelora.tui.setup import ChatSetup
     from edgelora.tui.stage import Stage
@@ -23,11 +24,14 @@ if TYPE_CHECKING:
 class Reopening:
     """Opens kept conversations; what follows is another branch of the same history."""
 
-    def __init__(self, setup: ChatSetup, state: ChatState, stage: Stage, conductor: Conductor) -> None:
+    def __init__(
+        self, setup: ChatSetup, state: ChatState, stage: Stage, conductor: Conductor, continuing: Continuing
+    ) -> None:
         self._setup = setup
         self._state = state
         self._stage = stage
         self._conductor = conductor
+        self._continuing = continuing
 
     def archive(self) -> Archive | None:
         """The history, unless none is kept."""
@@ -57,7 +61,7 @@ class Reopening:
             await self._stage.say("error", str(error))
             return
         pick = self._pick(stored)
-        await self._conductor.resume(stored, pick, self._differences(stored, pick))
+        await self._continuing.resume(stored, pick, self._differences(stored, pick))
 
     def _differences(self, stored: StoredConversation, pick: Pick | None) -> Iterator[str]:
         """What is not as it was before."""
