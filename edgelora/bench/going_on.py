@@ -43,7 +43,8 @@ class GoingOn:
 
 def going_on(core: EngineCore, before: Selection, after: Selection, report: ReportProgress) -> GoingOn:
     """Measure the longest of the usual conversations, or one as long as the context holds."""
-    length = min(max(CONVERSATIONS), core.base.ctx - STEPS)
+    room = core.base.ctx - STEPS
+    length = max((length for length in CONVERSATIONS if 0 < length <= room), default=room)
     rounds = []
     for done in range(REPEATS):
         report(Progress("going on with a conversation", done, REPEATS, "rounds"))
