@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +55,7 @@ async def test_baking_goes_on_beside_the_conversation_which_then_goes_on_there()
         assert second.requests[-1].tokens[: len(reread.tokens)] == reread.tokens
         assert len(second.requests[-1].tokens) > len(driver.engine.requests[-1].tokens)
         assert (second.requests[-1].selection, second.loaded) == (BASE, {})
-        assert "kB · baked in" in driver.screen_text
+        assert re.search(r"● legal +baked in ", driver.screen_text)
         assert "Test base with legal in it" in driver.screen_text
         assert driver.composer.border_title == "legal (baked in)"
 
