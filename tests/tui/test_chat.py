@@ -292,6 +292,10 @@ async def test_new_conversation_forgets_turns_and_keeps_the_adapter() -> None:
 
 async def test_the_mouse_chooses_examples_and_adapters() -> None:
     async with chat() as driver:
+        await driver.until(
+            lambda: bool(driver.app.query(Example)) and driver.app.query(Example).first().region.height > 0
+        )
+        await driver.pilot.pause()  # laid out, and nothing is about to move
         await driver.pilot.click(Example)
         await driver.until(lambda: driver.app.state.settled == (MemberText("chat"),))
         assert driver.composer.text == "I passed my driving test today!"

@@ -181,25 +181,25 @@ async def test_exporting_and_importing(file: Path) -> None:
 
 
 async def test_only_what_is_near_the_viewport_is_made(file: Path) -> None:
-    keep_long(file, 2000)
+    keep_long(file, 600)
     async with chat(open_history=lambda: History(file), size=(100, 30)) as driver:
         await browse(driver, 1)
         await driver.keys("enter")
-        await driver.until(lambda: "Question 999" in driver.screen_text)
+        await driver.until(lambda: "Question 299" in driver.screen_text)
         await driver.until(lambda: driver.app.state.phase == "ready")
         most = 0
         for _ in range(12):
             await driver.keys("pageup")
             await driver.until(lambda: driver.app.query_one("#transcript").scroll_y > 0)
             most = max(most, len(driver.app.query(Prompt)) + len(driver.app.query(Answer)))
-        assert "Question 999" not in driver.screen_text
+        assert "Question 299" not in driver.screen_text
         assert 0 < most < 120
         await driver.keys("up")
         await driver.until(lambda: driver.app.focused is driver.app.query_one("#transcript"))
         await driver.keys("home")
         await driver.until(lambda: "Question 0" in driver.screen_text)
         await driver.keys("end")
-        await driver.until(lambda: "Question 999" in driver.screen_text)
+        await driver.until(lambda: "Question 299" in driver.screen_text)
         assert len(driver.app.query(Answer)) < 60
 
 
