@@ -15,13 +15,18 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 ESCAPES = re.compile(
     rb"\x1b\[[0-9;?<>=:$]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\|\x1b[^\[\]P]"
 )
 ALTERNATE_SCREEN = (b"\x1b[?1049h", b"\x1b[?1049l")
 SHOW_CURSOR = b"\x1b[?25h"
+MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
+ON_BY_ITSELF = {7, 25}
+"""Line wrap and the cursor; every other mode is off in a terminal that nobody has used."""
+KEYBOARD = re.compile(rb"\x1b\[([><])[0-9]*u")
+"""An entry on the stack of kitty's keyboard modes, or one off it."""
 
 
 class Terminal:
@@ -59,6 +64,14 @@ class Terminal:
                 return self.text
         raise AssertionError(f"{pattern!r} did not come:\n{self.text}")
 
+    def until(self, holds: Callable[[], bool], seconds: float = 90) -> None:
+        """Wait until something is so, and read meanwhile what the program writes."""
+        end = time.monotonic() + seconds
+        while not holds():
+            if time.monotonic() >= end:
+                raise AssertionError(f"did not come true:\n{self.text}")
+            self._read(0.05)
+
     def wait_for_exit(self, seconds: float = 30) -> int:
         """The exit status."""
         end = time.monotonic() + seconds
@@ -77,12 +90,26 @@ class Terminal:
         """Whether the terminal's modes are what they were."""
         return termios.tcgetattr(self._theirs) == self.before
 
+    def vanish(self) -> None:
+        """Go away, as a terminal does whose window is closed."""
+        os.close(self._ours)
+        self._ours = -1
+
+    @property
+    def modes_left(self) -> list[str]:
+        """What the program switched in the terminal and did not switch back."""
+        modes = {int(mode): flag == b"h" for names, flag in MODE.findall(self.written) for mode in names.split(b";")}
+        left = [f"mode {mode}" for mode, on in sorted(modes.items()) if on != (mode in ON_BY_ITSELF)]
+        pushed = sum(1 if way == b">" else -1 for way in KEYBOARD.findall(self.written))
+        return [*left, "keyboard"] if pushed > 0 else left
+
     def close(self) -> None:
         """End the program if it is still there."""
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        os.close(self._ours)
+        if self._ours >= 0:
+            os.close(self._ours)
         os.close(self._theirs)
 
     def _read(self, seconds: float) -> None:
