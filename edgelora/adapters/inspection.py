@@ -58,11 +58,22 @@ class Inspector:
         size = path.stat().st_size if path.is_file() else 0
         return AdapterEntry(name=shown_name(path), path=path, n_bytes=size, problem=problem)
 
+    def inspect_kept(self, path: Path, sha256: str) -> AdapterEntry:
+        """The entry of a GGUF that the library keeps, so that its content is known without reading all of it."""
+        try:
+            return self._described(path, read_header(path), sha256)
+        except EdgeloraError as error:
+            missing = "its file is missing from the library; add it again" if not path.exists() else error.message
+            return AdapterEntry(name=path.stem, path=path, sha256=sha256, problem=missing)
+
     def file(self, entry: AdapterEntry, report: ReportProgress) -> AdapterFile:
         """The GGUF of ``entry``, as it is on disk now; what is no GGUF is converted unless it was before.
 
         Raises AdapterError, GGUFError or ConversionError.
         """
+        if entry.version is not None and entry.sha256:  # the engine looks whether these are still its bytes
+            require_fit(read_header(entry.path), self._base)
+            return AdapterFile(entry.full_name, entry.path, entry.sha256)
         on_the_way = is_converted_on_the_way(entry.path)
         path = self._converted.convert(entry.path, report) if on_the_way else entry.path
         require_fit(read_header(path), self._base)
@@ -92,12 +103,14 @@ class Inspector:
         )
 
     def _gguf_entry(self, path: Path, file: Path) -> AdapterEntry:
-        header = read_header(file)
+        return self._described(path, read_header(file), self._hashes.of_file(file))
+
+    def _described(self, path: Path, header: Header, sha256: str) -> AdapterEntry:
         facts = AdapterFacts.of(header)
         return AdapterEntry(
             name=shown_name(path),
             path=path,
-            sha256=self._hashes.of_file(file),
+            sha256=sha256,
             rank=facts.max_rank,
             n_bytes=facts.file_size,
             targets=facts.targets,

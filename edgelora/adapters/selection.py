@@ -1,4 +1,4 @@
-"""The text form of a selection, read and written: `legal`, `legal:0.7+medical:0.3`, `./mine.gguf:0.5`, `base`."""
+"""The text form of a selection: `legal`, `legal@2`, `legal:0.7+medical:0.3`, `./mine.gguf:0.5`, `base`."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ if TYPE_CHECKING:
 
 BASE_NAME = "base"
 _SCALE = re.compile(r"-?(?:\d+(?:\.\d*)?|\.\d+)")
-_VERSION = re.compile(r"\d+")
+_VERSION = re.compile(r"[0-9]{1,9}")
 _SEPARATORS = ("/", "\\")
 
 
 @dataclass(frozen=True, slots=True)
 class MemberText:
-    """One member as a person writes it: a name or a path, and the user's scale."""
+    """One member as a person writes it: a name, with or without version (``legal@3``), or a path; the user's scale."""
 
     ref: str
     scale: float = 1.0
@@ -100,16 +100,16 @@ def _parse_member(text: str, whole: str) -> MemberText:
         return MemberText(text)
     ref, scale = _cut_scale(text)
     if is_path(ref):
-        if not is_existing_path(ref):
-            _refuse_version(ref)
+        if not is_existing_path(ref) and _cut_version(ref)[1]:
+            raise UsageError(f"{ref!r} asks for a version of a path", "Only names in the library have versions.")
         return MemberText(ref, scale)
     name, colon, after = ref.partition(":")
     if colon:
         raise UsageError(f"the scale {after!r} of {name!r} is not a number", "Write it like legal:0.7.")
-    _refuse_version(name)
+    name, version = _cut_version(name)
     if name in (BASE_NAME, "auto"):
         raise UsageError(f"{name!r} cannot be part of {whole!r}", "It stands alone and has no scale.")
-    return MemberText(check_name(name), scale)
+    return MemberText(check_name(name) + (f"@{int(version)}" if version else ""), scale)
 
 
 def _cut_scale(text: str) -> tuple[str, float]:
@@ -120,10 +120,10 @@ def _cut_scale(text: str) -> tuple[str, float]:
     return text, 1.0
 
 
-def _refuse_version(ref: str) -> None:
+def _cut_version(ref: str) -> tuple[str, str]:
+    """``ref`` without the version at its end, and that version, empty where there is none."""
     name, at, version = ref.rpartition("@")
-    if at and _VERSION.fullmatch(version):
-        raise UsageError(f"{ref!r} asks for a version, and adapters have no versions yet", f"Use {name!r}.")
+    return (name, version) if at and _VERSION.fullmatch(version) else (ref, "")
 
 
 def _format_member(member: MemberText) -> str:

@@ -35,6 +35,11 @@ def adapters_dir() -> Path:
     return Path(chosen).expanduser() if chosen else platformdirs.user_data_path(APP, appauthor=False) / "adapters"
 
 
+def bases_file() -> Path:
+    """The names of bases. It need not exist."""
+    return platformdirs.user_data_path(APP, appauthor=False) / "bases.json"
+
+
 def converted_dir() -> Path:
     """Adapters that were converted on the way, by content hash; safe to delete."""
     return platformdirs.user_cache_path(APP, appauthor=False) / "converted"

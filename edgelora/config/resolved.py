@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edgelora.config import locations
+from edgelora.config.known_bases import named_base
 from edgelora.config.settings import SAMPLING, Settings
 from edgelora.errors import ConfigError, UsageError
 from edgelora.types import EngineConfig, SamplingParams
@@ -24,13 +25,12 @@ _HINTS = {
 
 
 def base_path(settings: Settings) -> Path:
-    """The base to open: the one that was set, else the embedded demo's. Raises ConfigError where it is missing."""
-    path = settings.base.expanduser() if settings.base else locations.demo_base()
+    """The base to open: the one that was set, by path or name, else the demo's. Raises ConfigError if it is missing."""
+    if settings.base:
+        return named_base(str(settings.base))
+    path = locations.demo_base()
     if path.is_file():
         return path
-    if settings.base:
-        what = f"{path} is a folder, not a base" if path.is_dir() else f"there is no base at {path}"
-        raise ConfigError(what, "--base takes the path of a GGUF file.")
     raise ConfigError(f"the embedded demo is missing ({path})", "Reinstall edgelora, or give a base with --base.")
 
 

@@ -18,7 +18,10 @@ LETTERS = string.ascii_lowercase + string.digits
 NAMES = st.builds(str.__add__, st.sampled_from(LETTERS), st.text(LETTERS + "._-", max_size=63)).filter(is_name)
 PATHS = st.text(string.ascii_letters + string.digits + ".:@ -_", min_size=1).map(lambda tail: f"no/such/{tail}x.gguf")
 SCALES = st.integers(-(10**6), 10**6).map(lambda n: n / 10**4)
-MEMBERS = st.lists(st.builds(MemberText, NAMES | PATHS, SCALES), max_size=4, unique_by=lambda member: member.ref)
+VERSIONS = st.builds("{}@{}".format, NAMES, st.integers(1, 10**9 - 1))
+MEMBERS = st.lists(
+    st.builds(MemberText, NAMES | VERSIONS | PATHS, SCALES), max_size=4, unique_by=lambda member: member.ref
+)
 
 
 @given(MEMBERS.map(tuple))
@@ -43,6 +46,8 @@ def test_any_text_is_a_selection_or_a_usage_error(text: str) -> None:
         ("legal:0.7+medical:0.3", [MemberText("legal", 0.7), MemberText("medical", 0.3)]),
         ("legal:-.5", [MemberText("legal", -0.5)]),
         ("legal:1.00004", [MemberText("legal", 1.0)]),
+        ("legal@2", [MemberText("legal@2")]),
+        ("legal@002:0.5+legal", [MemberText("legal@2", 0.5), MemberText("legal")]),
         ("./legal:2", [MemberText("./legal", 2.0)]),
         ("mine.gguf:0.5+legal", [MemberText("mine.gguf", 0.5), MemberText("legal")]),
         ("C:\\adapters\\mine.gguf", [MemberText("C:\\adapters\\mine.gguf")]),
@@ -64,9 +69,10 @@ def test_forms(text: str, members: list[MemberText]) -> None:
         ("legal:strong", "'strong'"),
         ("legal:nan", "'nan'"),
         ("legal:1e3", "'1e3'"),
-        ("legal@2", "no versions yet"),
-        ("legal@2:0.5", "no versions yet"),
-        ("no/such/folder@3", "no versions yet"),
+        ("legal@", "no adapter name"),
+        ("legal@two", "no adapter name"),
+        ("base@2", "cannot be part"),
+        ("no/such/folder@3", "version of a path"),
         ("Legal", "no adapter name"),
         ("-legal", "no adapter name"),
         ("x" * (MAX_LENGTH + 1), "no adapter name"),

@@ -19,7 +19,7 @@ from support.hub_server import COMMIT, Hub, Repo, serving, use_hub
 from support.peft_folders import Shape, peft_source, write_base
 
 from edgelora.cli.conversion import print_report
-from edgelora.cli.convert import DTYPES, MOE_B_LAYOUTS
+from edgelora.cli.sources import DTYPES, MOE_B_LAYOUTS
 from edgelora.gguf.hashes import file_sha256
 from edgelora.gguf.reader import read_header
 
@@ -231,6 +231,6 @@ def test_warnings_are_whole_lines_and_cannot_steer_the_terminal(
 @given(st.sets(st.integers(0, 60), min_size=1))
 def test_ranges_are_read_as_they_are_written(layers: set[int]) -> None:
     from edgelora.cli.conversion import _ranges
-    from edgelora.cli.convert import _layers
+    from edgelora.cli.sources import _layers
 
     assert _layers(None, None, ",".join(_ranges(sorted(layers)))) == layers  # type: ignore[arg-type]

@@ -1,0 +1,130 @@
+"""Anything that holds a LoRA into the library: a GGUF adapter as it is, everything else converted."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edgelora.adapters.store.manifest import Card, Origin
+from edgelora.errors import AdapterError, EdgeloraError
+from edgelora.gguf.facts import AdapterFacts
+from edgelora.gguf.fit import check_fit
+from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import joined, read_parts
+from edgelora.types import Progress, ReportProgress, ignore_progress
+
+if TYPE_CHECKING:
+    from edgelora_convert.encode import DType
+    from edgelora_convert.options import Options
+    from edgelora_convert.report import ConversionReport
+
+    from edgelora.adapters.store.store import AdapterStore, Added
+    from edgelora.gguf.header import Header
+
+_SOURCE_SHA256, _COMMIT, _BASE = "edgelora.source_sha256", "edgelora.source_commit", "edgelora.base_fingerprint"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to add: ``sources`` as `convert` takes them, for ``base``; several become one adapter.
+
+    ``must_fit``: somebody named the base, so that an adapter for another one is refused.
+    """
+
+    sources: tuple[str, ...]
+    base: Path
+    must_fit: bool = True
+    dtype: DType = "auto"
+    options: Options | None = None
+
+
+def add(
+    store: AdapterStore,
+    name: str,
+    source: Source,
+    card: Card = Card(),  # noqa: B008 - a frozen value
+    report: ReportProgress = ignore_progress,
+) -> tuple[Added, ConversionReport | None]:
+    """Take ``source`` into the library under ``name``; with what the conversion did, if one was needed.
+
+    A GGUF adapter is taken byte for byte, unless something is asked of it or it does not fit the base that must be fit.
+    Raises AdapterError, GGUFError or ConversionError; nothing is left behind then.
+    """
+    with store.incoming() as folder:
+        made = folder / "adapter.gguf"
+        converted = None
+        if not _is_taken_as_it_is(source):
+            converted = _converted(source, made, report)
+        else:
+            _copied(Path(source.sources[0]).expanduser(), made, report)
+        origin = _origin(source, read_header(made), converted)
+        return store.add(name, made, origin, card, converted.to_dict() if converted else None), converted
+
+
+def _is_taken_as_it_is(source: Source) -> bool:
+    """Whether there is one GGUF adapter of which nothing is asked, and it fits the base if it must."""
+    if len(source.sources) != 1 or source.dtype != "auto" or _asks_for_something(source.options):
+        return False
+    header = _adapter_header(Path(source.sources[0]).expanduser())
+    return header is not None and (not source.must_fit or not check_fit(header, joined(read_parts(source.base))))
+
+
+def _asks_for_something(options: Options | None) -> bool:
+    from edgelora_convert.options import EVERYTHING
+
+    return options is not None and options != EVERYTHING
+
+
+def _adapter_header(path: Path) -> Header | None:
+    """The header of a GGUF adapter; None for anything else."""
+    try:
+        if not path.is_file() or path.suffix.lower() != ".gguf":
+            return None
+        header = read_header(path)
+    except (OSError, EdgeloraError):
+        return None  # the converter says what is wrong with it
+    return header if header.metadata.get("general.type") == "adapter" else None
+
+
+def _converted(source: Source, made: Path, report: ReportProgress) -> ConversionReport:
+    from edgelora_convert.convert import convert
+    from edgelora_convert.options import EVERYTHING
+
+    return convert(source.sources, source.base, made, source.dtype, report, source.options or EVERYTHING)
+
+
+def _copied(path: Path, made: Path, report: ReportProgress) -> None:
+    from edgelora.gguf.values import check_values
+
+    report(Progress("copying", 0, path.stat().st_size, "bytes"))
+    try:
+        shutil.copyfile(path, made)
+    except OSError as error:
+        raise AdapterError(f"{path} cannot be copied to {made.parent} ({error.strerror})") from None
+    header = read_header(made)
+    AdapterFacts.of(header)  # says what is wrong with other kinds of adapters
+    if problems := check_values(header):
+        raise AdapterError(f"{path}: {problems[0]}", "Such an adapter ruins every answer; export it again.")
+
+
+def _origin(source: Source, header: Header, converted: ConversionReport | None) -> Origin:
+    """Where it is from; of a GGUF that was taken as it is, as far as it says so itself."""
+    said: dict[str, Any] = {
+        "source_sha256": header.get(_SOURCE_SHA256, ""),
+        "commit": header.get(_COMMIT, ""),
+        "base": header.get(_BASE, ""),
+        "base_name": header.get("general.base_model.0.name", ""),
+        "converter": header.get("edgelora.converter", 0),
+    }
+    if converted:
+        said |= {"base_name": converted.base_name, "base_path": str(source.base.resolve())}
+    return Origin(" + ".join(map(_shown, source.sources)), time.time(), **said)
+
+
+def _shown(source: str) -> str:
+    """A path that still means something from elsewhere; an address as it is."""
+    path = Path(source).expanduser()
+    return str(path.resolve()) if path.exists() else source

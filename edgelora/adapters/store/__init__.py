@@ -1,0 +1,1 @@
+"""What the library keeps itself: content-addressed adapters, and a manifest that gives them names and versions."""

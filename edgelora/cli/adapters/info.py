@@ -1,0 +1,104 @@
+"""``edgelora adapters info``: all that is known of one adapter."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from edgelora.cli import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from edgelora.adapters.store.manifest import Adapter, Version
+    from edgelora.adapters.store.store import AdapterStore
+
+
+@click.command("info")
+@click.argument("ref", metavar="NAME[@V]")
+@options.as_json
+def info(ref: str, as_json: bool) -> None:
+    """Show versions, origin, card, use, and which of the known bases an adapter of the library fits."""
+    from edgelora.adapters.store.changes import require
+    from edgelora.cli.adapters.store import open_store
+
+    store = open_store()
+    manifest = store.read()
+    name, number = require(manifest, ref)
+    described = _described(store, name, number, manifest.adapters[name], manifest.aliases)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(described, indent=2, ensure_ascii=False))
+    else:
+        for line in _lines(described):
+            click.echo(line)
+
+
+def _described(
+    store: AdapterStore, name: str, number: int, adapter: Adapter, aliases: Mapping[str, str]
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from edgelora.adapters.store.usage import UsageCounts
+
+    version = adapter.versions[number]
+    used = UsageCounts(store.folder.parent).read().get(version.sha256)
+    return {
+        "name": name,
+        "version": number,
+        "current": adapter.current,
+        "before": list(adapter.before),
+        "versions": {key: asdict(value) for key, value in adapter.versions.items()},
+        "aliases": {alias: ref for alias, ref in aliases.items() if ref.partition("@")[0] == name},
+        "card": asdict(adapter.card),
+        "path": str(store.path(version.sha256)),
+        "bases": _fits(store, version),
+        "usage": {"runs": used.runs, "tokens": used.tokens, "last": used.last} if used else None,
+        "report": store.report(version.sha256),
+    }
+
+
+def _fits(store: AdapterStore, version: Version) -> dict[str, str | None]:
+    """For every known base why the adapter does not fit it, None where it does."""
+    from edgelora.adapters.bases import usable_bases
+    from edgelora.adapters.inspection import Inspector
+
+    path = store.path(version.sha256)
+    return {name: Inspector(facts.path).inspect_kept(path, version.sha256).problem for name, facts in usable_bases()}
+
+
+def _lines(described: Mapping[str, Any]) -> Iterator[str]:
+    version = described["versions"][described["version"]]
+    origin, card = version["origin"], described["card"]
+    yield f"{described['name']}@{described['version']}  {version['n_bytes'] / 1e6:.1f} MB  sha256 {version['sha256']}"
+    if card["description"]:
+        yield card["description"]
+    for example in card["examples"]:
+        yield f"try        {example}"
+    if card["sampling"]:
+        yield f"sampling   {', '.join(f'{key} {value:g}' for key, value in card['sampling'].items())}"
+    yield f"source     {origin['source']}{_commit(origin['commit'])}"
+    if origin["base_name"] or origin["base"]:
+        yield f"made for   {origin['base_name'] or 'a base'} {origin['base'][:12]}".rstrip()
+    for name, problem in described["bases"].items():
+        yield f"base       {name}: {problem or 'fits'}"
+    for number, other in described["versions"].items():
+        mark = "current" if number == described["current"] else ""
+        yield f"version    {number:<4} {_date(other['origin']['added'])}  {other['sha256'][:12]}  {mark}".rstrip()
+    for alias, ref in described["aliases"].items():
+        yield f"alias      {alias} means {ref}"
+    if used := described["usage"]:
+        yield f"used       {used['runs']:,} times, {used['tokens']:,} tokens, last {_date(used['last'])}"
+    yield f"file       {described['path']}"
+
+
+def _commit(commit: str) -> str:
+    return f" (commit {commit[:12]})" if commit else ""
+
+
+def _date(seconds: float) -> str:
+    from datetime import datetime
+
+    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"
