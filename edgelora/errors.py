@@ -17,6 +17,7 @@ EdgeloraError
     ├── MemoryLimitError        too little memory
     ├── QueueFullError          too many requests wait already
     ├── DeadlineError           the time that a request was given is over
+    ├── GrammarError            a form that an answer cannot be given
     ├── EngineDiedError         the engine process ended
     └── QuarantinedError        a base or an adapter that crashed the engine twice
 
@@ -113,6 +114,10 @@ class QueueFullError(EngineError):
 
 
 class DeadlineError(EngineError):
+    pass
+
+
+class GrammarError(EngineError):
     pass
 
 

@@ -72,6 +72,9 @@ LARGEST_SEED = 2**32 - 1
 """Seeds are below this; llama.cpp takes it to mean a random one (LLAMA_DEFAULT_SEED, llama.h)."""
 
 
+MOST_LOGPROBS = 20
+
+
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
     """How the next token is chosen and when to stop. ``temperature`` 0 is greedy; ``seed`` None is random."""
@@ -81,7 +84,12 @@ class SamplingParams:
     top_k: int = 40  # 0: off
     top_p: float = 0.95  # 1: off
     min_p: float = 0.05  # 0: off
-    repeat_penalty: float = 1.0  # 1: off; over the last 64 tokens
+    repeat_penalty: float = 1.0  # 1: off; this and the next two over the last 64 tokens
+    frequency_penalty: float = 0.0
+    presence_penalty: float = 0.0
+    logit_bias: tuple[tuple[int, float], ...] = ()  # token ids and what is added to their logits
+    grammar: str | None = None  # GBNF, the start rule is "root"
+    logprobs: int | None = None  # how many of the likeliest tokens to tell beside each; None: tell nothing
     seed: int | None = None
     stop: tuple[str, ...] = ()
     stop_tokens: tuple[int, ...] = ()  # end an answer beside those that the base knows as its ends
@@ -94,6 +102,10 @@ class SamplingParams:
             ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
             ("min_p", 0 <= self.min_p <= 1, "between 0 and 1"),
             ("repeat_penalty", math.isfinite(self.repeat_penalty) and self.repeat_penalty > 0, "above 0"),
+            ("frequency_penalty", -2 <= self.frequency_penalty <= 2, "between -2 and 2"),
+            ("presence_penalty", -2 <= self.presence_penalty <= 2, "between -2 and 2"),
+            ("logit_bias", all(-100 <= bias <= 100 for _, bias in self.logit_bias), "between -100 and 100 each"),
+            ("logprobs", self.logprobs is None or 0 <= self.logprobs <= MOST_LOGPROBS, f"0 to {MOST_LOGPROBS}"),
             ("seed", self.seed is None or 0 <= self.seed < LARGEST_SEED, "between 0 and 4294967294"),
             ("stop", all(self.stop), "a list of strings that are not empty"),
         )
@@ -320,11 +332,31 @@ class Prefilling:
 
 
 @dataclass(frozen=True, slots=True)
+class TopToken:
+    """A token that could have come: its bytes, and the logarithm of its probability before sampling."""
+
+    token: int
+    piece: bytes
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob(TopToken):
+    """A token of the answer, and the likeliest at its place."""
+
+    top: tuple[TopToken, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Token:
-    """More text of the answer: whole characters only, possibly several tokens' worth."""
+    """More text of the answer: whole characters only, possibly several tokens' worth.
+
+    ``logprobs``, if they were asked for, are of the tokens that this text was made of.
+    """
 
     request: str
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
 
 
 FinishReason = Literal["stop", "length", "cancelled"]

@@ -22,6 +22,8 @@ class Admission:
         """The sequence of ``request``, not admitted yet. Raises what is wrong with it."""
         if not request.tokens or not all(0 <= token < self._model.n_vocab for token in request.tokens):
             raise EngineError("the prompt must hold at least one token, all of them of the base's vocabulary")
+        if not all(0 <= token < self._model.n_vocab for token, _ in request.sampling.logit_bias):
+            raise EngineError("logit_bias names a token that is not of the base's vocabulary")
         room = self._ctx - len(request.tokens)
         wanted = request.sampling.max_tokens
         if room < (wanted != 0):

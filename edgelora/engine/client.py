@@ -62,6 +62,12 @@ class EngineClient(Protocol):
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``; ``parse_special`` reads ``<|im_end|>`` and its kind as one token."""
 
+    async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
+        """The bytes of ``tokens``, possibly parts of characters; control tokens have none.
+
+        Raises EngineError where one is not of the base's vocabulary.
+        """
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on; ends when the engine is closed."""
 

@@ -17,6 +17,7 @@ from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
 from edgelora.errors import EdgeloraError, EngineError, MemoryLimitError
+from edgelora.native.logprobs import token_logprob
 from edgelora.types import (
     AdapterFile,
     AdapterStatus,
@@ -156,6 +157,12 @@ class EngineCore:
         """The token ids of ``text``."""
         return self._model.tokenize(text, parse_special=parse_special, add_special=add_special)
 
+    def detokenize(self, tokens: tuple[int, ...]) -> bytes:
+        """The bytes of ``tokens``; control tokens have none. Raises EngineError where one is not of the vocabulary."""
+        if not all(0 <= token < self._model.n_vocab for token in tokens):
+            raise EngineError(f"a token is not of the base's vocabulary of {self._model.n_vocab}")
+        return b"".join(map(self._model.piece, tokens))
+
     def step(self) -> list[Event]:
         """Compute one batch and return what happened. Never raises an EdgeloraError; it is an event."""
         self.times = StepTimes()
@@ -237,15 +244,28 @@ class EngineCore:
         if not chunk.wants_logits:
             return
         if sequence.wants_tokens:
-            assert sequence.sampler is not None
-            self._take(sequence, sequence.sampler.sample(self._context, row))
+            self._choose(sequence, row)
         else:
             self._end(sequence, "length")
+
+    def _choose(self, sequence: Sequence, row: int) -> None:
+        assert sequence.sampler is not None
+        n_top = sequence.request.sampling.logprobs
+        try:
+            token = sequence.sampler.sample(self._context, row)
+        except EdgeloraError as error:  # a grammar that allows nothing
+            self._let_go(sequence)
+            self._events.append(Failed(sequence.request.id, error))
+            return
+        if n_top is not None:
+            sequence.logprobs.append(token_logprob(self._model, self._context.logits(row), token, n_top))
+        self._take(sequence, token)
 
     def _take(self, sequence: Sequence, token: int) -> None:
         """The sequence's next token is chosen."""
         sequence.note_token(token)
         if self._model.ends_generation(token) or token in sequence.request.sampling.stop_tokens:
+            del sequence.logprobs[-1:]
             self._end(sequence, "stop")
             return
         self._say(sequence, sequence.text.feed(self._model.piece(token)))
@@ -256,7 +276,8 @@ class EngineCore:
 
     def _say(self, sequence: Sequence, text: str) -> None:
         if text:
-            self._events.append(Token(sequence.request.id, text))
+            self._events.append(Token(sequence.request.id, text, tuple(sequence.logprobs)))
+            sequence.logprobs.clear()
 
     # --- endings
 

@@ -77,12 +77,20 @@ class Tokenize:
 
 
 @dataclass(frozen=True, slots=True)
+class Detokenize:
+    """Answered with bytes."""
+
+    call: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything; the engine says no more afterwards."""
 
 
-Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Close
-Answer = AdapterStatus | EngineStats | tuple[int, ...] | None
+Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Detokenize | Close
+Answer = AdapterStatus | EngineStats | tuple[int, ...] | bytes | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from edgelora.engine.messages import (
     Cancel,
     Close,
     Command,
+    Detokenize,
     Evict,
     Know,
     Load,
@@ -145,6 +146,13 @@ class RemoteEngine:
         tokens = await self._call(call, Tokenize(call, text, parse_special, add_special))
         assert isinstance(tokens, tuple)
         return tokens
+
+    async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
+        """The bytes of ``tokens``."""
+        call = next(self._numbers)
+        data = await self._call(call, Detokenize(call, tokens))
+        assert isinstance(data, bytes)
+        return data
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""

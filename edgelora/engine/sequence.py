@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from edgelora.engine.kv import Slot
 from edgelora.engine.text import TextStream
 from edgelora.native.sampler import Sampler
-from edgelora.types import AttestedAdapter, Finished, FinishReason, Request, Selection
+from edgelora.types import AttestedAdapter, Finished, FinishReason, Request, Selection, TokenLogprob
 
 
 @dataclass(slots=True, eq=False)
@@ -27,6 +27,7 @@ class Sequence:
     overtaken: int = 0  # how often, since it was the next of its client
     blocked_at: int = -1  # no room then, on the intake's count of what was given back
     produced: list[int] = field(default_factory=list)
+    logprobs: list[TokenLogprob] = field(default_factory=list)  # of text that was not said yet
     first_token: float = 0.0
     last_token: float = 0.0
 

@@ -12,6 +12,7 @@ from edgelora.engine.messages import (
     Cancel,
     Close,
     Command,
+    Detokenize,
     Evict,
     Know,
     Load,
@@ -93,10 +94,15 @@ class _Service:
                 self._core.know(adapter, status, pinned=pinned)
             case Evict():
                 self._waiting_evictions.append(command)
-            case Tokenize(call, text, parse_special, add_special):
-                self._answer(
-                    call, lambda: self._core.tokenize(text, parse_special=parse_special, add_special=add_special)
-                )
+            case Tokenize() | Detokenize():
+                self._answer(command.call, lambda: self._of_vocabulary(command))
+
+    def _of_vocabulary(self, command: Tokenize | Detokenize) -> Answer:
+        match command:
+            case Tokenize(_, text, parse_special, add_special):
+                return self._core.tokenize(text, parse_special=parse_special, add_special=add_special)
+            case Detokenize(_, tokens):
+                return self._core.detokenize(tokens)
 
     def _answer(self, call: int, compute: Callable[[], Answer]) -> None:
         try:

@@ -129,6 +129,11 @@ class SupervisedEngine:
         async with self._using(BASE_ALONE) as engine:
             return await engine.tokenize(text, parse_special=parse_special, add_special=add_special)
 
+    async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
+        """The bytes of ``tokens``."""
+        async with self._using(None) as engine:
+            return await engine.detokenize(tokens)
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""
         return self._listeners.listen()

@@ -94,6 +94,10 @@ class MeteredEngine:
         """As the engine."""
         return await self._engine.tokenize(text, parse_special=parse_special, add_special=add_special)
 
+    async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
+        """As the engine."""
+        return await self._engine.detokenize(tokens)
+
     def events(self) -> AsyncIterator[EngineEvent]:
         """As the engine."""
         return self._engine.events()
