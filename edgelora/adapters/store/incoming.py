@@ -5,8 +5,10 @@ from __future__ import annotations
 import fcntl
 import secrets
 import shutil
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from edgelora.adapters.store.locking import locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,25 +18,32 @@ _LOCK = "lock"
 
 
 @contextmanager
-def incoming(parent: Path) -> Iterator[Path]:
-    """A new folder in ``parent`` for the block; what killed processes have left there goes too. Raises OSError."""
+def incoming(parent: Path, lock: Path) -> Iterator[Path]:
+    """A new folder in ``parent`` for the block; what killed processes have left there goes too. Raises OSError.
+
+    ``lock`` is held for as long as it takes to make it: whatever has no lock of its own then is abandoned.
+    """
     parent.mkdir(parents=True, exist_ok=True)
-    _remove_abandoned(parent)
     folder = parent / secrets.token_hex(8)
-    new = parent / f".{folder.name}"  # without a lock it would look abandoned, so it gets its name when it has one
-    new.mkdir()
-    try:
-        with (new / _LOCK).open("xb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            new.rename(folder)
+    with locked(lock):
+        _remove_abandoned(parent)
+        folder.mkdir()
+        own = (folder / _LOCK).open("xb")
+        fcntl.flock(own, fcntl.LOCK_EX)
+    with own:
+        try:
             yield folder
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(folder, ignore_errors=True)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.glob("[!.]*"):
-        with suppress(OSError), (folder / _LOCK).open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+    for folder in parent.iterdir():
+        try:
+            with (folder / _LOCK).open("rb") as own:
+                fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        except OSError:
+            pass
+        shutil.rmtree(folder, ignore_errors=True)

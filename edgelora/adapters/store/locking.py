@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import fcntl
 import os
+import weakref
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,35 +22,36 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Holds:
-    """Files that this process uses, so that no other one removes them; given back by :meth:`close`, or at its end."""
+    """Files that this process uses, so that no other one removes them; given back with this object at the latest."""
 
     def __init__(self) -> None:
-        self._files: dict[Path, BinaryIO] = {}
+        self._held: dict[Path, int] = {}  # descriptors
+        weakref.finalize(self, _close, self._held)
 
     def hold(self, path: Path) -> bool:
         """Hold ``path`` from now on. False where it is not there any more."""
-        if path in self._files:
+        if path in self._held:
             return True
         try:
-            file = path.open("rb")
+            descriptor = os.open(path, os.O_RDONLY)
         except OSError:
             return False
-        fcntl.flock(file, fcntl.LOCK_SH)  # who removes it has it for a moment
+        fcntl.flock(descriptor, fcntl.LOCK_SH)  # who removes it has it for a moment
         if not path.exists():
-            file.close()
+            os.close(descriptor)
             return False
-        self._files[path] = file
+        self._held[path] = descriptor
         return True
 
     def release(self, path: Path) -> None:
         """Hold ``path`` no longer. Safe to call for what is not held."""
-        if path in self._files:
-            self._files.pop(path).close()
+        if path in self._held:
+            os.close(self._held.pop(path))
 
-    def close(self) -> None:
-        """Hold nothing any more."""
-        for path in list(self._files):
-            self.release(path)
+
+def _close(held: dict[Path, int]) -> None:
+    for descriptor in held.values():
+        os.close(descriptor)
 
 
 @contextmanager

@@ -88,9 +88,9 @@ class Manifest:
         if not at:
             name = number
         adapter = self.adapters.get(name)
-        if adapter is None:
+        if adapter is None or (at and not number.isdecimal()):
             return None
-        wanted = int(number) if at and number.isdecimal() else adapter.current
+        wanted = int(number) if at else adapter.current
         return (name, wanted) if wanted in adapter.versions else None
 
     def version(self, name: str, number: int) -> Version:

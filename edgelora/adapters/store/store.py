@@ -19,7 +19,7 @@ from edgelora.adapters.store.locking import locked, sync_folder, unused
 from edgelora.adapters.store.manifest import Card, Manifest, NewerFormatError, Version, parse, to_text
 from edgelora.errors import AdapterError
 from edgelora.gguf.hashes import file_sha256
-from edgelora.gguf.replacing import replacing
+from edgelora.gguf.replacing import remove_abandoned, replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -52,6 +52,7 @@ class AdapterStore:
         self._files = self.folder / "files"
         self._manifest = self.folder / "library.json"
         self._before = self.folder / "library.before.json"
+        self._lock = self.folder / "lock"
         self._looks = self._look()
 
     def read(self) -> Manifest:
@@ -98,7 +99,7 @@ class AdapterStore:
     @contextmanager
     def incoming(self) -> Iterator[Path]:
         """A folder to make a file in that is to be added, on the same disk; gone after the block."""
-        with _in_words(self.folder), incoming.incoming(self.folder / "incoming") as folder:
+        with _in_words(self.folder), incoming.incoming(self.folder / "incoming", self._lock) as folder:
             yield folder
 
     def add(
@@ -159,9 +160,11 @@ class AdapterStore:
         """The manifest, for one change at a time; what a killed change has left is removed first."""
         with _in_words(self.folder):
             self._files.mkdir(parents=True, exist_ok=True)
-            with locked(self.folder / "lock"):
+            with locked(self._lock):
                 manifest = self.read()
                 self._discard(set(manifest.unfinished) - manifest.files())
+                for folder in (self.folder, self._files):
+                    remove_abandoned(folder)
                 yield replace(manifest, unfinished=())
 
     def _place(self, file: Path, sha256: str, report: Mapping[str, Any] | None) -> None:

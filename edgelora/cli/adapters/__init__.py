@@ -12,7 +12,12 @@ from edgelora.cli.adapters.listing import list_, path
 from edgelora.cli.adapters.verifying import verify
 
 
-@click.group("adapters", no_args_is_help=True)
+class _InOrder(click.Group):
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group("adapters", cls=_InOrder, no_args_is_help=True)
 def command() -> None:
     """Keep adapters under names, with versions that can be changed and taken back while chats and servers run.
 

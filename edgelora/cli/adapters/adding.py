@@ -29,7 +29,7 @@ def _sampling(_ctx: click.Context, _param: click.Parameter, values: Sequence[str
     return found
 
 
-@click.command("add")
+@click.command("add", short_help="Take an adapter into the library.")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
 @click.option("--name", metavar="N", help="What it is called.  [default: what SRC is called]")
 @options.base

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
 
 
-@click.command("baked")
+@click.command("baked", short_help="List the bases with baked-in adapters.")
 @click.option("--clear", is_flag=True, help="Remove all of them.")
 @options.as_json
 def baked(clear: bool, as_json: bool) -> None:

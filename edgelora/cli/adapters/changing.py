@@ -7,7 +7,7 @@ import click
 from edgelora.errors import UsageError
 
 
-@click.command("remove")
+@click.command("remove", short_help="Remove an adapter, or one version of it.")
 @click.argument("ref", metavar="NAME[@V]")
 def remove(ref: str) -> None:
     """Remove an adapter with all its versions, or one version that is not the current one.
@@ -20,7 +20,7 @@ def remove(ref: str) -> None:
     click.echo(f"edgelora: {ref} is removed", err=True)
 
 
-@click.command("pin")
+@click.command("pin", short_help="Choose the version that a name means.")
 @click.argument("ref", metavar="NAME@V")
 def pin(ref: str) -> None:
     """Make a version the current one, which NAME alone means; also in chats and servers that are running.
@@ -37,7 +37,7 @@ def pin(ref: str) -> None:
     click.echo(ref)
 
 
-@click.command("rollback")
+@click.command("rollback", short_help="Go back to the version before.")
 @click.argument("name", metavar="NAME")
 def rollback(name: str) -> None:
     """Make the version current again that was so before; several times goes further back."""
@@ -48,7 +48,7 @@ def rollback(name: str) -> None:
     click.echo(f"{store.read().aliases.get(name, name).partition('@')[0]}@{number}")
 
 
-@click.command("alias")
+@click.command("alias", short_help="Let another name mean an adapter.")
 @click.argument("alias", metavar="ALIAS")
 @click.argument("ref", metavar="NAME[@V]", required=False)
 @click.option("--remove", "gone", is_flag=True, help="Take the alias away.")

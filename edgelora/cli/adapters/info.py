@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from edgelora.adapters.store.store import AdapterStore
 
 
-@click.command("info")
+@click.command("info", short_help="Show all that is known of an adapter.")
 @click.argument("ref", metavar="NAME[@V]")
 @options.as_json
 def info(ref: str, as_json: bool) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _FIELDS = ("name", "version", "aliases", "sha256", "rank", "n_bytes", "targets", "problem", "warning", "source")
 
 
-@click.command("path")
+@click.command("path", short_help="Print the folder to put adapters into.")
 def path() -> None:
     """Print the folder to put adapters into: GGUF files, and PEFT or MLX folders.
 
@@ -28,7 +28,7 @@ def path() -> None:
     click.echo(locations.adapters_dir())
 
 
-@click.command("list")
+@click.command("list", short_help="List the adapters, and why some cannot be used.")
 @options.base
 @click.option("--usage", is_flag=True, help="Most used first, with answers and tokens: what is worth baking.")
 @options.as_json

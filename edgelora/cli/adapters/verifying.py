@@ -37,7 +37,7 @@ class Verdict:
     note: str = ""
 
 
-@click.command("verify")
+@click.command("verify", short_help="Check the files, and that adapters do something.")
 @click.argument("refs", nargs=-1, metavar="[NAME[@V]...]")
 @options.base
 @click.option("--no-probe", is_flag=True, help="Only check the files.")
