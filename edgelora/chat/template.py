@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property, lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.chat.messages import Message
 from edgelora.chat.sandbox import ChatEnvironment
@@ -47,6 +47,29 @@ class ChatTemplate:
         except Exception as error:  # whatever the template's code does; a template must not end the chat
             raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
 
+    def render_documents(
+        self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None
+    ) -> str:
+        """The prompt's text for messages with any roles and fields, and tools. Raises TemplateError."""
+        if messages and all(message.keys() == {"role", "content"} for message in messages) and not tools:
+            return self.render([Message(message["role"], message["content"]) for message in messages])
+        try:
+            return self._render_any(messages, tools, True)
+        except Exception as error:  # whatever the template's code does
+            raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
+
+    @cached_property
+    def takes_tools(self) -> bool:
+        """Whether a tool reaches the prompt, found by trying."""
+        function = {"name": _PROBE, "description": "", "parameters": {"type": "object", "properties": {}}}
+        try:
+            text = self._render_any(
+                [{"role": "user", "content": "Hello"}], [{"type": "function", "function": function}], True
+            )
+        except Exception:
+            return False
+        return _PROBE in text
+
     @cached_property
     def takes_system(self) -> bool:
         """Whether a system message reaches the prompt, found by trying."""
@@ -56,10 +79,19 @@ class ChatTemplate:
             return False
 
     def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
+        documents = [{"role": message.role, "content": message.text} for message in messages]
+        return self._render_any(documents, None, add_generation_prompt)
+
+    def _render_any(
+        self,
+        messages: Sequence[dict[str, Any]],
+        tools: Sequence[dict[str, Any]] | None,
+        add_generation_prompt: bool,
+    ) -> str:
         variables = {
-            "messages": [{"role": message.role, "content": message.text} for message in messages],
+            "messages": messages,
             "add_generation_prompt": add_generation_prompt,
-            "tools": None,
+            "tools": tools,
             "documents": None,
             **self._special,
         }

@@ -1,0 +1,120 @@
+"""``edgelora serve``: an endpoint for many clients, with the adapter chosen per request."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from edgelora.cli import options
+
+if TYPE_CHECKING:
+    from edgelora.config.settings import Settings
+    from edgelora.server.options import ServerOptions
+    from edgelora.server.running import Server
+
+
+@click.command("serve", short_help="Serve the base and its adapters to OpenAI's clients.")
+@click.option("--host", default="127.0.0.1", metavar="H", help="Address to listen on.  [default: 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, metavar="P", help="0 is any.  [default: 8080]")
+@click.option(
+    "--api-key",
+    envvar="EDGELORA_API_KEY",
+    metavar="K|@FILE",
+    help="What clients must send; EDGELORA_API_KEY says the same. A file holds one key a line.",
+)
+@click.option("--tenants", type=click.Path(path_type=Path), metavar="FILE", help="Who may use what, as TOML.")
+@click.option("--open-to-all", is_flag=True, help="Serve other machines without a key.")
+@click.option(
+    "--adapter-root",
+    "adapter_roots",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    metavar="DIR",
+    help="A folder whose adapters requests may name by path; may be repeated.",
+)
+@click.option("--dynamic-adapters", is_flag=True, help="Allow POST /v1/load_lora_adapter and unload.")
+@click.option(
+    "--answer-time", type=click.FloatRange(min=1), default=600, metavar="S", help="Longest answer in seconds."
+)
+@options.generation_options
+def command(**given: object) -> None:
+    """Serve the base and all its adapters on one address; the `model` of a request says which adapter answers.
+
+    Ctrl-C lets running answers finish, a second one stops at once. Prompts are not logged.
+    """
+    from edgelora.config.settings import load_settings
+
+    names = ("host", "port", "api_key", "tenants", "open_to_all", "adapter_roots", "dynamic_adapters", "answer_time")
+    own = {name: given.pop(name) for name in names}
+    settings = load_settings(given)
+    _serve(settings, _server_options(settings, own))
+
+
+def _server_options(settings: Settings, own: dict[str, object]) -> ServerOptions:
+    from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
+    from edgelora.cli.inputs import system_text
+    from edgelora.server.options import ServerOptions
+
+    return ServerOptions(
+        host=str(own["host"]),
+        port=int(str(own["port"])),
+        keys=_keys(own["api_key"]),
+        open_to_all=bool(own["open_to_all"]),
+        tenants=own["tenants"],  # type: ignore[arg-type]
+        default=format_selection(parse_selection(settings.adapter or BASE_NAME)),
+        template=settings.template,
+        system=system_text(settings.system),
+        adapter_roots=own["adapter_roots"],  # type: ignore[arg-type]
+        dynamic_adapters=bool(own["dynamic_adapters"]),
+        answer_s=float(str(own["answer_time"])),
+    )
+
+
+def _keys(given: object) -> tuple[str, ...]:
+    """The keys of the option: itself, or the lines of a file after an `@`."""
+    from edgelora.errors import UsageError
+
+    if not given:
+        return ()
+    text = str(given)
+    if not text.startswith("@"):
+        return (text,)
+    try:
+        lines = Path(text[1:]).expanduser().read_text(encoding="utf-8").split()
+    except (OSError, RuntimeError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UsageError(f"the keys in {text[1:]!r} cannot be read: {reason}") from None
+    if not lines:
+        raise UsageError(f"there is no key in {text[1:]!r}")
+    return tuple(lines)
+
+
+def _serve(settings: Settings, server_options: ServerOptions) -> None:
+    import asyncio
+    import logging
+
+    from edgelora.cli.boundary import INTERRUPTED
+    from edgelora.cli.progress import ProgressBar
+    from edgelora.config.resolved import engine_config, sampling_params
+    from edgelora.server.running import serve
+    from edgelora.types import BaseInfo, SamplingParams
+
+    logging.basicConfig(level=logging.INFO, format="edgelora: %(message)s", stream=sys.stderr)
+    for name in ("uvicorn", "uvicorn.error", "asyncio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+    def sampling(base: BaseInfo) -> SamplingParams:
+        return sampling_params(settings, base.sampling_hints)
+
+    with ProgressBar() as progress:
+
+        def ready(server: Server) -> None:
+            progress.clear()
+            click.echo(f"edgelora: listening on {server.address}", err=True)
+
+        finished = asyncio.run(serve(engine_config(settings), server_options, sampling, ready=ready, report=progress))
+    if not finished:
+        sys.exit(INTERRUPTED)

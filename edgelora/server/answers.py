@@ -1,0 +1,136 @@
+"""Answers from the engine: one request or several at once, counted, and cancelled when nobody listens any more."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from edgelora.errors import QueueFullError
+from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.host import Running
+from edgelora.types import Failed, Finished, Prefilling, Request, Started, Token
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Sequence
+
+    from edgelora.server.choosing import Choice
+    from edgelora.server.host import Host
+    from edgelora.types import AttestedAdapter, RequestEvent, SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """Tokens to go on from, and how."""
+
+    tokens: tuple[int, ...]
+    sampling: SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """Answers of which the first was admitted. ``events`` are theirs, by index; leaving them early cancels all."""
+
+    adapters: tuple[AttestedAdapter, ...]
+    events: AsyncGenerator[tuple[int, Token | Finished], None]
+
+
+async def begin(host: Host, choice: Choice, prompts: Sequence[Prompt]) -> Begun:
+    """Ask for all ``prompts`` at once and wait until one is admitted. Raises ApiError."""
+    require_room(host, choice, len(prompts))
+    events = _answers(host, choice, prompts)
+    try:
+        _, started = await anext(events)
+        assert isinstance(started, Started)
+    except BaseException:
+        await events.aclose()
+        raise
+    return Begun(started.adapters, _without_beginnings(events))
+
+
+def require_room(host: Host, choice: Choice, wanted: int) -> None:
+    """Raise ApiError where the server is ending, or the tenant has its share already."""
+    if host.draining:
+        raise ApiError(503, "this server is ending", "draining", retry_after=5)
+    most = choice.tenant.max_running
+    if most is not None and host.running_by_tenant()[choice.tenant.name] + wanted > most:
+        host.metrics.refused += 1
+        raise ApiError(429, f"this key may have {most} answers at a time", "too_many_requests", retry_after=1)
+
+
+async def _without_beginnings(
+    events: AsyncGenerator[tuple[int, RequestEvent], None],
+) -> AsyncGenerator[tuple[int, Token | Finished], None]:
+    async with aclosing(events):
+        async for index, event in events:
+            if isinstance(event, Token | Finished):
+                yield index, event
+
+
+async def _answers(
+    host: Host, choice: Choice, prompts: Sequence[Prompt]
+) -> AsyncGenerator[tuple[int, RequestEvent], None]:
+    """The events of all answers as they come. Raises ApiError as soon as one fails; then the others are cancelled."""
+    heard: asyncio.Queue[tuple[int, RequestEvent]] = asyncio.Queue()
+    names = tuple(file.name for file in choice.resolved.files)
+    running = [Running(_request(host, choice, prompt), choice.tenant.name, names) for prompt in prompts]
+    for one in running:
+        host.begin(one)
+    tasks = [asyncio.create_task(_listen(host, i, one, heard)) for i, one in enumerate(running)]
+    left = len(tasks)
+    try:
+        while left:
+            index, event = await heard.get()
+            if isinstance(event, Failed):
+                raise _failure(host, event)
+            left -= isinstance(event, Finished)
+            yield index, event
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in running:
+            host.end(one.request.id)
+
+
+def _failure(host: Host, failed: Failed) -> ApiError:
+    error = as_api_error(failed.error)
+    if isinstance(failed.error, QueueFullError):
+        host.metrics.refused += 1
+    return error
+
+
+def _request(host: Host, choice: Choice, prompt: Prompt) -> Request:
+    most = choice.tenant.max_tokens
+    wanted = prompt.sampling.max_tokens
+    if most is not None and (wanted is None or wanted > most):
+        prompt = replace(prompt, sampling=replace(prompt.sampling, max_tokens=most))
+    return Request(
+        f"http-{uuid4().hex}",
+        prompt.tokens,
+        choice.resolved.selection,
+        prompt.sampling,
+        client=choice.tenant.name if choice.tenant.key else "",
+        deadline_s=host.options.answer_s,
+    )
+
+
+async def _listen(host: Host, index: int, running: Running, heard: asyncio.Queue[tuple[int, RequestEvent]]) -> None:
+    """Put the events of one request into ``heard``; when this task is cancelled, so is the request."""
+    how, made = "cancelled", None
+    try:
+        async with aclosing(host.engine.generate(running.request)) as events:
+            async for event in events:
+                if isinstance(event, Prefilling):
+                    continue
+                running.pieces += isinstance(event, Token)
+                if isinstance(event, Finished):
+                    how, made = event.reason, event
+                elif isinstance(event, Failed):
+                    how = "failed"
+                heard.put_nowait((index, event))
+    finally:
+        host.end(running.request.id)
+        host.metrics.note_end(running.adapters, how, made)

@@ -1,0 +1,82 @@
+"""Which adapters a request runs under, and whether its tenant may have them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from edgelora.adapters.selection import BASE_NAME
+from edgelora.chat.resolved import ResolvedSelection
+from edgelora.errors import AdapterError, ConversionError, EdgeloraError, GGUFError, QuarantinedError
+from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.selecting import NO_SUCH_MODEL
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from edgelora.server.host import Host
+    from edgelora.server.tenants import Tenant
+
+_CANNOT_BE_LOADED = (AdapterError, ConversionError, GGUFError, QuarantinedError)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A selection that is known to the engine; ``text`` names it.
+
+    ``fallback`` says why it is not the one that was asked for.
+    """
+
+    tenant: Tenant
+    text: str
+    resolved: ResolvedSelection
+    fallback: str = ""
+
+
+async def choose(
+    host: Host, tenant: Tenant, model: str | None, lora: Sequence[tuple[int, float]] | None = None
+) -> Choice:
+    """What ``model``, or llama-server's ``lora``, means for ``tenant``. Raises ApiError.
+
+    Without either it is what the tenant has set with POST /lora-adapters, or its default, or the server's.
+    """
+    try:
+        text = await _text(host, tenant, model, lora)
+        if not tenant.may_use(text):
+            raise ApiError(
+                404, f"there is no model {model or text!r}. {NO_SUCH_MODEL}", "model_not_found", param="model"
+            )
+        return await _known(host, tenant, text)
+    except EdgeloraError as error:
+        raise as_api_error(error, param="model") from None
+
+
+async def _text(host: Host, tenant: Tenant, model: str | None, lora: Sequence[tuple[int, float]] | None) -> str:
+    if lora is not None:
+        if model and host.names.selection(model) != BASE_NAME:
+            raise ApiError(400, "'model' and 'lora' name adapters both", "invalid_value", param="lora")
+        return await host.catalogue.by_numbers(_scales(lora))
+    if model:
+        return host.names.selection(model)
+    if scales := host.scales.get(tenant.name):
+        return await host.catalogue.by_numbers(scales)
+    return tenant.default or host.options.default
+
+
+def _scales(lora: Sequence[tuple[int, float]]) -> Mapping[int, float]:
+    scales = dict(lora)
+    if len(scales) < len(lora):
+        raise ApiError(400, "an id is named twice", "invalid_value", param="lora")
+    return scales
+
+
+async def _known(host: Host, tenant: Tenant, text: str) -> Choice:
+    try:
+        resolved = await host.catalogue.resolve(text)
+        await host.ensure_loaded(resolved.files)
+    except _CANNOT_BE_LOADED as error:
+        if tenant.when_missing == "error":
+            raise
+        why = f"the base answered, because {text} cannot be used: {error.message}"
+        return Choice(tenant, BASE_NAME, ResolvedSelection(), why)
+    return Choice(tenant, text, resolved)

@@ -1,0 +1,156 @@
+"""What all requests share: the engine, the adapters, who runs, and what is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+from edgelora.chat.choice import choose_template
+from edgelora.errors import EdgeloraError, MemoryLimitError
+from edgelora.server.catalogue import Catalogue
+from edgelora.server.metrics import Metrics
+from edgelora.server.selecting import ModelNames
+from edgelora.types import AdapterEvicted, AdapterLoaded, EngineRestarted
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from edgelora.adapters.library import AdapterLibrary
+    from edgelora.chat.template import ChatTemplate
+    from edgelora.engine.client import EngineClient
+    from edgelora.server.options import ServerOptions
+    from edgelora.server.tenants import Tenants
+    from edgelora.types import AdapterFile, Request, SamplingParams
+
+LOOK_EVERY_S = 1.0
+"""How often adapters and tenants on disk are looked at."""
+log = logging.getLogger("edgelora.server")
+
+
+@dataclass
+class Running:
+    """A request that the engine has: whose, under what, and how much of its answer there is."""
+
+    request: Request
+    tenant: str
+    adapters: tuple[str, ...] = ()
+    pieces: int = 0
+    began: float = field(default_factory=time.monotonic)
+
+
+class Host:
+    """One server. ``sampling`` is what applies where a request says nothing."""
+
+    def __init__(
+        self,
+        engine: EngineClient,
+        library: AdapterLibrary,
+        sampling: SamplingParams,
+        options: ServerOptions,
+        tenants: Tenants,
+    ) -> None:
+        self.engine, self.sampling, self.options, self.tenants = engine, sampling, options, tenants
+        self.catalogue = Catalogue(library, engine.base.path)
+        self.metrics = Metrics()
+        self.running: dict[str, Running] = {}
+        self.scales: dict[str, dict[int, float]] = {}  # llama-server's, for each tenant
+        self.draining = False
+        self._loading: dict[str, asyncio.Task[object]] = {}
+        self._loaded: set[str] = set()
+        self._one_ended = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+        base = engine.base
+        self.names = ModelNames(frozenset({"base", base.name, base.path.name, base.path.stem}), options.adapter_roots)
+
+    def start(self) -> None:
+        """Begin to look after disk and engine. Call :meth:`stop` at the end."""
+        self._tasks = [asyncio.create_task(self._watch_disk()), asyncio.create_task(self._watch_engine())]
+
+    async def stop(self) -> None:
+        """End that."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    # --- adapters
+
+    async def ensure_loaded(self, files: Sequence[AdapterFile]) -> None:
+        """Have the engine know ``files``, each loaded once however many ask. Raises what loading raises."""
+        for file in files:
+            if file.sha256 in self._loaded:
+                continue
+            task = self._loading.get(file.sha256)
+            if task is None:
+                task = self._loading[file.sha256] = asyncio.create_task(self._load(file))
+                task.add_done_callback(partial(self._note_loaded, file.sha256))
+            await asyncio.shield(task)
+
+    def _note_loaded(self, sha256: str, done: asyncio.Task[object]) -> None:
+        self._loading.pop(sha256, None)
+        if not done.cancelled() and not done.exception():
+            self._loaded.add(sha256)
+
+    async def _load(self, file: AdapterFile) -> None:
+        while True:
+            self._one_ended.clear()
+            busy = bool(self.running)
+            try:
+                await self.engine.load(file)
+                return
+            except MemoryLimitError:
+                if not busy:
+                    raise
+            if self.running:  # what runs may hold the room
+                await self._one_ended.wait()
+
+    async def template(self, carried: Sequence[str]) -> ChatTemplate:
+        """The chat template of adapters that carry these. Raises TemplateError."""
+        return choose_template(self.options.template, carried, self.engine.base).template
+
+    # --- who runs
+
+    def begin(self, running: Running) -> None:
+        """A request goes to the engine."""
+        self.running[running.request.id] = running
+
+    def end(self, request: str) -> None:
+        """It has ended, in whatever way."""
+        self.running.pop(request, None)
+        self._one_ended.set()
+
+    def running_by_tenant(self) -> Counter[str]:
+        """How many answers each tenant has under way."""
+        return Counter(one.tenant for one in self.running.values())
+
+    # --- what happens elsewhere
+
+    async def _watch_disk(self) -> None:
+        said = ""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            with suppress(EdgeloraError, OSError):
+                await self.catalogue.refresh()
+            problem = await asyncio.to_thread(self.tenants.refresh)
+            if problem and problem != said:
+                log.warning("%s; the former tenants stay", problem)
+            said = problem
+
+    async def _watch_engine(self) -> None:
+        names: dict[str, str] = {}
+        async for event in self.engine.events():
+            match event:
+                case AdapterLoaded(status):
+                    names[status.sha256] = status.name
+                    self.metrics.cold_loads[status.name] += 1
+                case AdapterEvicted(sha256):
+                    self.metrics.evictions[names.get(sha256, sha256[:12])] += 1
+                case EngineRestarted():
+                    self.metrics.engine_restarts += 1
+                case _:
+                    pass

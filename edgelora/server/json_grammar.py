@@ -1,0 +1,212 @@
+"""A JSON schema as a grammar (GBNF), so that an answer cannot be anything else.
+
+What a grammar cannot say (`pattern`, `minimum`, `not`, ...) is refused by name: an answer that only looks right is
+worse than an error. Sources: json-schema.org, draft 2020-12; grammars/README.md of llama.cpp for GBNF.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from edgelora.errors import GrammarError
+
+MOST_RULES = 2000
+DEEPEST = 32
+MOST_REPEATS = 200
+"""Schemas beyond these would make a grammar that takes seconds a token."""
+
+_SPACE = r'| " " | "\n" [ \t]{0,20}'
+_TERMINALS = {
+    "space": _SPACE,
+    "char": r'[^"\\\x00-\x1F\x7F] | "\\" (["\\bfnrt/] | "u" [0-9a-fA-F]{4})',
+    "string": r'"\"" char* "\""',
+    "integer": r'"-"? ("0" | [1-9] [0-9]{0,15})',
+    "number": r'"-"? ("0" | [1-9] [0-9]{0,15}) ("." [0-9]{1,16})? ([eE] [-+]? [0-9]{1,3})?',
+    "boolean": r'"true" | "false"',
+    "null": r'"null"',
+    "value": "object | array | string | number | boolean | null",
+    "object": r'"{" space (string space ":" space value space ("," space string space ":" space value space)*)? "}"',
+    "array": r'"[" space (value space ("," space value space)*)? "]"',
+}
+_SAY_NOTHING = {
+    "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example",
+    "deprecated", "readOnly", "writeOnly", "format",
+}  # fmt: skip
+_KNOWN = {
+    "type", "enum", "const", "anyOf", "oneOf", "allOf", "$ref", "properties", "required", "additionalProperties",
+    "items", "prefixItems", "minItems", "maxItems", "minLength", "maxLength",
+}  # fmt: skip
+_NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9-]+")
+
+
+def any_object() -> str:
+    """The grammar of any JSON object."""
+    return _Grammar({}).text("object")
+
+
+def schema_grammar(schema: object) -> str:
+    """The grammar of what ``schema`` allows. Raises GrammarError where it says something that a grammar cannot.
+
+    Properties come in the order of the schema; ones that it does not name only under `additionalProperties`.
+    """
+    grammar = _Grammar(schema)
+    return grammar.text(grammar.rule("answer", schema, 0))
+
+
+class _Grammar:
+    def __init__(self, schema: object) -> None:
+        self._schema = schema
+        self._rules: dict[str, str] = {}
+        self._references: dict[str, str] = {}
+
+    def text(self, start: str) -> str:
+        used = {"root": start} | self._rules | _TERMINALS
+        return "".join(f"{name} ::= {body}\n" for name, body in used.items())
+
+    def rule(self, name: str, schema: object, depth: int) -> str:
+        """The name of a rule for ``schema``."""
+        if depth > DEEPEST or len(self._rules) > MOST_RULES:
+            raise GrammarError("the schema is too deep or too large", f"At most {DEEPEST} levels, {MOST_RULES} rules.")
+        if schema is True or schema == {}:
+            return "value"
+        if not isinstance(schema, dict):
+            raise GrammarError(f"the schema of {name!r} is no object")
+        unknown = schema.keys() - _KNOWN - _SAY_NOTHING
+        if unknown:
+            raise GrammarError(
+                f"the schema keyword {min(unknown)!r} cannot be guaranteed by a grammar", "Leave it out."
+            )
+        return self._of(name, schema, depth + 1)
+
+    def _of(self, name: str, schema: dict[str, Any], depth: int) -> str:
+        if "$ref" in schema:
+            return self._reference(schema["$ref"], depth)
+        if "const" in schema:
+            return self._add(name, _literal(schema["const"]))
+        if "enum" in schema:
+            return self._add(name, " | ".join(map(_literal, _some(schema, "enum"))))
+        for several in ("anyOf", "oneOf"):
+            if several in schema:
+                parts = [self.rule(f"{name}-{i}", one, depth) for i, one in enumerate(_some(schema, several))]
+                return self._add(name, " | ".join(parts))
+        if "allOf" in schema:
+            if len(parts := _some(schema, "allOf")) > 1:
+                raise GrammarError("'allOf' with several schemas cannot be guaranteed by a grammar", "Join them.")
+            return self.rule(name, parts[0], depth)
+        kinds = schema.get("type", _kind_by_keywords(schema))
+        if isinstance(kinds, list):
+            parts = [self._of(f"{name}-{kind}", schema | {"type": kind}, depth) for kind in _some(schema, "type")]
+            return self._add(name, " | ".join(parts))
+        return self._typed(kinds, name, schema, depth)
+
+    def _typed(self, kind: object, name: str, schema: dict[str, Any], depth: int) -> str:
+        if kind == "object" and (schema.get("properties") or schema.get("additionalProperties") is not None):
+            return self._object(name, schema, depth)
+        if kind == "array":
+            return self._array(name, schema, depth)
+        if kind == "string" and schema.keys() & {"minLength", "maxLength"}:
+            return self._add(name, rf'"\"" char{_repeats(schema, "minLength", "maxLength")} "\""')
+        if kind in ("object", "string", "integer", "number", "boolean", "null", "value"):
+            return str(kind)
+        raise GrammarError(f"the schema names no JSON type: {kind!r}")
+
+    def _object(self, name: str, schema: dict[str, Any], depth: int) -> str:
+        properties, required = schema.get("properties") or {}, schema.get("required", [])
+        if not isinstance(properties, dict) or not isinstance(required, list) or not all(map(_is_text, required)):
+            raise GrammarError("in a schema 'properties' is an object and 'required' a list of names")
+        if missing := [one for one in required if one not in properties]:
+            raise GrammarError(f"the schema requires {missing[0]!r}, which is none of its properties")
+        pairs = []
+        for key, one in properties.items():
+            value = self.rule(f"{name}-{key}", one, depth)
+            pairs.append((self._add(f"{name}-{key}-pair", f'{_literal(key)} space ":" space {value} space'), key))
+        if more := schema.get("additionalProperties"):
+            value = self.rule(f"{name}-more", more, depth)
+            pair = self._add(f"{name}-more-pair", f'string space ":" space {value} space')
+            pairs.append((self._add(f"{name}-more-pairs", f'{pair} ("," space {pair})*'), ""))
+        return self._add(name, f'"{{" space {self._members(name, pairs, set(required))} "}}"')
+
+    def _members(self, name: str, pairs: list[tuple[str, str]], required: set[str]) -> str:
+        """Any choice of ``pairs`` in their order that leaves no required one out: two rules for each, from the last."""
+        first = following = '""'  # what may come where no pair was written yet, and after one
+        for i, (pair, key) in reversed(list(enumerate(pairs))):
+            skipped = key not in required
+            here = f"{pair} {following}" + (f" | {first}" if skipped else "")
+            after = f'"," space {pair} {following}' + (f" | {following}" if skipped else "")
+            first, following = self._add(f"{name}-first-{i}", here), self._add(f"{name}-next-{i}", after)
+        return first
+
+    def _array(self, name: str, schema: dict[str, Any], depth: int) -> str:
+        if "prefixItems" in schema:
+            parts = [self.rule(f"{name}-{i}", one, depth) for i, one in enumerate(_some(schema, "prefixItems"))]
+            return self._add(name, '"[" space ' + ' space "," space '.join(parts) + ' space "]"')
+        item = self.rule(f"{name}-item", schema.get("items", True), depth)
+        least, most = _bounds(schema, "minItems", "maxItems")
+        if most == 0:
+            return self._add(name, '"[" space "]"')
+        more = f'("," space {item} space){{{max(0, least - 1)},{"" if most is None else most - 1}}}'
+        some = f"{item} space {more}"
+        return self._add(name, f'"[" space {some} "]"' if least else f'"[" space ({some})? "]"')
+
+    def _reference(self, reference: object, depth: int) -> str:
+        if not isinstance(reference, str) or not reference.startswith("#"):
+            raise GrammarError(f"the schema refers to {reference!r}, which lies elsewhere", "Put it into '$defs'.")
+        if reference not in self._references:
+            found: Any = self._schema
+            for part in reference.removeprefix("#").strip("/").split("/") if reference != "#" else ():
+                if not isinstance(found, dict) or part not in found:
+                    raise GrammarError(f"the schema refers to {reference!r}, which is not there")
+                found = found[part]
+            name = self._references[reference] = self._add(f"ref-{len(self._references)}", "")
+            self._rules[name] = self.rule(name, found, depth)
+        return self._references[reference]
+
+    def _add(self, name: str, body: str) -> str:
+        plain = unique = _NOT_IN_NAMES.sub("-", name)[:60].strip("-") or "rule"
+        n = 2
+        while unique in self._rules or unique in _TERMINALS or unique == "root":
+            unique, n = f"{plain}-{n}", n + 1
+        self._rules[unique] = body
+        return unique
+
+
+def _literal(value: object) -> str:
+    """``value`` as JSON, as a GBNF literal."""
+    text = json.dumps(value)  # ASCII only, so that one escape of GBNF is enough
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _some(schema: dict[str, Any], key: str) -> list[Any]:
+    found = schema[key]
+    if not isinstance(found, list) or not found:
+        raise GrammarError(f"{key!r} in a schema is a list that is not empty")
+    return found
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _kind_by_keywords(schema: dict[str, Any]) -> str:
+    if schema.keys() & {"properties", "additionalProperties"}:
+        return "object"
+    if schema.keys() & {"items", "prefixItems"}:
+        return "array"
+    return "string" if schema.keys() & {"minLength", "maxLength"} else "value"
+
+
+def _bounds(schema: dict[str, Any], least: str, most: str) -> tuple[int, int | None]:
+    low, high = schema.get(least, 0), schema.get(most)
+    for name, bound in ((least, low), (most, high)):
+        if bound is not None and not (isinstance(bound, int) and 0 <= bound <= MOST_REPEATS):
+            raise GrammarError(f"{name!r} in a schema is a number from 0 to {MOST_REPEATS} here")
+    if high is not None and high < low:
+        raise GrammarError(f"{most!r} is below {least!r} in the schema")
+    return low, high
+
+
+def _repeats(schema: dict[str, Any], least: str, most: str) -> str:
+    low, high = _bounds(schema, least, most)
+    return f"{{{low},{'' if high is None else high}}}"

@@ -1,0 +1,1 @@
+"""llama-server's dialect. Source: tools/server/README.md of llama.cpp."""

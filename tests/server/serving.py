@@ -1,0 +1,95 @@
+"""A server for tests: real HTTP on a free port, in a thread of its own, with the engine in another."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import httpx2
+
+from edgelora.server.options import ServerOptions
+from edgelora.server.running import Server, serve
+from edgelora.types import BaseInfo, EngineConfig, SamplingParams
+
+GREEDY = SamplingParams(temperature=0)
+
+
+@contextmanager
+def serving(config: EngineConfig, options: ServerOptions | None = None) -> Iterator[Server]:
+    """A server that listens, until the end of the block."""
+    listens, failures, servers = threading.Event(), list[BaseException](), list[Server]()
+
+    def ready(server: Server) -> None:
+        servers.append(server)
+        listens.set()
+
+    def run() -> None:
+        try:
+            asyncio.run(serve(config, options or local(), greedy, ready=ready, in_process=True))
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            listens.set()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    listens.wait()
+    if failures:
+        raise failures[0]
+    try:
+        yield servers[0]
+    finally:
+        with suppress(RuntimeError):  # it has ended already
+            servers[0].loop.call_soon_threadsafe(servers[0].end)
+        thread.join()
+
+
+def local(**changes: Any) -> ServerOptions:
+    return ServerOptions(**{"port": 0, **changes})
+
+
+def greedy(base: BaseInfo) -> SamplingParams:
+    return GREEDY
+
+
+class Http:
+    """A client for a server that gives documents. ``key`` is sent as the API key."""
+
+    def __init__(self, url: str, key: str = "") -> None:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        self.client = httpx2.Client(base_url=url, headers=headers, timeout=100)
+
+    def get(self, path: str) -> Any:
+        return self.client.get(path).raise_for_status().json()
+
+    def post(self, path: str, **body: Any) -> Any:
+        return self.client.post(path, json=body).raise_for_status().json()
+
+    def refused(self, path: str, body: Any = None, status: int = 400) -> dict[str, Any]:
+        """The error of a request that is refused with ``status``."""
+        response = self.client.post(path, json=body)
+        assert response.status_code == status, response.text
+        error: dict[str, Any] = response.json()["error"]
+        assert set(error) == {"message", "type", "param", "code"}
+        return error
+
+    def events(self, path: str, **body: Any) -> list[Any]:
+        """The documents of a stream."""
+        with self.client.stream("POST", path, json={**body, "stream": True}) as response:
+            assert response.headers["content-type"].startswith("text/event-stream")
+            lines = [line.removeprefix("data: ") for line in response.iter_lines() if line]
+        return [json.loads(line) for line in lines if line != "[DONE]"]
+
+
+def until(holds: Callable[[], object], *, tries: int = 6000) -> None:
+    """Wait until something holds that another thread brings about."""
+    pause = threading.Event()
+    for _ in range(tries):
+        if holds():
+            return
+        pause.wait(0.01)
+    raise AssertionError("it never came to hold")
