@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -11,39 +12,40 @@ from textual.widgets import Footer, HelpPanel
 
 from edgelora.adapters.selection import MemberText
 from edgelora.engine.free_memory import free_memory
-from edgelora.errors import ConfigError
 from edgelora.tui.appearing import watch_folder
 from edgelora.tui.baking import Baking
 from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
 from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
-from edgelora.tui.comparing import Comparing, columns_label
+from edgelora.tui.comparing import Comparing
 from edgelora.tui.comparing_app import ComparingApp
 from edgelora.tui.conductor import Conductor
 from edgelora.tui.continuing import Continuing
 from edgelora.tui.conversations import Conversations
-from edgelora.tui.keys import require_known
-from edgelora.tui.messages_app import WHY_NOT, MessagesApp
-from edgelora.tui.picks import pick_label
+from edgelora.tui.keys import all_bindings, require_known, usual_keys
+from edgelora.tui.messages_app import MessagesApp
 from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
-from edgelora.tui.theme import EDGELORA_THEME, THEMES, TINT_DEFAULTS
+from edgelora.tui.theme import TINT_DEFAULTS, dress
 from edgelora.tui.warming import Warming
+from edgelora.tui.widgets.baking_line import BakingLine
 from edgelora.tui.widgets.base_picker import BasePicker
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.machine import MachinePanel
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.report_screen import ReportScreen
+from edgelora.tui.widgets.side import Side
 from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.transcript import Transcript
 from edgelora.tui.widgets.welcome import Example, Welcome
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from textual.app import ComposeResult, SystemCommand
+    from textual.driver import Driver
     from textual.screen import Screen
 
     from edgelora.tui.setup import ChatSetup
@@ -61,9 +63,9 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     VERTICAL_BREAKPOINTS = [(0, "-short"), (24, "-tall")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("ctrl+t,f2", "adapters", "Adapters", key_display="^t", priority=True, id="adapters"),
-        Binding("ctrl+g,f3", "compare", "Compare", key_display="^g", priority=True),
+        Binding("ctrl+g,f3", "compare", "Compare", key_display="^g", priority=True, id="compare"),
         Binding("escape", "stop", "Stop", id="stop"),
-        Binding("ctrl+o", "conversations", "Open", priority=True),
+        Binding("ctrl+o", "conversations", "Open", priority=True, id="conversations"),
         Binding("ctrl+n", "new_conversation", "New", priority=True, id="new"),
         Binding("ctrl+r", "restart", "Try again", priority=True, id="restart"),
         Binding("ctrl+q", "quit", "Quit", priority=True, id="quit"),
@@ -72,6 +74,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         Binding("f4", "machine", "Machine", show=False, priority=True, id="machine"),
         Binding("f5", "bases", "Bases", show=False, priority=True, id="bases"),
         Binding("ctrl+z", "suspend_process", "Suspend", show=False, priority=True, id="suspend"),
+        Binding("ctrl+p", "command_palette", "palette", show=False, priority=True, id="palette"),
     ]
 
     def __init__(self, setup: ChatSetup) -> None:
@@ -87,7 +90,8 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         self._comparing = Comparing(setup, self.state, self, self._conductor)
         self._warming = Warming(self.state, self, self._conductor)
         self._bases = Bases(setup, self.state, self, self._conductor)
-        self._dress()
+        dress(self, setup.theme, self.state.remembered.theme)
+        self._take_keys(setup.keys)
         self._stale = False
         self._keys_shown: tuple[Phase, bool] = ("opening", False)
 
@@ -98,10 +102,10 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         with Horizontal(id="columns"):
             with Vertical(id="conversation"):
                 yield Transcript(self._branching.count_alternatives, id="transcript")
-                yield ProgressLine(id="baking")
+                yield BakingLine(id="baking")
                 yield ProgressLine(id="progress")
                 yield composer
-            with Vertical(id="side"):
+            with Side(id="side"):
                 yield AdapterPicker(self.state, composer, id="picker")
                 yield MachinePanel(self.state.meter, self._conductor.stats, id="machine")
         yield Footer()
@@ -129,7 +133,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         """Ask, if something can be asked now; else the text stays where it is."""
         if not self._conductor.takes_prompts:
             self.give_back(message.text)
-            self.notify(WHY_NOT[self.state.phase], timeout=3)
+            self.say_why_not()
             return
         await self._leave_welcome()
         instead_of, self.state.editing = self.state.editing, None
@@ -157,11 +161,11 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     def on_adapter_picker_looked_at(self, message: AdapterPicker.LookedAt) -> None:
         """Read ahead under it."""
         self._warming.aim(message.pick)
-        self._show_side()
+        self.query_one(Side).show_open()
 
     async def on_adapter_picker_report_asked(self, message: AdapterPicker.ReportAsked) -> None:
         """All about it, with the report of its conversion."""
-        entry, library = self.state.entry(message.name), self._conductor.library
+        entry, library = self.state.entry(message.name), self._conductor.adapters.library
         if entry and library:
             conversion = await asyncio.to_thread(library.report, message.name)
             self.push_screen(ReportScreen(entry, self.state, conversion))
@@ -175,13 +179,13 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
             picker.action_leave()
         else:
             picker.open()
-            self._show_side()
-            self.run_worker(self._conductor.look_for_adapters())
+            self.query_one(Side).show_open()
+            self.run_worker(self._conductor.adapters.look())
 
     async def action_machine(self) -> None:
         """Show what the machine is doing, or hide it."""
         await self.query_one(MachinePanel).toggle()
-        self._show_side()
+        self.query_one(Side).show_open()
 
     def action_bases(self) -> None:
         """Choose another base."""
@@ -214,7 +218,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette's commands, ours first."""
         yield from comparing_commands(self.state, self._comparing, self.action_compare, self.run_worker)
-        yield from machine_commands(self.action_bases, self.action_machine)
+        yield from machine_commands(self.state, self.action_bases, self.action_machine)
         yield from baking_commands(self.state, self._baking, self.run_worker)
         yield from self._conversations.commands()
         yield from super().get_system_commands(screen)
@@ -288,31 +292,31 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         for welcome in self.query(Welcome):
             await self._transcript.discard(welcome)
 
-    def _show_side(self) -> None:
-        """Where there is no room for it beside the conversation, it is there only while something in it is open."""
-        panels = (self.query_one(AdapterPicker), self.query_one(MachinePanel))
-        self.query_one("#side").set_class(any(panel.has_class("-open") for panel in panels), "-open")
-
     @property
     def _is_demo(self) -> bool:
         return self._setup.is_demo and self._conductor.home == self._setup.base
+
+    def get_driver_class(self) -> type[Driver]:
+        """On a terminal one that notices when it is gone."""
+        usual = super().get_driver_class()
+        if sys.platform == "win32":
+            return usual
+        from edgelora.tui.terminal_driver import TerminalDriver
+
+        return TerminalDriver if usual in TerminalDriver.__bases__ else usual
 
     def get_theme_variable_defaults(self) -> dict[str, str]:
         """The colours that tell adapters apart, unless a theme has its own."""
         return TINT_DEFAULTS
 
-    def _dress(self) -> None:
-        """Colours and keys as they were chosen. Raises ConfigError for a choice that there is not."""
-        for theme in THEMES:
-            self.register_theme(theme)
-        wanted = self._setup.theme or self.state.remembered.theme
-        if self._setup.theme and wanted not in self.available_themes:
-            there = f"There are: {', '.join(sorted(self.available_themes))}."
-            raise ConfigError(f"there is no theme called {wanted!r}", there)
-        self.theme = wanted if wanted in self.available_themes else EDGELORA_THEME.name
-        require_known(self._setup.keys, [*self.BINDINGS, *AdapterPicker.BINDINGS])
-        self.set_keymap(self._setup.keys)
-        self.state.keys = self._keymap
+    def _take_keys(self, chosen: Mapping[str, str]) -> None:
+        """Use the keys that were ``chosen``. Raises ConfigError for one that means nothing."""
+        if chosen:
+            require_known(chosen, [*self.BINDINGS, *all_bindings()])
+            self.set_keymap(chosen)
+        self.state.keys = {**usual_keys(self.BINDINGS), **self._keymap}
+        # where the footer looks for the palette's key
+        self.COMMAND_PALETTE_BINDING = self.state.keys["palette"].split(",")[0]  # type: ignore[misc]
 
     async def _show_state(self) -> None:
         self._stale = False
@@ -320,41 +324,19 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
             return
         self.query_one(TitleBar).show_base(self._conductor.home.name, self.state.base, is_demo=self._is_demo)
         self.query_one(AdapterPicker).refresh_rows()
-        self._show_composer()
-        for welcome in self.query(Welcome):
+        composer, welcomes = self.query_one(Composer), self.query(Welcome)
+        composer.show_state(self.state)
+        composer.examples = len(welcomes.first().example_entries()) if welcomes else self._comparing.n_choices
+        self.screen_stack[0].set_class(bool(self.state.columns), "-comparing")
+        for welcome in welcomes:
             await welcome.show()
-        self._show_baking()
+        self.query_one(BakingLine).show_state(self.state)
         if self.state.phase != "answering":
             self._transcript.settle()
         keys = (self.state.phase, bool(self.state.baking or self.state.editing))
         if self._keys_shown != keys:
             self._keys_shown = keys
             self.refresh_bindings()
-
-    def _show_baking(self) -> None:
-        line, progress = self.query_one("#baking", ProgressLine), self.state.baking_progress
-        if self.state.baking:
-            stage = f" · {progress.stage}" if progress else ""
-            label = f"Baking in {pick_label(self.state.baking)} · Esc stops it{stage}"
-            line.show_progress(label, progress.done if progress else 0, progress.total if progress else 0)
-        else:
-            line.hide()
-
-    def _show_composer(self) -> None:
-        composer = self.query_one(Composer)
-        state = self.state
-        later = state.phase == "answering" and state.active != state.settled
-        label = state.label(state.active)
-        label = f"edited, for {label}" if state.editing else label
-        if state.columns:
-            composer.border_title = columns_label(state.columns)
-        else:
-            composer.border_title = f"next: {label}" if later else label
-        used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
-        composer.border_subtitle = used
-        self.screen_stack[0].set_class(bool(state.columns), "-comparing")
-        welcomes = self.query(Welcome)
-        composer.examples = len(welcomes.first(Welcome).example_entries()) if welcomes else self._comparing.n_choices
 
 
 _STOPPABLE: tuple[Phase, ...] = ("answering", "rereading")

@@ -17,12 +17,12 @@ async def watch_folder(state: ChatState, conductor: Conductor) -> None:
     """Keep the entries of ``state`` as the folder is, until cancelled."""
     while True:
         await asyncio.sleep(EVERY)
-        library = conductor.library
+        library = conductor.adapters.library
         if library is None:
             continue
         if await asyncio.to_thread(library.has_changed):
             before = {(entry.name, entry.sha256) for entry in state.entries}
-            await conductor.look_for_adapters()
+            await conductor.adapters.look()
             now = {(entry.name, entry.sha256) for entry in state.entries}
             for sha256 in {sha256 for _, sha256 in before ^ now}:
                 state.problems.pop(sha256 or "", None)

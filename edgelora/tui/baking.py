@@ -51,7 +51,7 @@ class Baking:
         if made is None:
             return
         if self._state.active == pick:
-            back = "Ctrl+P leads back to the base with adapters"
+            back = f"{self._state.key('palette')} leads back to the base with adapters"
             await self._stage.say("information", f"{pick_label(pick)} is baked in: {_facts(made)}. {back}.")
             await self._conductor.change_base(made.path, pick, baked=True)
         else:
@@ -73,7 +73,7 @@ class Baking:
         if self._state.baked:
             return f"{pick_label(self._state.baked)} is baked in already."
         if not any(member.scale for member in pick):
-            return "There is nothing to bake in: choose an adapter first (Ctrl+T)."
+            return f"There is nothing to bake in: choose an adapter first ({self._state.key('adapters')})."
         return ""
 
     async def _made(self, pick: Pick) -> BakedBase | None:
@@ -109,7 +109,8 @@ class Baking:
         """What it costs, before anything is written, in the thread that bakes."""
         if self._stopped:
             raise _StoppedError
-        asyncio.run_coroutine_threadsafe(self._stage.say("information", f"{trade.line} Esc stops baking."), self._loop)
+        said = f"{trade.line} {self._state.key('stop')} stops baking."
+        asyncio.run_coroutine_threadsafe(self._stage.say("information", said), self._loop)
 
     def _show_progress(self, progress: Progress) -> None:
         if self._state.baking:

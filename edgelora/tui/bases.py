@@ -83,7 +83,7 @@ class Bases:
 
     async def change(self, base: Path) -> None:
         """Go on with ``base``; the conversation stays, and so do the chosen adapters as far as they fit."""
-        library, former = self._conductor.library, self._conductor.home
+        library, former = self._conductor.adapters.library, self._conductor.home
         if library is None or base == former:
             return
         try:

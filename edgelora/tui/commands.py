@@ -40,10 +40,13 @@ def baking_commands(state: ChatState, baking: Baking, run: Run) -> Iterator[Syst
         )
 
 
-def machine_commands(change_base: Callable[[], None], show_machine: Callable[[], Any]) -> Iterator[SystemCommand]:
+def machine_commands(
+    state: ChatState, change_base: Callable[[], None], show_machine: Callable[[], Any]
+) -> Iterator[SystemCommand]:
     """What concerns the base and the machine."""
-    yield SystemCommand("Change the base …", "The conversation stays; adapters that fit stay (F5)", change_base)
-    yield SystemCommand("What the machine is doing", "Memory, speed and the last swaps (F4)", show_machine)
+    bases, machine = state.key("bases"), state.key("machine")
+    yield SystemCommand("Change the base …", f"The conversation stays; adapters that fit stay ({bases})", change_base)
+    yield SystemCommand("What the machine is doing", f"Memory, speed and the last swaps ({machine})", show_machine)
 
 
 def comparing_commands(
@@ -53,7 +56,8 @@ def comparing_commands(
     if state.columns:
         label = pick_label(state.active)
         yield SystemCommand("Stop comparing", f"Only {label} answers from here on", lambda: run(comparing.end()))
-    yield SystemCommand("Compare …", "Choose two to four that answer beside each other (Ctrl+G)", choose)
+    key = state.key("compare")
+    yield SystemCommand("Compare …", f"Choose two to four that answer beside each other ({key})", choose)
     if state.active:
         label, columns = pick_label(state.active), ((), state.active)
         yield SystemCommand(

@@ -183,7 +183,7 @@ class Round:
         resolved: dict[int, ResolvedSelection] = {}
         for column, pick in enumerate(self.columns):
             try:
-                resolved[column] = await self._conductor.resolve(pick)
+                resolved[column] = await self._conductor.adapters.resolve(pick)
             except EdgeloraError as error:
                 self._fail(column, error)
         return resolved
@@ -223,7 +223,7 @@ class Round:
             self._conductor.keeping.break_off(kept, kept.answer)
 
     def _fail(self, column: int, error: EdgeloraError) -> None:
-        self._conductor.mark(self.columns[column], error)
+        self._conductor.adapters.mark(self.columns[column], error)
         self._give_up(column, "broken off" if isinstance(error, EngineDiedError) else str(error))
 
     def _give_up(self, column: int, reason: str) -> None:

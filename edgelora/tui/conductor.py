@@ -9,22 +9,13 @@ from typing import TYPE_CHECKING, Literal
 
 from edgelora.adapters.selection import format_selection
 from edgelora.chat.history.records import OnBase
-from edgelora.chat.resolved import ResolvedSelection, resolve
 from edgelora.chat.session import ChatSession
-from edgelora.errors import (
-    AdapterError,
-    ConversionError,
-    EdgeloraError,
-    EngineDiedError,
-    GGUFError,
-    QuarantinedError,
-)
+from edgelora.errors import EdgeloraError, EngineDiedError
+from edgelora.tui.adapters import Adapters
+from edgelora.tui.engine_host import EngineHost
 from edgelora.tui.keeping import Keeping, KeptAnswer
-from edgelora.tui.metering import MeteredEngine
-from edgelora.tui.opening import first_pick, open_engine_beside
 from edgelora.tui.picks import Pick
 from edgelora.tui.showing import Showing
-from edgelora.tui.watching import watch
 from edgelora.types import Failed, Progress, SamplingParams
 
 if TYPE_CHECKING:
@@ -59,12 +50,12 @@ class Conductor:
         self._state = state
         self._stage = stage
         self._showing = Showing(state, stage)
-        self._library: AdapterLibrary | None = None
+        self.adapters = Adapters(setup, state, stage, self._report)
+        self._host = EngineHost(setup, state, stage, self._go_down)
         self._session: ChatSession | None = None
         self._base = setup.baked or setup.base
         self.home = setup.base  # where adapters are applied beside the base, and what a baked one goes back to
         self._change: object = None  # the latest change of base that was asked for
-        self._watching: asyncio.Task[None] | None = None
         self.busy = asyncio.Lock()  # held by whoever asks the engine, or changes what is asked
         self.stopped = False  # a person asked to stop what is running
         self._superseded = False  # something newer takes the place of the re-reading that is running
@@ -78,16 +69,15 @@ class Conductor:
         async with self.busy:
             self._enter("opening")
             try:
-                engine = await self._opened(self._base)
+                engine = await self._host.open(self._base, self.adapters.open(), self._report)
             except EdgeloraError as error:
                 await self._go_down(error)
                 return
             first = self._session is None
             session = self._use(engine)
             self._stage.hide_progress()
-            if first and self._library and (self._setup.baked or not self._state.active):
-                self._state.active = await first_pick(self._library, self._setup.selection, self._stage)
-                self._state.entries = self._library.entries
+            if first and (self._setup.baked or not self._state.active):
+                self._state.active = await self.adapters.first_pick()
                 self._state.baked = self._state.settled = self._state.active if self._setup.baked else ()
             await self._read_again(session)
 
@@ -105,19 +95,18 @@ class Conductor:
             before = self._state.phase
             self._enter("opening")
             try:
-                engine = await self._opened(base)
+                engine = await self._host.open(base, self.adapters.open(), self._report)
             except EdgeloraError as error:
                 self._stage.hide_progress()
                 if self._state.phase == "opening":  # the engine may have died meanwhile
                     self._enter(before)
                 await self._stage.say("error", f"{error}\nNothing has changed.")
                 return
-            await self._leave_engine()
+            await self._host.close()
             self._base = base
             if library:
-                self._library, self.home = library, base
-                self._state.entries = library.entries
-                self._state.problems.clear()
+                self.adapters.use(library)
+                self.home = base
             self._state.active = pick
             self._state.baked = self._state.settled = pick if baked else ()
             session = self._use(engine)
@@ -156,11 +145,10 @@ class Conductor:
     async def switch(self, pick: Pick) -> None:
         """Answer with ``pick`` from the next message on. The conversation is read under it at once, or when the
         running answer ends."""
-        for entry in map(self._state.entry, (member.ref for member in pick)):
-            problem = self._state.problem(entry) if entry else None
-            if entry and problem:
-                await self._stage.say("error", f"{entry.name} cannot be used: {problem}")
-                return
+        refusal = self.adapters.refusal(pick)
+        if refusal:
+            await self._stage.say("error", refusal)
+            return
         if self._state.baked and pick != self._state.baked:  # only that is in its weights
             await self.change_base(self.home, pick, baked=False)
             return
@@ -199,28 +187,12 @@ class Conductor:
     async def close(self) -> None:
         """End the engine, and wait a moment for what was running to end with it."""
         self._closed = True
-        if self._watching:
-            self._watching.cancel()
+        await self._host.close()
         if self._session:
-            await self._session.engine.close()
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_TIMEOUT), self.busy:
                     pass
         await asyncio.to_thread(self.keeping.close)
-
-    async def look_for_adapters(self) -> None:
-        """Read the adapter folder again."""
-        if self._library:
-            self._state.entries = await asyncio.to_thread(self._library.refresh)
-            self._stage.refresh_state()
-
-    async def resolve(self, pick: Pick) -> ResolvedSelection:
-        """What a request under ``pick`` needs. May convert an adapter of another form, with progress."""
-        if not pick or self._library is None or pick == self._state.baked:  # a baked base has all of it itself
-            return ResolvedSelection()
-        resolved = await asyncio.to_thread(resolve, self._library, format_selection(pick), self._report)
-        self._state.entries = self._library.refresh()  # a converted folder has a content hash now
-        return resolved
 
     @property
     def session(self) -> ChatSession | None:
@@ -238,24 +210,9 @@ class Conductor:
         if self._state.phase != "down":
             self._enter("ready")
 
-    def mark(self, pick: Pick, error: EdgeloraError) -> None:
-        """An adapter that cannot be used is marked, so that the picker says why."""
-        entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
-        of_a_file = isinstance(error, AdapterError | GGUFError | ConversionError)
-        if entry and (of_a_file or (isinstance(error, QuarantinedError) and error.adapters)):
-            self._state.problems[entry.sha256 or entry.name] = error.message
-
     async def stats(self) -> EngineStats | None:
         """What the engine says about itself; None while there is none."""
-        try:
-            return await self._session.engine.stats() if self._session and self._state.phase != "down" else None
-        except EdgeloraError:
-            return None
-
-    @property
-    def library(self) -> AdapterLibrary | None:
-        """The adapters on disk, once it is open."""
-        return self._library
+        return await self._host.stats()
 
     @property
     def takes_prompts(self) -> bool:
@@ -264,26 +221,8 @@ class Conductor:
 
     # --- opening
 
-    async def _opened(self, base: Path) -> EngineClient:
-        opening = open_engine_beside(self._open_library(), self._setup.open_engine(base, self._report))
-        return MeteredEngine(await opening, self._state.meter)
-
-    async def _leave_engine(self) -> None:
-        if self._watching:
-            self._watching.cancel()
-        if self._session:
-            await self._session.engine.close()
-
-    async def _open_library(self) -> None:
-        if self._library is None:
-            self._library = await asyncio.to_thread(self._setup.open_library)
-            self._state.folder = self._library.folder
-        await self.look_for_adapters()
-
     def _use(self, engine: EngineClient) -> ChatSession:
-        self._state.base = engine.base
-        self._state.note_engine_gone()
-        self._watching = asyncio.create_task(watch(engine, self._state, self._stage, self._go_down))
+        self._host.use(engine)
         self.keeping.base = OnBase(engine.base.name, engine.base.baked)
         if self._session:
             self._session.use(engine)
@@ -340,7 +279,7 @@ class Conductor:
     async def _run(self, session: ChatSession, pick: Pick, prompt: str | None, view: AnswerView | None) -> Outcome:
         """Run one request to its end: an answer, or a re-reading where there is no prompt."""
         try:
-            resolved = await self.resolve(pick)
+            resolved = await self.adapters.resolve(pick)
             if not (self.stopped or self._superseded):
                 events = session.reread(resolved) if prompt is None else session.ask(prompt, resolved)
                 async with aclosing(events):
@@ -355,7 +294,7 @@ class Conductor:
     async def _explain(self, pick: Pick, error: EdgeloraError) -> None:
         """Say what went wrong."""
         if not isinstance(error, EngineDiedError):  # the engine says so itself, to whoever watches it
-            self.mark(pick, error)
+            self.adapters.mark(pick, error)
             await self._stage.say("error", str(error))
 
     async def _go_down(self, error: EdgeloraError) -> None:
@@ -364,8 +303,9 @@ class Conductor:
         self._enter("down")
         self._state.note_engine_gone()
         self._stage.hide_progress()
+        again, leave = self._state.key("restart"), self._state.key("quit")
         kept = "the conversation is kept" if self._session else "nothing is lost"
-        await self._stage.say("error", f"{error}\nCtrl+R tries again; {kept}. Ctrl+Q quits.")
+        await self._stage.say("error", f"{error}\n{again} tries again; {kept}. {leave} quits.")
 
     def _enter(self, phase: Phase) -> None:
         self._state.phase = phase

@@ -36,7 +36,8 @@ class Conversations:
         """What the palette offers."""
         run = self._app.run_worker
         if self._reopening.archive():
-            about = "Search, rename, delete, export, import earlier conversations (Ctrl+O)"
+            key = self._app.state.key("conversations")
+            about = f"Search, rename, delete, export, import earlier conversations ({key})"
             yield SystemCommand("Open a conversation …", about, lambda: run(self.browse()))
         yield SystemCommand(
             "System prompt …", "What this conversation is told first", lambda: run(self.choose_system())

@@ -22,8 +22,8 @@ class SystemPromptDialog(ModalScreen[str | None]):
     """Gives the system prompt that was written, or None where nothing should change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("ctrl+s", "keep", "Use it", priority=True),
-        Binding("escape", "dismiss(None)", "Leave as it was"),
+        Binding("ctrl+s", "keep", "Use it", priority=True, id="system.use"),
+        Binding("escape", "dismiss(None)", "Leave as it was", id="system.back"),
     ]
 
     def __init__(self, text: str) -> None:
@@ -51,11 +51,11 @@ class SamplingDialog(ModalScreen["tuple[SamplingParams | None] | None"]):
     """Gives the sampling that was chosen, (None,) for the default, or None where nothing should change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "keep", "Use it"),
-        Binding("ctrl+d", "default", "Default", priority=True),
+        Binding("enter", "keep", "Use it", id="sampling.use"),
+        Binding("ctrl+d", "default", "Default", priority=True, id="sampling.default"),
         Binding("up", "app.focus_previous", "Up", show=False),
         Binding("down", "app.focus_next", "Down", show=False),
-        Binding("escape", "dismiss(None)", "Leave as it was"),
+        Binding("escape", "dismiss(None)", "Leave as it was", id="sampling.back"),
     ]
 
     def __init__(self, sampling: SamplingParams) -> None:

@@ -38,18 +38,18 @@ class HistoryScreen(ModalScreen[int | None]):
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "accept", "Open"),
+        Binding("enter", "accept", "Open", id="conversations.open"),
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "move(-10)", "Page up", show=False),
         Binding("pagedown", "move(10)", "Page down", show=False),
-        Binding("f2", "rename", "Rename"),
-        Binding("f8", "delete", "Delete"),
-        Binding("f9", "undo", "Undo"),
-        Binding("f4", "export('markdown')", "Markdown"),
-        Binding("f5", "export('json')", "JSON"),
-        Binding("f6", "import", "Import"),
-        Binding("escape,ctrl+o", "leave", "Back", key_display="esc"),
+        Binding("f2", "rename", "Rename", id="conversations.rename"),
+        Binding("f8", "delete", "Delete", id="conversations.delete"),
+        Binding("f9", "undo", "Undo", id="conversations.undo"),
+        Binding("f4", "export('markdown')", "Markdown", id="conversations.markdown"),
+        Binding("f5", "export('json')", "JSON", id="conversations.json"),
+        Binding("f6", "import", "Import", id="conversations.import"),
+        Binding("escape,ctrl+o", "leave", "Back", key_display="esc", id="conversations.back"),
     ]
 
     def __init__(self, archive: Archive, current: int | None) -> None:
@@ -128,11 +128,11 @@ class HistoryScreen(ModalScreen[int | None]):
         """Take the conversation off the list; it is forgotten when the screen is left."""
         info = self._highlighted
         if info and info.id == self._current:
-            self._say("This conversation is open. Begin a new one first (Ctrl+N).")
+            self._say("This conversation is open. Begin a new one first.")
         elif info:
             self._deleted.append(info.id)
             self._show()
-            self._say(f"“{info.title}” is deleted. F9 brings it back as long as this list is open.")
+            self._say(f"“{info.title}” is deleted. Undo brings it back as long as this list is open.")
 
     def action_undo(self) -> None:
         """Bring back what was deleted last."""

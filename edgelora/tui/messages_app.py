@@ -14,15 +14,8 @@ if TYPE_CHECKING:
     from edgelora.tui.branching import Branching
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.conversations import Conversations
-    from edgelora.tui.state import ChatState, Phase
+    from edgelora.tui.state import ChatState
     from edgelora.tui.widgets.answer import Answer
-
-WHY_NOT: dict[Phase, str] = {
-    "answering": "An answer is being written; Escape stops it.",
-    "down": "There is no engine; Ctrl+R tries to open it again.",
-}
-"""Why nothing can be asked."""
-
 
 class MessagesApp(App[None], inherit_bindings=False):
     """Has a composer and a transcript, between which the focus goes."""
@@ -57,7 +50,7 @@ class MessagesApp(App[None], inherit_bindings=False):
         """Ask again, edit, or show another answer, unless one is being made."""
         exchange = message.exchange
         if not self._conductor.takes_prompts:
-            self.notify(WHY_NOT[self.state.phase], timeout=3)
+            self.say_why_not()
         elif message.wish == "again":
             self.run_worker(self._conductor.ask(exchange.prompt, instead_of=exchange))
         elif message.wish == "edit":
@@ -65,6 +58,13 @@ class MessagesApp(App[None], inherit_bindings=False):
         else:
             by = -1 if message.wish == "before" else 1
             self.run_worker(self._branching.show_other(self.query_one(Transcript), exchange, by))
+
+    def say_why_not(self) -> None:
+        """Why nothing can be asked now."""
+        key = self.state.key
+        is_down = self.state.phase == "down"
+        down = f"There is no engine; {key('restart')} tries to open it again."
+        self.notify(down if is_down else f"An answer is being written; {key('stop')} stops it.", timeout=3)
 
     def _edit(self, exchange: Exchange | None) -> None:
         """Put a prompt into the composer, which sends it instead of the one there; None: no longer."""

@@ -45,9 +45,9 @@ class Showing:
         if view:
             return "Reading"
         if self._state.baked or self._state.settled == pick:
-            return f"Re-reading under {self._state.label(pick)} · Esc: with the next message"
+            return f"Re-reading under {self._state.label(pick)} · {self._state.key('stop')}: with the next message"
         former = pick_label(self._state.settled)
-        return f"Re-reading under {pick_label(pick)} · Esc: back to {former}"
+        return f"Re-reading under {pick_label(pick)} · {self._state.key('stop')}: back to {former}"
 
 
 def _left_out(turns: int, total: int) -> str:

@@ -73,9 +73,14 @@ class ChatState:
     baking_progress: Progress | None = None
     warm: Warmth | None = None
     fresh: set[str] = field(default_factory=set)  # adapters that have appeared while the chat is open
-    keys: Mapping[str, str] = field(default_factory=dict)  # binding -> its keys, where they are not the usual ones
+    keys: Mapping[str, str] = field(default_factory=dict)  # of the bindings that texts name, and of those of one's own
     meter: Meter = field(default_factory=Meter)
     remembered: Remembered = field(default_factory=Remembered)
+
+    def key(self, binding: str) -> str:
+        """The first of the keys of a binding of the app, as texts name it: ``Ctrl+R``."""
+        parts = self.keys[binding].split(",")[0].strip().split("+")
+        return "+".join({"escape": "Esc"}.get(part, part.capitalize()) for part in parts)
 
     def entry(self, name: str) -> AdapterEntry | None:
         """The adapter of that name."""

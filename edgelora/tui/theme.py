@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from textual.theme import BUILTIN_THEMES, Theme
+
+from edgelora.errors import ConfigError
+
+if TYPE_CHECKING:
+    from textual.app import App
 
 QUIET = "$foreground 60%"
 """What is there to look up, not to read first."""
@@ -57,3 +63,17 @@ TERMINAL_THEME = replace(
 """The sixteen colours of the terminal, whatever they are."""
 
 THEMES = (EDGELORA_THEME, COLOUR_BLIND_THEME, TERMINAL_THEME)
+
+
+def dress(app: App[Any], wanted: str, remembered: str) -> None:
+    """Give ``app`` the theme that is ``wanted``, else the remembered one, else the chat's own.
+
+    Raises ConfigError where there is none called ``wanted``; one that was remembered may be gone.
+    """
+    for theme in THEMES:
+        app.register_theme(theme)
+    there = app.available_themes
+    if wanted and wanted not in there:
+        raise ConfigError(f"there is no theme called {wanted!r}", f"There are: {', '.join(sorted(there))}.")
+    chosen = wanted or remembered
+    app.theme = chosen if chosen in there else EDGELORA_THEME.name

@@ -64,7 +64,7 @@ class Warming:
         """Whether the conversation is read now, or never will be: what is wrong is said once the pick is chosen."""
         self._show(Warmth(pick))
         try:
-            resolved = await self._conductor.resolve(pick)
+            resolved = await self._conductor.adapters.resolve(pick)
             done = await self._compute(session, pick, resolved)
         except EdgeloraError:
             done = None

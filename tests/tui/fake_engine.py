@@ -62,12 +62,16 @@ def base_info(ctx: int = 512, chat_template: str | None = CHATML) -> BaseInfo:
 
 @dataclass
 class FakeEngine:
-    """Implements EngineClient. ``gate`` holds back prefill and tokens while it is closed."""
+    """Implements EngineClient. ``gate`` holds back prefill and tokens while it is closed.
+
+    ``close_after`` closes it by itself after so many tokens of an answer.
+    """
 
     base: BaseInfo = field(default_factory=base_info)
     answers: dict[str, str] = field(default_factory=dict)  # adapter name, or "base" -> text
     load_errors: dict[str, EdgeloraError] = field(default_factory=dict)  # adapter name -> what load raises
     token_delay: float = 0.0
+    close_after: int = 0
     adds_bos: bool = True
     requests: list[Request] = field(default_factory=list)
     cancelled: set[str] = field(default_factory=set)
@@ -137,6 +141,8 @@ class FakeEngine:
             if await self._held_or_cancelled(request):
                 break
             count += 1
+            if count == self.close_after:
+                self.gate.clear()
             yield Token(request.id, piece)
         if self._dead:
             yield Failed(request.id, self._dead)

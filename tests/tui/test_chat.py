@@ -107,11 +107,10 @@ async def test_escape_stops_an_answer_and_keeps_what_was_said() -> None:
 
 
 async def test_a_swap_while_an_answer_streams_is_for_the_next_message() -> None:
-    engine = FakeEngine(answers={"base": "word " * 300}, token_delay=0.001)
+    engine = FakeEngine(answers={"base": "word " * 300}, close_after=20)
     async with chat(engine) as driver:
         await driver.type("Talk")
         await driver.until(lambda: bool(driver.answers) and bool(driver.answers[0].text))
-        engine.gate.clear()
         await driver.keys("ctrl+t", *"legal", "enter")
         await driver.until(lambda: driver.composer.border_title == "next: legal")
         engine.gate.set()

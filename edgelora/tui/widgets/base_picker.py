@@ -28,7 +28,7 @@ HOW_TO_ADD = "More: --base FILE.gguf once, or a folder of bases as `bases` in th
 class BasePicker(ModalScreen[Path | None]):
     """Gives the chosen base, or None. What does not fit into memory is there, in grey, with the numbers."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back", id="bases.back")]
 
     def __init__(self, choices: Sequence[BaseChoice], current: Path, free: int) -> None:
         """``free`` is what of the memory is free now, in bytes."""

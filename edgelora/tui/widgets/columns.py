@@ -38,12 +38,12 @@ class Columns(Vertical, can_focus=True):
     FOCUS_ON_CLICK = False
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("left", "move(-1)", "Choose", key_display="←→"),
-        Binding("right", "move(1)", "Choose", show=False),
+        Binding("left", "move(-1)", "Choose", key_display="←→", id="columns.left"),
+        Binding("right", "move(1)", "Choose", show=False, id="columns.right"),
         *(Binding(str(number), f"choose({number})", "Choose", show=False) for number in range(1, 5)),
-        Binding("d", "differences", "Differences"),
-        Binding("c", "copy", "Copy"),
-        Binding("enter", "app.focus('composer')", "Go on"),
+        Binding("d", "differences", "Differences", id="columns.differences"),
+        Binding("c", "copy", "Copy", id="columns.copy"),
+        Binding("enter", "app.focus('composer')", "Go on", id="columns.go_on"),
     ]
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -14,6 +15,7 @@ from textual.widgets.option_list import Option
 from edgelora.adapters.selection import BASE_NAME, format_scale
 from edgelora.tui.column_draft import ColumnDraft
 from edgelora.tui.comparing import Columns, columns_label
+from edgelora.tui.keys import take_key
 from edgelora.tui.picks import pick_label
 from edgelora.tui.theme import FAINT, QUIET
 from edgelora.tui.widgets.filter_input import FilterInput
@@ -29,14 +31,14 @@ class ColumnsChooser(ModalScreen[Columns | None]):
     """Gives the columns; a single one to end comparing, None to leave things as they are."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "apply", "Compare"),
-        Binding("space", "mark", "Mark"),
-        Binding("right,plus", "rescale(1)", "Scale", key_display="←→"),
-        Binding("left,minus", "rescale(-1)", "Scale down", show=False),
-        Binding("ctrl+s", "sweep", "Sweep the scale"),
-        Binding("up", "move(-1)", "Up", show=False),
-        Binding("down", "move(1)", "Down", show=False),
-        Binding("escape", "leave", "Back"),
+        Binding("enter", "apply", "Compare", id="compare.use"),
+        Binding("space", "mark", "Mark", id="compare.mark"),
+        Binding("right,plus", "rescale(1)", "Scale", key_display="←→", id="compare.more"),
+        Binding("left,minus", "rescale(-1)", "Scale down", show=False, id="compare.less"),
+        Binding("ctrl+s", "sweep", "Sweep the scale", id="compare.sweep"),
+        Binding("up", "move(-1)", "Up", show=False, id="compare.up"),
+        Binding("down", "move(1)", "Down", show=False, id="compare.down"),
+        Binding("escape", "leave", "Back", id="compare.back"),
     ]
 
     def __init__(self, state: ChatState, suggestion: Columns) -> None:
@@ -48,7 +50,7 @@ class ColumnsChooser(ModalScreen[Columns | None]):
     def compose(self) -> ComposeResult:
         """Filter, rows, the columns, and what Enter will do."""
         with Vertical(id="chooser"):
-            yield FilterInput(self._take_key, id="column-filter")
+            yield FilterInput(partial(take_key, self, self._state.keys), id="column-filter")
             rows = OptionList(id="column-rows", compact=True)
             rows.can_focus = False
             yield rows
@@ -120,27 +122,6 @@ class ColumnsChooser(ModalScreen[Columns | None]):
         """A click marks."""
         event.stop()
         self.action_mark()
-
-    def _take_key(self, key: str) -> bool:
-        """Run what a key means. Gives whether it means anything."""
-        match key:
-            case "enter":
-                self.action_apply()
-            case "space":
-                self.action_mark()
-            case "right" | "plus":
-                self.action_rescale(1)
-            case "left" | "minus":
-                self.action_rescale(-1)
-            case "ctrl+s":
-                self.action_sweep()
-            case "up" | "down":
-                self.action_move(1 if key == "down" else -1)
-            case "escape":
-                self.action_leave()
-            case _:
-                return False
-        return True
 
     @property
     def _rows(self) -> OptionList:

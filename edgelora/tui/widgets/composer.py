@@ -9,8 +9,12 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import TextArea
 
+from edgelora.tui.comparing import columns_label
+
 if TYPE_CHECKING:
     from textual import events
+
+    from edgelora.tui.state import ChatState
 
 
 class Composer(TextArea):
@@ -82,6 +86,18 @@ class Composer(TextArea):
         """Put ``text`` here, the cursor at its end."""
         self.load_text(text)
         self.move_cursor(self.document.end)
+
+    def show_state(self, state: ChatState) -> None:
+        """Say what the next message is answered with, and how full the context is."""
+        if state.columns:
+            self.border_title = columns_label(state.columns)
+        else:
+            label = state.label(state.active)
+            label = f"edited, for {label}" if state.editing else label
+            later = state.phase == "answering" and state.active != state.settled
+            self.border_title = f"next: {label}" if later else label
+        used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
+        self.border_subtitle = used
 
     def action_scroll_transcript(self, pages: int) -> None:
         """Move the transcript, which never has the focus."""

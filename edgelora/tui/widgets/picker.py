@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar
 
-from textual import actions
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
@@ -14,6 +14,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgelora.adapters.selection import BASE_NAME
+from edgelora.tui.keys import take_key
 from edgelora.tui.orders import ORDERS, next_order, ordered
 from edgelora.tui.picks import Draft, Pick
 from edgelora.tui.widgets.adapter_details import BASE_DETAIL, adapter_detail
@@ -77,7 +78,7 @@ class AdapterPicker(Vertical):
 
     def compose(self) -> ComposeResult:
         """Filter, rows, details, and what Enter will do."""
-        yield FilterInput(self._take_key, id="filter")
+        yield FilterInput(partial(take_key, self, self._state.keys), id="filter")
         rows = OptionList(id="rows", compact=True)
         rows.can_focus = False
         yield rows
@@ -219,16 +220,6 @@ class AdapterPicker(Vertical):
         self.remove_class("-open")
         self.screen.set_focus(self._home)
         self.begin()
-
-    def _take_key(self, key: str) -> bool:
-        """Run what a key of the picker means. Gives whether it means anything."""
-        bindings = self._bindings.copy()
-        bindings.apply_keymap(self._state.keys)
-        for binding in bindings.key_to_bindings.get(key, ()):
-            _, name, arguments = actions.parse(binding.action)
-            getattr(self, f"action_{name}")(*arguments)
-            return True
-        return False
 
     @property
     def _filter(self) -> Input:

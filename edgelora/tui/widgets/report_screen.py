@@ -24,7 +24,7 @@ class ReportScreen(ModalScreen[None]):
     """Closed by Escape, Enter or the key that opened it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,enter,question_mark", "dismiss", "Back", key_display="esc")
+        Binding("escape,enter,question_mark", "dismiss", "Back", key_display="esc", id="report.back")
     ]
 
     def __init__(self, entry: AdapterEntry, state: ChatState, conversion: Mapping[str, Any] | None) -> None:

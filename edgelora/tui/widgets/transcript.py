@@ -33,19 +33,19 @@ class Transcript(LazyColumn, can_focus=True):
     """Prompts, answers and remarks. While it has the focus one message is the current one, which keys are about."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("r", "wish('again')", "Ask again"),
-        Binding("e", "wish('edit')", "Edit"),
-        Binding("c", "copy", "Copy"),
-        Binding("space", "fold", "Fold"),
-        Binding("left,less_than_sign", "wish('before')", "Others", key_display="←→"),
-        Binding("right,greater_than_sign", "wish('after')", "After", show=False),
+        Binding("r", "wish('again')", "Ask again", id="messages.again"),
+        Binding("e", "wish('edit')", "Edit", id="messages.edit"),
+        Binding("c", "copy", "Copy", id="messages.copy"),
+        Binding("space", "fold", "Fold", id="messages.fold"),
+        Binding("left,less_than_sign", "wish('before')", "Others", key_display="←→", id="messages.before"),
+        Binding("right,greater_than_sign", "wish('after')", "After", show=False, id="messages.after"),
         Binding("up", "move(-1)", "Up", show=False),
         Binding("down", "move(1)", "Down", show=False),
         Binding("pageup", "page(-1)", "Scroll up", show=False),
         Binding("pagedown", "page(1)", "Scroll down", show=False),
         Binding("home", "go('start')", "Beginning", show=False),
         Binding("end", "go('end')", "End", show=False),
-        Binding("escape", "leave", "Back"),
+        Binding("escape", "leave", "Back", id="messages.back"),
     ]
 
     @dataclass
