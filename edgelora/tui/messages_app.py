@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
     from edgelora.tui.widgets.answer import Answer
 
+
 class MessagesApp(App[None], inherit_bindings=False):
     """Has a composer and a transcript, between which the focus goes."""
 
