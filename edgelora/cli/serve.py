@@ -11,6 +11,8 @@ import click
 from edgelora.cli import options
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from edgelora.config.settings import Settings
     from edgelora.server.options import ServerOptions
     from edgelora.server.running import Server
@@ -106,8 +108,8 @@ def _serve(settings: Settings, server_options: ServerOptions) -> None:
     for name in ("uvicorn", "uvicorn.error", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
-    def sampling(base: BaseInfo) -> SamplingParams:
-        return sampling_params(settings, base.sampling_hints)
+    def sampling(base: BaseInfo, card: Mapping[str, float]) -> SamplingParams:
+        return sampling_params(settings, base.sampling_hints, card=card)
 
     with ProgressBar() as progress:
 

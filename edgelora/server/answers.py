@@ -128,6 +128,7 @@ async def _listen(host: Host, index: int, running: Running, heard: asyncio.Queue
                 running.pieces += isinstance(event, Token)
                 if isinstance(event, Finished):
                     how, made = event.reason, event
+                    host.made.append(event)
                 elif isinstance(event, Failed):
                     how = "failed"
                 heard.put_nowait((index, event))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from edgelora.errors import AdapterError, UnknownAdapterError
 from edgelora.types import AdapterFile, Member, Selection, ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from edgelora.adapters.entry import AdapterEntry
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MOST_KEPT = 1024
 """Selections whose meaning is remembered until the library changes."""
+IDLE_S = 5.0
+"""So long after a selection was asked for last, the library may remove its files again."""
 
 
 class Catalogue:
@@ -35,9 +38,17 @@ class Catalogue:
         self._known: dict[str, ResolvedSelection] = {}
         self._numbers: dict[str, int] = {}  # by name
         self._added: dict[str, tuple[AdapterEntry, AdapterFile]] = {}
+        self._asked: dict[
+            str, float
+        ] = {}  # content hashes that the library holds for us, and when they were wanted last
 
     async def resolve(self, text: str) -> ResolvedSelection:
         """What ``text`` means now. Raises what the library raises; may convert, which takes seconds."""
+        resolved = await self._resolved(text)
+        self._asked |= dict.fromkeys(resolved.selection.adapters, time.monotonic())
+        return resolved
+
+    async def _resolved(self, text: str) -> ResolvedSelection:
         if text in self._known:
             return self._known[text]
         async with self._lock:
@@ -54,9 +65,18 @@ class Catalogue:
         added = tuple(entry for entry, _ in self._added.values())
         return (*(entry for entry in entries if entry.usable and entry.name not in self._added), *added)
 
-    async def refresh(self) -> None:
-        """Take note of what has changed on disk. Running answers keep what they began with."""
+    async def refresh(self, in_use: Collection[str]) -> None:
+        """Take note of what has changed on disk. Running answers keep what they began with.
+
+        Files of the library that are not ``in_use``, and were not wanted for a while, may be removed from now on.
+        """
         async with self._lock:
+            before = time.monotonic() - IDLE_S
+            idle = [one for one, asked in self._asked.items() if asked < before and one not in in_use]
+            for sha256 in idle:
+                self._known = {text: one for text, one in self._known.items() if sha256 not in one.selection.adapters}
+                del self._asked[sha256]
+                await asyncio.to_thread(self._library.release, sha256)
             if await asyncio.to_thread(self._library.has_changed):
                 await asyncio.to_thread(self._library.refresh)
                 self._known.clear()
@@ -121,6 +141,7 @@ class Catalogue:
             tuple(text for part in parts for text in part.templates),
             tuple(dict.fromkeys(token for part in parts for token in part.end_tokens)),
             tuple(text for part in parts for text in part.system_prompts),
+            parts[0].sampling if len(parts) == 1 else {},
         )
 
     def _part(self, member: MemberText) -> ResolvedSelection:
@@ -134,4 +155,5 @@ class Catalogue:
             (entry.chat_template,) if entry.chat_template else (),
             entry.eos_tokens,
             (entry.system_prompt,) if entry.system_prompt else (),
+            entry.sampling,
         )

@@ -6,27 +6,29 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
 from edgelora.errors import EdgeloraError, MemoryLimitError
 from edgelora.server.catalogue import Catalogue
 from edgelora.server.metrics import Metrics
 from edgelora.server.selecting import ModelNames
-from edgelora.types import AdapterEvicted, AdapterLoaded, EngineRestarted
+from edgelora.types import AdapterEvicted, AdapterLoaded, EngineRestarted, SamplingParams
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.template import ChatTemplate
     from edgelora.engine.client import EngineClient
     from edgelora.server.options import ServerOptions
     from edgelora.server.tenants import Tenants
-    from edgelora.types import AdapterFile, Request, SamplingParams
+    from edgelora.types import AdapterFile, Finished, Request
+
+Sampling = Callable[[Mapping[str, float]], SamplingParams]
 
 LOOK_EVERY_S = 1.0
 """How often adapters and tenants on disk are looked at."""
@@ -45,17 +47,19 @@ class Running:
 
 
 class Host:
-    """One server. ``sampling`` is what applies where a request says nothing."""
+    """One server. ``sampling`` says what applies, under an adapter's card, where a request says nothing."""
 
     def __init__(
         self,
         engine: EngineClient,
         library: AdapterLibrary,
-        sampling: SamplingParams,
+        sampling: Sampling,
         options: ServerOptions,
         tenants: Tenants,
     ) -> None:
         self.engine, self.sampling, self.options, self.tenants = engine, sampling, options, tenants
+        self.usage = UsageCounts(library.folder)
+        self.made: list[Finished] = []  # answers that are not in ``usage`` yet
         self.catalogue = Catalogue(library, engine.base.path)
         self.metrics = Metrics()
         self.running: dict[str, Running] = {}
@@ -77,6 +81,7 @@ class Host:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._count()
 
     # --- adapters
 
@@ -135,11 +140,22 @@ class Host:
         while True:
             await asyncio.sleep(LOOK_EVERY_S)
             with suppress(EdgeloraError, OSError):
-                await self.catalogue.refresh()
+                await self.catalogue.refresh(self._in_use())
+            await self._count()
             problem = await asyncio.to_thread(self.tenants.refresh)
             if problem and problem != said:
                 log.warning("%s; the former tenants stay", problem)
             said = problem
+
+    def _in_use(self) -> frozenset[str]:
+        running = (sha256 for one in self.running.values() for sha256 in one.request.selection.adapters)
+        return frozenset({*running, *self._loading})
+
+    async def _count(self) -> None:
+        """Write down for the library what its adapters were used for."""
+        made, self.made = self.made, []
+        for one in made:
+            await asyncio.to_thread(self.usage.count, one)
 
     async def _watch_engine(self) -> None:
         names: dict[str, str] = {}

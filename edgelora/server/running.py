@@ -7,6 +7,7 @@ import contextlib
 import logging
 import signal
 import socket
+from functools import partial
 from typing import TYPE_CHECKING
 
 import uvicorn
@@ -20,7 +21,7 @@ from edgelora.server.tenants import Tenants
 from edgelora.types import ignore_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from edgelora.server.options import ServerOptions
     from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
@@ -33,13 +34,14 @@ log = logging.getLogger("edgelora.server")
 async def serve(
     config: EngineConfig,
     options: ServerOptions,
-    sampling: Callable[[BaseInfo], SamplingParams],
+    sampling: Callable[[BaseInfo, Mapping[str, float]], SamplingParams],
     *,
     ready: Callable[[Server], None],
     report: ReportProgress = ignore_progress,
     in_process: bool = False,
 ) -> bool:
-    """Serve until told to end; ``ready`` is called when it listens. Gives False where answers were cut off.
+    """Serve until told to end; ``ready`` is called when it listens. ``sampling`` gives the defaults on a base under an
+    adapter's card. Gives False where answers were cut off.
 
     Raises UsageError where the address cannot be used, and what opening the base, tenants or adapters raises.
     """
@@ -49,7 +51,7 @@ async def serve(
         library = await asyncio.to_thread(AdapterLibrary, config.base)
         engine = await open_engine(config, in_process=in_process, report=report)
         try:
-            host = Host(engine, library, sampling(engine.base), options, tenants)
+            host = Host(engine, library, partial(sampling, engine.base), options, tenants)
             if options.default != "base":
                 await host.ensure_loaded((await host.catalogue.resolve(options.default)).files)
             server = Server(host, address(options, listening))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -52,7 +52,7 @@ def local(**changes: Any) -> ServerOptions:
     return ServerOptions(**{"port": 0, **changes})
 
 
-def greedy(base: BaseInfo) -> SamplingParams:
+def greedy(base: BaseInfo, card: Mapping[str, float]) -> SamplingParams:
     return GREEDY
 
 

@@ -45,7 +45,9 @@ async def completion(request: Request) -> Response:
 
 async def _begin(host: Host, request: Request, asked: LlamaRequest) -> tuple[Choice, Begun]:
     choice = await choose(host, tenant_of(request), asked.model, asked.scales)
-    sampling = asked.sampling(host.sampling, host.engine.base.n_vocab, logprobs=asked.n_probs or None)
+    sampling = asked.sampling(
+        host.sampling(choice.resolved.sampling), host.engine.base.n_vocab, logprobs=asked.n_probs or None
+    )
     if asked.n_predict is not None:
         sampling = replace(sampling, max_tokens=None if asked.n_predict < 0 else asked.n_predict)
     if asked.json_schema is not None:

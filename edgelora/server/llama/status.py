@@ -28,7 +28,7 @@ async def health(request: Request) -> Response:
 async def props(request: Request) -> Response:
     """What this server has, and what applies to requests that say nothing."""
     host = host_of(request)
-    base, sampling = host.engine.base, host.sampling
+    base, sampling = host.engine.base, host.sampling({})
     return JSONResponse(
         {
             "default_generation_settings": {

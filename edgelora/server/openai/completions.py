@@ -77,7 +77,9 @@ async def _begin(host: Host, request: Request, asked: CompletionRequest) -> _Com
     choice = await choose(host, tenant_of(request), asked.model, asked.scales)
     if asked.echo and asked.logprobs is not None:
         raise ApiError(400, "'echo' with 'logprobs' is not possible here", "unsupported", param="echo")
-    sampling = asked.sampling(host.sampling, host.engine.base.n_vocab, logprobs=asked.logprobs)
+    sampling = asked.sampling(
+        host.sampling(choice.resolved.sampling), host.engine.base.n_vocab, logprobs=asked.logprobs
+    )
     if asked.max_tokens is None:
         sampling = replace(sampling, max_tokens=16)  # OpenAI's default for this endpoint
     prompts, texts = [], []

@@ -67,7 +67,9 @@ def _adapter(entry: AdapterEntry) -> dict[str, Any]:
         "owned_by": "edgelora",
         "root": BASE_NAME,
         "parent": BASE_NAME,
-        "version": None,
+        "version": entry.version,
+        "aliases": list(entry.aliases),
+        "description": entry.description,
         "sha256": entry.sha256,
         "rank": entry.rank,
     }

@@ -40,7 +40,7 @@ async def chat_prompt(host: Host, choice: Choice, asked: ChatRequest) -> Prompt:
     if asked.max_completion_tokens is not None:
         more["max_tokens"] = asked.max_completion_tokens
     sampling = asked.model_copy(update={"max_tokens": None} if "max_tokens" in more else {}).sampling(
-        host.sampling, host.engine.base.n_vocab, **more
+        host.sampling(resolved.sampling), host.engine.base.n_vocab, **more
     )
     return Prompt(tokens, replace(sampling, stop=(*sampling.stop, *template.stop)))
 
