@@ -37,7 +37,7 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
     path = path.expanduser().resolve()
     header = joined(read_parts(path))
     facts = BaseFacts.of(header)
-    if name is not None and check_name(name) == DEMO:
+    if name is not None and check_name(name, "base") == DEMO:
         raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")
     with _changing() as bases:
         same = [base.name for base in bases.values() if base.path == path]

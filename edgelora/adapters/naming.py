@@ -21,12 +21,12 @@ def is_name(text: str) -> bool:
     return bool(_NAME.fullmatch(text)) and text not in RESERVED and not text.endswith(".gguf")
 
 
-def check_name(text: str) -> str:
+def check_name(text: str, of: str = "adapter") -> str:
     """``text`` if it is a name, else UsageError."""
     if is_name(text):
         return text
     raise UsageError(
-        f"{text!r} is no adapter name",
+        f"{text!r} is no {of} name",
         "Names are lower-case letters, digits, '.', '_' and '-', start with a letter or digit, at most 64 long; "
         "'base' and 'auto' are reserved. A path needs a '/' or must end in .gguf.",
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from edgelora.types import BASE, AdapterFile, ReportProgress, Selection, ignore_progress
@@ -16,7 +17,7 @@ class ResolvedSelection:
     """``files`` are those of the selection's members.
 
     ``templates`` and ``system_prompts`` are what they carry of these, ``end_tokens`` texts of the tokens that end the
-    answers of any of them.
+    answers of any of them. ``sampling`` is what the card of a lone adapter says, by the names of SamplingParams.
     """
 
     selection: Selection = BASE
@@ -24,6 +25,7 @@ class ResolvedSelection:
     templates: tuple[str, ...] = ()
     end_tokens: tuple[str, ...] = ()
     system_prompts: tuple[str, ...] = ()
+    sampling: Mapping[str, float] = field(default_factory=dict)
 
 
 def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_progress) -> ResolvedSelection:
@@ -39,4 +41,5 @@ def resolve(library: AdapterLibrary, text: str, report: ReportProgress = ignore_
         templates=tuple(entry.chat_template for entry in entries if entry.chat_template),
         end_tokens=tuple(dict.fromkeys(token for entry in entries for token in entry.eos_tokens)),
         system_prompts=tuple(entry.system_prompt for entry in entries if entry.system_prompt),
+        sampling=entries[0].sampling if len(entries) == 1 else {},
     )

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgelora.cli import options
+from edgelora.cli.signals import cleaning_up
 from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
     from edgelora.merge.options import Member
     from edgelora.merge.trade import Trade
+    from edgelora.tui.app import ChatApp
     from edgelora.tui.setup import ChatSetup
     from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
 
@@ -54,8 +56,20 @@ def command(bake: str | None, no_history: bool, **given: object) -> None:
     from edgelora.tui.app import ChatApp
 
     app = ChatApp(setup)
-    app.run()
+    with cleaning_up(partial(_end, app)):
+        app.run()
     sys.exit(app.return_code or 0)
+
+
+def _end(app: ChatApp, code: int) -> None:
+    """Told to end from outside: as quitting does, which leaves the terminal as it was."""
+    import asyncio
+
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # it does not run yet, or not any more
+        sys.exit(code)
+    loop.call_soon_threadsafe(app.exit, None, code)
 
 
 def _setup(settings: Settings) -> ChatSetup:
@@ -70,6 +84,7 @@ def _setup(settings: Settings) -> ChatSetup:
     from edgelora.tui.setup import ChatSetup
 
     config, history = engine_config(settings), history_path(settings)
+    folder = settings.bases and settings.bases.expanduser()
     return ChatSetup(
         base=config.base,
         open_engine=partial(_open_engine, config),
@@ -82,10 +97,16 @@ def _setup(settings: Settings) -> ChatSetup:
         system=system_text(settings.system),
         is_demo=settings.base is None,
         remembered=Remembered.read(chat_state_file()),
-        list_bases=partial(list_bases, config, settings.bases and settings.bases.expanduser()),
+        list_bases=lambda recent: list_bases(config, folder, [*_named_bases(), *recent]),
         theme=settings.theme or "",
         keys=settings.keys or {},
     )
+
+
+def _named_bases() -> list[str]:
+    from edgelora.config.known_bases import known_bases
+
+    return [str(base.path) for base in known_bases().values()]
 
 
 def _baked(setup: ChatSetup) -> Path:
@@ -121,9 +142,12 @@ def _open_history(path: Path) -> History:
 
 
 async def _open_engine(config: EngineConfig, base: Path, report: ReportProgress) -> EngineClient:
+    from edgelora.adapters.store.usage import UsageCounts
+    from edgelora.cli.counting import counted
+    from edgelora.config import locations
     from edgelora.engine.client import open_engine
 
-    return await open_engine(replace(config, base=base), report=report)
+    return counted(await open_engine(replace(config, base=base), report=report), UsageCounts(locations.adapters_dir()))
 
 
 def _sampling(settings: Settings, base: BaseInfo) -> SamplingParams:

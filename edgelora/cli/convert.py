@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.command("convert", short_help="Make a GGUF adapter of a LoRA in another form.")
 @click.argument("sources", nargs=-1, required=True, metavar="SRC...")
-@click.option("--base", required=True, type=click.Path(path_type=Path), metavar="GGUF", help="The base to convert for.")
+@options.required_base("The base to convert for.")
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), metavar="GGUF", help="The adapter.  [default: ./NAME_OF_SRC.gguf]"
 )

@@ -21,7 +21,7 @@ NEED_SOURCE = frozenset({"q5_k_m", "q4_k_m"})
 
 
 @click.command("merge", short_help="Bake adapters into a base, and prove that they are in it.")
-@click.option("--base", required=True, type=click.Path(path_type=Path), metavar="GGUF", help="The base; of any type.")
+@options.required_base("The base; of any type.")
 @click.option(
     "--adapter",
     "adapters",
@@ -109,7 +109,8 @@ def named_members(base: Path, texts: Sequence[str]) -> list[Member]:
             path = Path(member.ref).expanduser()
             found.append(Member(path, member.scale, name_from_stem(shown_name(path))))
         else:
-            found.append(Member(AdapterLibrary(base).named(member.ref).path, member.scale, member.ref))
+            entry = AdapterLibrary(base).named(member.ref)
+            found.append(Member(entry.path, member.scale, entry.full_name))
     if not found:
         raise UsageError("there is nothing to bake in", "Name an adapter: --adapter legal, or --adapter ./my.gguf:0.7")
     return found

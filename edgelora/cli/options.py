@@ -3,13 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-base = click.option("--base", metavar="GGUF", help="The base model, a GGUF file.  [default: the embedded demo]")
+
+def _base_file(_ctx: click.Context, _param: click.Parameter, value: str) -> Path:
+    """The path of a base that was given by path or by name. What looks like a path is left for the command to read."""
+    if "/" in value or value.lower().endswith(".gguf"):
+        return Path(value)
+    from edgelora.config.known_bases import named_base
+
+    return named_base(value)
+
+
+base = click.option(
+    "--base",
+    metavar="GGUF|NAME",
+    help="The base model: a GGUF file, or its name.  [default: the embedded demo]",
+)
+
+
+def required_base(text: str) -> Callable[[Command], Command]:
+    """``--base`` for commands that have no default; their parameter is a path."""
+    return click.option("--base", required=True, callback=_base_file, metavar="GGUF|NAME", help=text)
+
+
 adapter = click.option(
     "--adapter",
     metavar="SEL",

@@ -8,7 +8,7 @@ import click
 
 import edgelora
 
-COMMANDS = ("chat", "run", "convert", "merge", "bench", "serve", "adapters")
+COMMANDS = ("chat", "run", "convert", "merge", "bench", "serve", "adapters", "bases")
 
 
 class LazyGroup(click.Group):

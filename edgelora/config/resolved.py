@@ -55,9 +55,15 @@ def engine_config(settings: Settings) -> EngineConfig:
     )
 
 
-def sampling_params(settings: Settings, hints: Mapping[str, float], *, max_tokens: int | None = None) -> SamplingParams:
-    """What was set, over the base's ``hints`` (BaseInfo.sampling_hints), over the defaults."""
-    chosen: dict[str, object] = _usable(hints)
+def sampling_params(
+    settings: Settings,
+    hints: Mapping[str, float],
+    *,
+    card: Mapping[str, float] | None = None,
+    max_tokens: int | None = None,
+) -> SamplingParams:
+    """What was set, over an adapter's ``card``, the base's ``hints`` (BaseInfo.sampling_hints) and the defaults."""
+    chosen: dict[str, object] = {**_usable(hints), **(card or {})}
     chosen |= {name: value for name in SAMPLING if (value := getattr(settings, name)) is not None}
     return SamplingParams(max_tokens=max_tokens, **chosen)  # type: ignore[arg-type]
 
