@@ -7,26 +7,31 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _ENDING = (signal.SIGTERM, signal.SIGHUP)
 
 
+def _leave(code: int) -> NoReturn:
+    raise SystemExit(code)
+
+
 @contextmanager
-def cleaning_up() -> Iterator[None]:
-    """Where SIGTERM or SIGHUP would end the process within the block, they raise SystemExit, with a shell's exit code.
+def cleaning_up(end: Callable[[int], object] = _leave) -> Iterator[None]:
+    """Where SIGTERM or SIGHUP would end the process within the block, ``end`` is called with a shell's exit code, which
+    raises SystemExit unless another is given.
 
     Where they are ignored, as under nohup, they stay ignored.
     """
+
+    def handle(number: int, frame: object) -> None:
+        end(128 + number)
+
     caught = [number for number in _ENDING if signal.getsignal(number) is signal.SIG_DFL]
     for number in caught:
-        signal.signal(number, _end)
+        signal.signal(number, handle)
     try:
         yield
     finally:
         for number in caught:
             signal.signal(number, signal.SIG_DFL)
-
-
-def _end(number: int, frame: object) -> NoReturn:
-    raise SystemExit(128 + number)
