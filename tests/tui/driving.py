@@ -27,9 +27,12 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
     from textual.pilot import Pilot
+    from textual.screen import Screen
 
 PATIENCE = 3000
 """Rounds of 10 ms, so that a busy machine gets more time."""
+ROUNDS = 50
+"""Of a millisecond and more."""
 CHARACTERS = {"space": " ", "plus": "+", "minus": "-"}
 
 
@@ -55,12 +58,22 @@ class Driver:
             self.app.post_message(event)
 
     async def settled(self) -> None:
-        """Wait until the app and every widget have handled the messages they had, and those that followed from them."""
+        """Wait until every widget has handled what it had and what followed from that, and until it is painted."""
         for _ in range(2):
             handled = asyncio.Event()
             self.app.call_later(handled.set)
             await handled.wait()
             await self.pilot._wait_for_screen()
+        await self._rest(lambda: _has_to_paint(self.app.screen))
+
+    async def _rest(self, is_busy: Callable[[], bool]) -> None:
+        """Wait until nothing is to be done. What never rests, such as an answer that streams, gets some rounds."""
+        quiet = 0
+        for _ in range(ROUNDS):
+            quiet = 0 if is_busy() else quiet + 1
+            if quiet == 3:
+                return
+            await asyncio.sleep(0.001)
 
     async def type(self, text: str) -> None:
         """Write ``text`` and send it."""
@@ -91,10 +104,10 @@ class Driver:
         await self.settled()
 
     async def until(self, holds: Callable[[], bool]) -> None:
-        """Wait until something is so; fails after a few seconds."""
+        """Wait until something is so, and until what comes with it has come; fails after half a minute."""
         for _ in range(PATIENCE):
             if holds():
-                return
+                return await self._rest(lambda: _has_to_paint(self.app.screen) or _can_go_on())
             await asyncio.sleep(0.01)
         raise AssertionError(f"did not come true: {self.screen_text}")
 
@@ -123,6 +136,17 @@ class Driver:
         """What is on the screen, as text."""
         lines = self.app.screen._compositor.render_strips()
         return "\n".join("".join(segment.text for segment in strip) for strip in lines)
+
+
+def _has_to_paint(screen: Screen[object]) -> bool:
+    return bool(screen._layout_required or screen._repaint_required or screen._scroll_required or screen._dirty_widgets)
+
+
+def _can_go_on() -> bool:
+    """Whether another task waits for nothing: neither for a thread nor for the clock, nor for the test."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    waits_for = [task._fut_waiter for task in others]  # type: ignore[attr-defined, union-attr]
+    return any(future is None or future.done() for future in waits_for)
 
 
 @dataclass

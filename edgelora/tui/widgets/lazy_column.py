@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Protocol
 
 from textual.containers import VerticalScroll
@@ -15,7 +16,6 @@ from textual.widgets import Static
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from textual import events
     from textual.app import ComposeResult
     from textual.geometry import Region, Size
     from textual.layout import DockArrangeResult
@@ -56,6 +56,8 @@ class LazyColumn(VerticalScroll):
         self._first = self._last = 0  # the rows that have widgets: from first up to, not including, last
         self._following = True
         self._held: tuple[Widget, int] | None = None
+        self._regions: dict[Widget, Region] = {}  # as last arranged, in
+        self._height = 0  # so many cells
         self._filling = False
         self._changing = asyncio.Lock()
         self._above = Static(classes="beyond", markup=False)
@@ -157,7 +159,10 @@ class LazyColumn(VerticalScroll):
         """Arrange the rows, and keep what is on the screen in its place."""
         arranged = super().arrange(size, optimal)
         if not optimal:
-            self._keep_place(arranged, size)
+            self._regions = {placement.widget: placement.region for placement in arranged.placements}
+            self._height = size.height
+            self._keep_place(arranged.total_region.bottom)
+            self._fill_soon()
         return arranged
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
@@ -166,23 +171,16 @@ class LazyColumn(VerticalScroll):
         self._following = new_value >= self.max_scroll_y and self._last == len(self._rows)
         self._fill_soon()
 
-    def on_resize(self, event: events.Resize) -> None:
-        """Another size has room for more."""
-        self._fill_soon()
-
-    def _keep_place(self, arranged: DockArrangeResult, size: Size) -> None:
+    def _keep_place(self, bottom: int) -> None:
         """Move with what is held, or with the end. Called within a layout, so that no frame shows anything else."""
-        regions = {placement.widget: placement.region for placement in arranged.placements}
         y = round(self.scroll_y)
-        bottom = arranged.total_region.bottom
         if self._following:
-            y = max(0, bottom - size.height)
-        elif self._held and self._held[0] in regions:
-            y += regions[self._held[0]].y - self._held[1]
-        y = max(0, min(y, max(0, bottom - size.height)))
-        rows = (row.widget for row in self._rows[self._first : self._last] if row.widget)
-        held = next((row for row in rows if row in regions and regions[row].bottom > y), None)
-        self._held = (held, regions[held].y) if held else None
+            y = bottom - self._height
+        elif self._held and self._held[0] in self._regions:
+            y += self._regions[self._held[0]].y - self._held[1]
+        y = max(0, min(y, bottom - self._height))
+        regions = ((widget, region) for widget in self._made() if (region := self._regions.get(widget)))
+        self._held = next(((widget, region.y) for widget, region in regions if region.bottom > y), None)
         if y != self.scroll_y:
             self.set_reactive(Widget.scroll_y, y)
             self.set_reactive(Widget.scroll_target_y, y)
@@ -191,46 +189,52 @@ class LazyColumn(VerticalScroll):
     # --- making and letting go
 
     async def _jump(self, index: int) -> None:
-        """Have the rows around ``index``, and then what is near them."""
+        """Have the rows around ``index``; what is near them comes with the next layouts."""
         if self._rows and not (self._first <= index < self._last or index == self._last == len(self._rows)):
             async with self._changing:
                 await self._drop(self._rows[self._first : self._last])
                 self._first = self._last = max(0, min(index, len(self._rows)) - AT_ONCE)
                 await self._extend(self._first, min(len(self._rows), index + AT_ONCE))
-        await self._fill()
+        self._fill_soon()
 
     def _fill_soon(self) -> None:
-        if not self._filling and self.is_mounted:
+        if not self._filling and self.is_mounted and self._wanted() != (self._first, self._last):
             self._filling = True
-            self.run_worker(self._fill_once(), group="fill")
-
-    async def _fill_once(self) -> None:
-        try:
-            await self._fill()
-        finally:
-            self._filling = False
+            self.run_worker(self._fill(), group="fill")
 
     async def _fill(self) -> None:
-        """Make rows until there are enough on both sides of the viewport, and let go those far away."""
-        while self.is_attached:
-            await self._laid_out()
+        """One step towards enough rows beside the viewport and none far away; its layout asks for the next."""
+        try:
             async with self._changing:
-                if not await self._fill_step():
-                    return
+                first, last = self._wanted()
+                if first < self._first or last > self._last:
+                    await self._extend(first, last)
+                else:
+                    await self._let_go(first, last)
+        finally:
+            self._filling = False
+        self._fill_soon()
 
-    async def _fill_step(self) -> bool:
-        """One change. Gives whether there was anything to do."""
-        height, y = self.size.height, self.scroll_y
-        above, below = y, self.max_scroll_y - y
-        if not height:
-            return False
-        if above < NEAR * height and self._first > 0:
-            await self._extend(max(0, self._first - AT_ONCE), self._last)
-        elif below < NEAR * height and self._last < len(self._rows):
-            await self._extend(self._first, min(len(self._rows), self._last + AT_ONCE))
-        else:
-            return await self._let_go(y - FAR * height, y + (1 + FAR) * height)
-        return True
+    def _wanted(self) -> tuple[int, int]:
+        """The rows that should be there next, first and last. Those that are there until their layout is known."""
+        first, last, height = self._first, self._last, self._height
+        made = list(self._made())
+        if any(widget not in self._regions for widget in made if widget.display):
+            return first, last
+        regions = [self._regions.get(widget, NULL_REGION) for widget in made]
+        top, bottom = self.scroll_y, self.scroll_y + height
+        end = max((region.bottom for region in regions), default=0)
+        if top < NEAR * height and first > 0:
+            return max(0, first - AT_ONCE), last
+        if end - bottom < NEAR * height and last < len(self._rows):
+            return first, min(len(self._rows), last + AT_ONCE)
+        far_above = sum(1 for _ in takewhile(lambda region: region.bottom < top - FAR * height, regions))
+        far_below = sum(1 for _ in takewhile(lambda region: region.y > bottom + FAR * height, reversed(regions)))
+        return first + far_above, max(first + far_above, last - far_below)
+
+    def _made(self) -> Iterator[Widget]:
+        """The widgets of the rows that have them, oldest first."""
+        return (row.widget for row in self._rows[self._first : self._last] if row.widget)
 
     async def _extend(self, first: int, last: int) -> None:
         """Make the rows from ``first`` to ``last`` that are not there yet."""
@@ -250,18 +254,12 @@ class LazyColumn(VerticalScroll):
                 yield self.mount(row.widget, before=before)
             before = row.widget
 
-    async def _let_go(self, top: float, bottom: float) -> bool:
-        """Take the rows away that end above ``top`` or begin below ``bottom``. Gives whether there were any."""
-        first, last = self._first, self._last
-        while first < last and self._region(first).bottom < top:
-            first += 1
-        while first < last and self._region(last - 1).y > bottom:
-            last -= 1
+    async def _let_go(self, first: int, last: int) -> None:
+        """Take the rows away that are not from ``first`` to ``last``."""
         gone = self._rows[self._first : first] + self._rows[last : self._last]
         self._first, self._last = first, last
         await self._drop(gone)
         self._show_beyond()
-        return bool(gone)
 
     async def _drop(self, rows: Iterable[_Row]) -> None:
         gone = []
@@ -272,10 +270,6 @@ class LazyColumn(VerticalScroll):
                 gone.append(row.widget)
                 row.widget = None
         await self.remove_children(gone)
-
-    def _region(self, index: int) -> Region:
-        widget = self._rows[index].widget
-        return widget.virtual_region if widget else NULL_REGION
 
     def _next_widget(self, index: int) -> Widget:
         """What a row before ``index`` is mounted before."""
@@ -289,9 +283,3 @@ class LazyColumn(VerticalScroll):
     @property
     def _after(self) -> int:
         return len(self._rows) - self._last
-
-    async def _laid_out(self) -> None:
-        """Wait until regions are those of what is mounted."""
-        done = asyncio.Event()
-        self.call_after_refresh(done.set)
-        await done.wait()
