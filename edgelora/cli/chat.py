@@ -11,7 +11,6 @@ import click
 
 from edgelora.cli import options
 from edgelora.cli.signals import cleaning_up
-from edgelora.cli.signals import cleaning_up
 from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
