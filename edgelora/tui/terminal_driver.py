@@ -25,7 +25,7 @@ GONE = 129
 
 
 class TerminalDriver(LinuxDriver):
-    """Ends the app, as quitting does, when its terminal is gone."""
+    """Ends the app, as quitting does, when its terminal is gone, and paints it again when it comes back to it."""
 
     def __init__(
         self, app: App[Any], *, debug: bool = False, mouse: bool = True, size: tuple[int, int] | None = None
@@ -45,6 +45,11 @@ class TerminalDriver(LinuxDriver):
             super().run_input_thread()
         except OSError:  # EIO from a terminal that hung up
             self._note_gone()
+
+    def resume_application_mode(self) -> None:
+        """Paint all of the screen again, of which a suspension leaves nothing."""
+        super().resume_application_mode()
+        self._loop.call_soon_threadsafe(self._app.refresh)
 
     def close(self) -> None:
         """Look no more."""
