@@ -10,10 +10,13 @@ _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(|[KMGT]I?)B", re.IGNORECASE)
 
 
 def n_bytes(size: str) -> int:
-    """Bytes of ``256MB``, ``1.5GiB`` or ``0``: powers of 1000, with an ``i`` of 1024. Raises ValueError."""
+    """Bytes of ``256MB``, ``1.5GiB`` or ``0``: powers of 1000, with an ``i`` of 1024.
+
+    Raises ValueError with what it must be.
+    """
     if size.strip() == "0":
         return 0
     match = _SIZE.fullmatch(size.strip())
     if not match:
-        raise ValueError("it must be a size with its unit, such as 256MB or 1GiB")
+        raise ValueError("a size with its unit, such as 256MB or 1GiB")
     return int(float(match[1]) * _UNITS[match[2].upper()])

@@ -147,7 +147,8 @@ def test_ctrl_c_ends_the_answer_and_the_engine() -> None:
 
 def test_ctrl_c_while_it_starts_leaves_nothing() -> None:
     with started() as process:
-        time.sleep(0.5)
+        while not children(process):  # its engine has been started, which imports first
+            time.sleep(0.005)
         os.killpg(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=60)
     assert process.returncode in (130, -signal.SIGINT)
