@@ -31,7 +31,8 @@ _SOURCE_SHA256, _COMMIT, _BASE = "edgelora.source_sha256", "edgelora.source_comm
 class Source:
     """What to add: ``sources`` as `convert` takes them, for ``base``; several become one adapter.
 
-    ``must_fit``: somebody named the base, so that an adapter for another one is refused.
+    ``must_fit``: somebody named the base, so that an adapter for another one is refused. ``shown`` and ``commit`` say
+    where it is from if that is not where it lies.
     """
 
     sources: tuple[str, ...]
@@ -39,6 +40,8 @@ class Source:
     must_fit: bool = True
     dtype: DType = "auto"
     options: Options | None = None
+    shown: str = ""
+    commit: str = ""
 
 
 def add(
@@ -121,7 +124,8 @@ def _origin(source: Source, header: Header, converted: ConversionReport | None) 
     }
     if converted:
         said |= {"base_name": converted.base_name, "base_path": str(source.base.resolve())}
-    return Origin(" + ".join(map(_shown, source.sources)), time.time(), **said)
+    said["commit"] = source.commit or said["commit"]
+    return Origin(source.shown or " + ".join(map(_shown, source.sources)), time.time(), **said)
 
 
 def _shown(source: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -23,9 +24,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PART = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)", re.IGNORECASE)
+"""What the name of one of several parts ends with."""
+
+
 def read_base(path: Path) -> BaseFacts:
     """What is known of the base at ``path``, also a split one. Raises GGUFError where it is none."""
     return BaseFacts.of(joined(read_parts(path)))
+
+
+def base_fingerprint(path: Path) -> str:
+    """The fingerprint of the base at ``path``; of one in parts, of the first. Raises GGUFError."""
+    return fingerprint_of(read_parts(path)[0])
 
 
 def add_base(path: Path, name: str | None = None) -> KnownBase:
@@ -34,15 +44,18 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
     A file that has a name keeps it unless another is given. Raises GGUFError where it is no base, UsageError for what
     cannot be a name.
     """
-    path = path.expanduser().resolve()
-    header = joined(read_parts(path))
-    facts = BaseFacts.of(header)
+    path = path.expanduser().absolute()  # of a link in the hub's cache the name says what it is
+    read_base(path)  # says what it is instead, where it is no base
     if name is not None and check_name(name, "base") == DEMO:
         raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")
     with _changing() as bases:
         same = [base.name for base in bases.values() if base.path == path]
-        chosen = name or next(iter(same), None) or name_from_stem(facts.path.stem, {DEMO, *bases})
-        added = KnownBase(chosen, path, fingerprint_of(header), time.time())
+        chosen = (
+            name
+            or next(iter(same), None)
+            or name_from_stem(PART.sub("", path.name).removesuffix(".gguf"), {DEMO, *bases})
+        )
+        added = KnownBase(chosen, path, base_fingerprint(path), time.time())
         _write({**bases, chosen: added})
     return added
 

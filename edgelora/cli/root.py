@@ -8,7 +8,7 @@ import click
 
 import edgelora
 
-COMMANDS = ("chat", "run", "convert", "merge", "bench", "serve", "adapters", "bases")
+COMMANDS = ("chat", "run", "convert", "merge", "bench", "serve", "adapters", "bases", "pull")
 
 
 class LazyGroup(click.Group):

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
-from edgelora_convert.sources.hub import fetch as fetching
+from edgelora_convert.sources.hub import transfer
 from edgelora_convert.sources.hub.address import HubAddress, parse_address
 from edgelora_convert.sources.hub.fetch import fetch
 from edgelora_convert.sources.hub.selection import select
@@ -192,7 +192,7 @@ def test_bytes_that_xet_counts_twice_are_reported_once() -> None:
         total_transfer_bytes_completion_rate=1.0,
     )
     with XetDownloadProgressReporter(
-        reconstruction_desc="x", total=10, log_level=0, tqdm_class=fetching._bar(seen.append)
+        reconstruction_desc="x", total=10, log_level=0, tqdm_class=transfer._bar(seen.append)
     ) as bars:
         bars.update_progress(report)
     assert seen == [10]
