@@ -29,6 +29,11 @@ FLUENT = 0.3
 LONGEST = 1.0
 """Seconds that a step may take while nobody reads an answer: a cancel, or a newcomer, waits for it."""
 
+ROWS = 16
+"""Batches of more tokens hold a multiple of it, while prompts have so many. llama.cpp multiplies quantized weights with
+four tokens at a time, and what is left over one by one, each as slowly as a batch of its own.
+Source: ``forward_mul_mat_one_chunk``, ggml/src/ggml-cpu/repack.cpp."""
+
 Group = Selection | None
 """None: everything the pool can serve; else the one selection that has the batch for itself."""
 
@@ -150,7 +155,9 @@ class Scheduler:
             seconds = max(FLUENT, share * self._pace.seconds(n_answering))
         else:
             seconds = FLUENT if background else LONGEST
-        return max(n_prompts, self._pace.tokens(seconds, self._batch) - n_answering)
+        fitting = self._pace.tokens(seconds, self._batch)
+        even = fitting - fitting % ROWS or fitting
+        return max(n_prompts, even - n_answering)
 
     def _next_group(self, running: Seq[Sequence]) -> Group:
         groups = list(dict.fromkeys(self._group_of(sequence.selection) for sequence in running))

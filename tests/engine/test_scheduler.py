@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.sequences import give_slot, sequence
 
 from edgelora.engine.pace import Pace
-from edgelora.engine.scheduler import FLUENT, LONGEST, Plan, Scheduler
+from edgelora.engine.scheduler import FLUENT, LONGEST, ROWS, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
 from edgelora.errors import EngineError
 
@@ -71,6 +71,17 @@ def test_every_prompt_goes_on_in_every_step(lengths: list[int], n_answering: int
     assert len(plan.chunks) == n_answering + len(lengths)
     shares = [len(chunk.tokens) for chunk in plan.chunks[n_answering:]]
     assert all(share == length or share >= max(shares) - 1 for share, length in zip(shares, lengths, strict=True))
+
+
+@given(st.integers(0, 12), st.floats(0.003, 0.02))
+def test_a_batch_is_filled_to_what_llama_cpp_multiplies_at_once(n_answering: int, token_s: float) -> None:
+    machine = Machine(token_s=token_s)
+    machine.run(*(sequence(f"a{i}", 1) for i in range(n_answering)))
+    if n_answering:
+        machine.step()
+    machine.run(sequence("prompt", 3000))
+    n_tokens = machine.step().n_tokens
+    assert n_tokens % ROWS == 0 or n_tokens < ROWS
 
 
 def test_prompts_of_one_client_are_computed_one_after_the_other() -> None:
