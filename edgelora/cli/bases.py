@@ -82,7 +82,7 @@ def info(base: str, as_json: bool) -> None:
     adapters = [entry.full_name for entry in AdapterLibrary(path).entries if entry.usable]
     described: dict[str, Any] = {
         "name": facts.name,
-        "path": str(path.resolve()),
+        "path": str(path.absolute()),
         "arch": facts.arch,
         "quantization": facts.quantization,
         "n_params": facts.n_params,

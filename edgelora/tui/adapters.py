@@ -87,5 +87,6 @@ class Adapters:
 
 
 def _named(library: AdapterLibrary, member: MemberText) -> MemberText:
-    """``member`` by the name the library gives it, if it is a path."""
-    return MemberText(library.add(Path(member.ref)).name, member.scale) if member.is_path else member
+    """``member`` by the name the library lists it under, also where it is a path or an alias."""
+    entry = library.add(Path(member.ref)) if member.is_path else library.named(member.ref)
+    return MemberText(entry.name, member.scale)

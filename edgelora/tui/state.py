@@ -120,5 +120,5 @@ class ChatState:
 
     def tint(self, names: list[str]) -> int | None:
         """Which colour stands for an answer made by ``names``: the first one's; None for the base."""
-        positions = [i for i, entry in enumerate(self.entries) if entry.name in names[:1]]
+        positions = [i for i, entry in enumerate(self.entries) if {entry.name, entry.full_name} & set(names[:1])]
         return positions[0] % TINTS if positions else None

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 
 def put(
-    store: AdapterStore, name: str, text: str, card: Card | None = None, report: dict[str, Any] | None = None
+    store: AdapterStore, name: str, content: str | bytes, card: Card | None = None, report: dict[str, Any] | None = None
 ) -> Added:
-    """Add a file that holds ``text``."""
+    """Add a file that holds ``content``."""
     with store.incoming() as folder:
         file = folder / "adapter.gguf"
-        file.write_text(text)
+        file.write_bytes(content.encode() if isinstance(content, str) else content)
         return store.add(name, file, Origin("here", 1.0), card or Card(), report)
 
 

@@ -59,15 +59,18 @@ class FakeLibrary:
         self.on_disk.append(entry(path.stem))
         return self.refresh()[-1]
 
+    def named(self, name: str) -> AdapterEntry:
+        found = next((entry for entry in self.entries if entry.name == name), None)
+        if found is None:
+            raise UnknownAdapterError(f"no adapter is called {name!r}")
+        return found
+
     def by_hash(self, sha256: str) -> AdapterEntry | None:
         return next((entry for entry in self.entries if entry.sha256 == sha256), None)
 
     def resolve(self, text: str, report: ReportProgress = ignore_progress) -> tuple[Selection, tuple[AdapterFile, ...]]:
-        known = {entry.name: entry for entry in self.entries}
         members = parse_selection(text)
-        for member in members:
-            if member.ref not in known:
-                raise UnknownAdapterError(f"no adapter is called {member.ref!r}")
-        files = [AdapterFile(m.ref, known[m.ref].path, known[m.ref].sha256 or "") for m in members]
+        entries = [self.named(member.ref) for member in members]
+        files = [AdapterFile(entry.name, entry.path, entry.sha256 or "") for entry in entries]
         selection = Selection.of(Member(f.sha256, m.scale) for f, m in zip(files, members, strict=True))
         return selection, tuple(file for file in files if file.sha256 in selection.adapters)
