@@ -69,6 +69,9 @@ class Http:
     def post(self, path: str, **body: Any) -> Any:
         return self.client.post(path, json=body).raise_for_status().json()
 
+    def post_list(self, path: str, body: list[Any]) -> Any:
+        return self.client.post(path, json=body).raise_for_status().json()
+
     def refused(self, path: str, body: Any = None, status: int = 400) -> dict[str, Any]:
         """The error of a request that is refused with ``status``."""
         response = self.client.post(path, json=body)

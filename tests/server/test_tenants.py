@@ -1,0 +1,147 @@
+"""Keys, tenants and what each of them may do; who may reach the server at all."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx2
+import pytest
+
+from edgelora.errors import ConfigError, UsageError
+from edgelora.server.options import ServerOptions
+from edgelora.server.tenants import Tenants
+from tests.server.serving import Http, local, until
+
+if TYPE_CHECKING:
+    from edgelora.server.running import Server
+
+KEY, ACME, ZETA = "operator-0123456789", "acme-key-0123456789", "zeta-key-0123456789"
+FILE = f"""
+[tenants.acme]
+key = "{ACME}"
+selections = ["first"]
+default = "first:0.5"
+max_running = 1
+max_tokens = 5
+
+[tenants.zeta]
+key_sha256 = "{hashlib.sha256(ZETA.encode()).hexdigest()}"
+when_missing = "base"
+"""
+ASK: dict[str, Any] = {"prompt": "Once upon a time", "max_tokens": 8}
+
+
+@pytest.fixture(scope="module")
+def tenants(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("tenants") / "tenants.toml"
+    path.write_text(FILE)
+    return path
+
+
+@pytest.fixture(scope="module")
+def options(tenants: Path) -> ServerOptions:
+    return local(keys=(KEY,), tenants=tenants)
+
+
+@pytest.fixture
+def clients(server: Server) -> Iterator[dict[str, Http]]:
+    clients = {name: Http(server.address, key) for name, key in (("operator", KEY), ("acme", ACME), ("zeta", ZETA))}
+    yield clients
+    for client in clients.values():
+        client.client.close()
+
+
+@pytest.mark.parametrize("key", ["", "wrong", KEY[:-1], KEY + "x"])
+def test_nothing_without_a_key_but_health(server: Server, key: str) -> None:
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    for path in ("/v1/models", "/metrics", "/slots", "/props", "/lora-adapters", "/nowhere"):
+        response = httpx2.get(server.address + path, headers=headers)
+        assert response.status_code == 401
+        assert response.headers["www-authenticate"] == "Bearer"
+    assert httpx2.get(f"{server.address}/health").status_code == 200
+
+
+def test_a_key_may_come_as_llama_server_wants_it(server: Server) -> None:
+    assert httpx2.get(f"{server.address}/v1/models", headers={"x-api-key": KEY}).status_code == 200
+
+
+def test_a_tenant_sees_and_uses_its_own(clients: dict[str, Http]) -> None:
+    acme = clients["acme"]
+    assert [one["id"] for one in acme.get("/v1/models")["data"]] == ["first"]
+    assert [one["name"] for one in acme.get("/lora-adapters")] == ["first"]
+    for model in ("base", "second", "first+second", "legal"):
+        assert acme.refused("/v1/completions", {**ASK, "model": model}, 404)["code"] == "model_not_found"
+    made = acme.post("/v1/completions", **ASK)
+    assert made["edgelora"]["selection"] == "first:0.5"
+    assert made["usage"]["completion_tokens"] <= 5
+    assert clients["operator"].post("/v1/completions", **ASK)["edgelora"]["selection"] == "base"
+
+
+def test_a_tenant_has_no_more_answers_at_a_time_than_it_may(clients: dict[str, Http]) -> None:
+    assert clients["acme"].refused("/v1/completions", {**ASK, "n": 2}, 429)["code"] == "too_many_requests"
+    assert clients["operator"].post("/v1/completions", **ASK, n=2)["choices"]
+
+
+def test_scales_are_each_tenants_own(clients: dict[str, Http]) -> None:
+    number = next(one["id"] for one in clients["zeta"].get("/lora-adapters") if one["name"] == "second")
+    clients["zeta"].post_list("/lora-adapters", [{"id": number, "scale": 0.5}])
+    assert clients["zeta"].post("/v1/completions", **ASK)["edgelora"]["selection"] == "second:0.5"
+    assert clients["operator"].post("/v1/completions", **ASK)["edgelora"]["selection"] == "base"
+    clients["acme"].refused("/lora-adapters", [{"id": number, "scale": 1.0}], 404)
+    clients["zeta"].post_list("/lora-adapters", [])
+
+
+def test_what_cannot_be_loaded_is_the_base_where_that_is_wanted_and_says_so(clients: dict[str, Http]) -> None:
+    made = clients["zeta"].post("/v1/completions", **ASK, model="gone")
+    assert made["edgelora"]["selection"] == "base"
+    assert "gone" in made["edgelora"]["fallback"]
+    assert made["choices"] == clients["operator"].post("/v1/completions", **ASK)["choices"]
+    response = clients["zeta"].client.post("/v1/completions", json={**ASK, "model": "gone"})
+    assert "gone" in response.headers["x-edgelora-fallback"]
+    clients["operator"].refused("/v1/completions", {**ASK, "model": "gone"}, 404)
+
+
+def test_a_change_of_the_file_is_noticed(server: Server, clients: dict[str, Http], tenants: Path) -> None:
+    tenants.write_text(FILE.replace('["first"]', '["second"]'))
+    until(lambda: [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["second"])
+    tenants.write_text("no TOML [")
+    until(lambda: not server.host.tenants.refresh() and server.host.tenants._looks == server.host.tenants._stat())
+    assert [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["second"]
+    tenants.write_text(FILE)
+    until(lambda: [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["first"])
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "holds no tenants"),
+        ("[tenants.a]\nkey = 'short'", "tenants.a.key"),
+        ("[tenants.a]\nselections = ['x']", "either key or key_sha256"),
+        (f"[tenants.a]\nkey = '{KEY}'\nlimit = 3", "tenants.a.limit"),
+        (f"[tenants.a]\nkey = '{KEY}'\n[tenants.b]\nkey = '{KEY}'", "the same key"),
+        ("tenants = [", "is not TOML"),
+    ],
+)
+def test_a_file_that_means_nothing_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match=says):
+        Tenants(path=path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Tenants(path=tmp_path / "none")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org"])
+def test_other_machines_need_a_key_or_permission(host: str) -> None:
+    with pytest.raises(UsageError, match="everybody"):
+        ServerOptions(host=host).require_safe()
+    ServerOptions(host=host, keys=(KEY,)).require_safe()
+    ServerOptions(host=host, open_to_all=True).require_safe()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "::1", "localhost"])
+def test_this_machine_needs_none(host: str) -> None:
+    ServerOptions(host=host).require_safe()
