@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -62,11 +63,22 @@ TERMINAL_THEME = replace(
 )
 """The sixteen colours of the terminal, whatever they are."""
 
+def bar(filled: int, cells: int) -> tuple[tuple[str, str], tuple[str, str]]:
+    """A bar of which ``filled`` of ``cells`` stand out, also without colours."""
+    return ("━" * filled, "$primary"), ("─" * (cells - filled), FAINT)
+
+
+def native_colours() -> bool | None:
+    """Textual's ``ansi_color``: under NO_COLOR the terminal's own, which are then left out; else as the theme is."""
+    return True if "NO_COLOR" in os.environ else None
+
+
 THEMES = (EDGELORA_THEME, COLOUR_BLIND_THEME, TERMINAL_THEME)
 
 
 def dress(app: App[Any], wanted: str, remembered: str) -> None:
-    """Give ``app`` the theme that is ``wanted``, else the remembered one, else the chat's own.
+    """Give ``app`` the theme that is ``wanted``, else the remembered one, else the chat's own; under NO_COLOR none has
+    any colours.
 
     Raises ConfigError where there is none called ``wanted``; one that was remembered may be gone.
     """
@@ -75,5 +87,5 @@ def dress(app: App[Any], wanted: str, remembered: str) -> None:
     there = app.available_themes
     if wanted and wanted not in there:
         raise ConfigError(f"there is no theme called {wanted!r}", f"There are: {', '.join(sorted(there))}.")
-    chosen = wanted or remembered
+    chosen = TERMINAL_THEME.name if app.no_color else wanted or remembered
     app.theme = chosen if chosen in there else EDGELORA_THEME.name

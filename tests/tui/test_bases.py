@@ -104,11 +104,11 @@ async def test_the_machine_is_asked_only_while_it_is_shown() -> None:
 async def test_the_machine_is_in_reach_on_a_small_terminal() -> None:
     async with chat(size=(60, 20)) as driver:
         await driver.keys("f4")
-        await driver.until(lambda: "tokens/s" in driver.screen_text)
+        await driver.until(lambda: "tok/s" in driver.screen_text)
         await driver.keys("ctrl+t")
         await driver.until(lambda: "medical" in driver.screen_text)
         await driver.keys("escape", "f4")
-        await driver.until(lambda: "tokens/s" not in driver.screen_text)
+        await driver.until(lambda: "tok/s" not in driver.screen_text)
 
 
 async def test_what_was_chosen_is_remembered(tmp_path: Path) -> None:

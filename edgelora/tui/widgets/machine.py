@@ -10,7 +10,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Sparkline, Static
 
-from edgelora.tui.theme import QUIET
+from edgelora.tui.theme import QUIET, bar
 from edgelora.tui.widgets.adapter_details import size
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class MachinePanel(Vertical):
         self._rates.append(rate)
         self.query_one(Sparkline).data = list(self._rates)
         running = f" · {stats.running} running, {stats.waiting} waiting" if stats else " · no engine"
-        self.query_one("#rate", Static).update(Content.assemble((f"{rate:,.0f} tokens/s", "bold"), (running, QUIET)))
+        self.query_one("#rate", Static).update(Content.assemble((f"{rate:,.0f} tok/s", "bold"), (running, QUIET)))
         self.query_one("#memory", Static).update(_memory(stats) if stats else "")
         self.query_one("#swaps", Static).update(_swaps(self._meter))
 
@@ -91,8 +91,8 @@ def _memory(stats: EngineStats) -> Content:
     lines = []
     for name, n_bytes in parts.items():
         filled = min(BAR_CELLS, -(-BAR_CELLS * n_bytes // total))
-        bar = (("━" * filled, "$primary"), ("━" * (BAR_CELLS - filled), "$panel-lighten-2"))
-        lines.append(Content.assemble((f"{name:<13}", QUIET), *bar, f"{size(n_bytes) if n_bytes else '-':>9}"))
+        taken = f"{size(n_bytes) if n_bytes else '-':>9}"
+        lines.append(Content.assemble((f"{name:<13}", QUIET), *bar(filled, BAR_CELLS), taken))
     return Content("\n").join(lines)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from textual.content import Content
 from textual.widgets import Static
 
+from edgelora.tui.theme import bar
+
 BAR_CELLS = 20
 
 
@@ -18,8 +20,7 @@ class ProgressLine(Static):
             self.update(Content(f"{label} …"))
             return
         filled = BAR_CELLS * min(done, total) // total
-        bar = Content.assemble(("━" * filled, "$primary"), ("━" * (BAR_CELLS - filled), "$panel-lighten-2"))
-        self.update(Content.assemble(bar, f" {100 * min(done, total) // total:3} %  ", label))
+        self.update(Content.assemble(*bar(filled, BAR_CELLS), f" {100 * min(done, total) // total:3} %  ", label))
 
     def hide(self) -> None:
         """Nothing goes on any more."""

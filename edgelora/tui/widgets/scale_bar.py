@@ -11,6 +11,7 @@ from textual.widgets import Static
 
 from edgelora.adapters.selection import format_scale
 from edgelora.tui.picks import MAX_SCALE, SCALE_STEP
+from edgelora.tui.theme import bar
 
 if TYPE_CHECKING:
     from textual import events
@@ -39,8 +40,8 @@ class ScaleBar(Static):
             return
         self._scale = scale
         filled = min(CELLS, max(0, round(scale / SCALE_STEP)))
-        bar = (("━" * filled, "$primary"), ("━" * (CELLS - filled), "$panel-lighten-2"))
-        self.update(Content.assemble(*bar, f" ×{format_scale(scale)}{'  without it' if scale == 0 else ''}"))
+        without = "  without it" if scale == 0 else ""
+        self.update(Content.assemble(*bar(filled, CELLS), f" ×{format_scale(scale)}{without}"))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         """Set it, and follow the mouse until the button is let go."""

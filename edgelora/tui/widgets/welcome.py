@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
     from edgelora.adapters.entry import AdapterEntry
     from edgelora.tui.state import ChatState
 
-OWN_COMMAND = "scripts/edgelora chat --base ANY.gguf --adapter PATH"
-DEMO = "A tiny demo model: it knows little; the swap is the point."
+DEMO = "A tiny demo, made to show the swap: it knows little."
+OWN = "Your own base and LoRA adapters (GGUF, PEFT or MLX):"
 MAX_EXAMPLES = 9
 
 
@@ -65,8 +66,8 @@ class Welcome(Vertical):
         yield Static(id="facts", markup=False)
         yield Static("Try one: press its number, then Enter.", id="try", markup=False)
         yield Vertical(id="examples")
-        yield Static("Your own base and adapter:", classes="quiet", markup=False)
-        yield Static(OWN_COMMAND, id="own", markup=False)
+        yield Static(id="swap", markup=False)
+        yield Static(id="own", markup=False)
         yield Static(id="earlier", classes="quiet", markup=False)
 
     async def on_mount(self) -> None:
@@ -80,13 +81,16 @@ class Welcome(Vertical):
 
     async def _fill(self) -> None:
         self.query_one("#facts", Static).update(self._facts())
+        self.query_one("#own", Static).update(self._own())
         earlier = self.query_one("#earlier", Static)
         earlier.display = bool(self._state.earlier)
         key = self._state.key("conversations")
         earlier.update(f"{key} goes on with an earlier conversation: {self._state.earlier}")
         box = self.query_one("#examples", Vertical)
         entries = self.example_entries()
-        self.query_one("#try").display = bool(entries)
+        self.query("#try, #examples, #swap").set_class(not entries, "-none")
+        swap = f"Then swap: {self._state.key('adapters')} picks another adapter, and the conversation goes on."
+        self.query_one("#swap", Static).update(swap)
         shown = [example.adapter for example in box.query(Example)]
         if shown != [entry.name for entry in entries]:
             await box.remove_children()
@@ -106,19 +110,33 @@ class Welcome(Vertical):
         self.query(Example)[number - 1].choose()
 
     def _facts(self) -> Content:
-        base, folder = self._state.base, self._state.folder
-        lines = [(f"{base_facts(base)} · context {base.ctx:,}" if base else "The base is opening …", "")]
+        base = self._state.base
+        if base is None:
+            return Content("There is no base yet." if self._state.phase == "down" else "The base is opening …")
+        facts = f"{base_facts(base)} · context {base.ctx:,} · {_counted(len(self._state.entries))}"
+        loaded = Content.assemble(("Loaded: ", "bold"), facts)
+        return Content.assemble(loaded, "\n", (DEMO, QUIET)) if self._is_demo else loaded
+
+    def _own(self) -> Content:
+        """The way from the demo to something real; who is there already is told about adapters."""
+        folder = tidy(self._state.folder) if self._state.folder else ""
+        beside = f"Adapters in {folder} are always here." if folder else ""
         if self._is_demo:
-            lines.append((DEMO, QUIET))
-        if folder:
-            lines.append((f"{_counted(len(self._state.entries))} into {tidy(folder)}", QUIET))
-        return Content("\n").join(Content.assemble(line) for line in lines)
+            command = f"  {program_name()} chat --base ANY.gguf --adapter PATH"
+            return Content.assemble(OWN, "\n", (command, "bold"), "\n", (beside, QUIET))
+        if self._state.entries or not folder:
+            return Content.styled(beside, QUIET)
+        return Content(f"Put adapters for it into {folder}, or start with --adapter PATH.")
 
 
 def _counted(adapters: int) -> str:
-    if adapters == 0:
-        return "No adapters yet; put them"
-    return f"{adapters} adapter{'s' if adapters > 1 else ''}; put more"
+    return f"{adapters or 'no'} adapter{'' if adapters == 1 else 's'}"
+
+
+def program_name() -> str:
+    """What starts this program here: the script of its checkout, or its name."""
+    script = Path("scripts", "edgelora")
+    return str(script) if (Path(sys.prefix).parent / script).is_file() else "edgelora"
 
 
 def tidy(path: Path) -> str:
