@@ -26,7 +26,7 @@ from edgelora.tui.keys import all_bindings, require_known, usual_keys
 from edgelora.tui.messages_app import MessagesApp
 from edgelora.tui.reopening import Reopening
 from edgelora.tui.state import ChatState
-from edgelora.tui.theme import TINT_DEFAULTS, dress
+from edgelora.tui.theme import TINT_DEFAULTS, dress, native_colours
 from edgelora.tui.warming import Warming
 from edgelora.tui.widgets.baking_line import BakingLine
 from edgelora.tui.widgets.base_picker import BasePicker
@@ -78,7 +78,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     ]
 
     def __init__(self, setup: ChatSetup) -> None:
-        super().__init__()
+        super().__init__(ansi_color=native_colours())
         self.state = ChatState(remembered=setup.remembered)
         self._setup = setup
         self._conductor = Conductor(setup, self.state, self)
