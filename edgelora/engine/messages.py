@@ -123,4 +123,11 @@ class Reply:
     error: EdgeloraError | None = None
 
 
-Message = Opened | OpenFailed | Loading | Reply | Event
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """What a step brought, together: every message wakes the client, on cores that the next step computes with."""
+
+    events: tuple[Event, ...]
+
+
+Message = Opened | OpenFailed | Loading | Reply | Happened

@@ -14,6 +14,7 @@ from edgelora.engine.messages import (
     Command,
     Detokenize,
     Evict,
+    Happened,
     Know,
     Load,
     Loading,
@@ -37,6 +38,7 @@ from edgelora.types import (
     EngineEvent,
     EngineRestarted,
     EngineStats,
+    Event,
     Failed,
     Finished,
     ReportProgress,
@@ -183,11 +185,9 @@ class RemoteEngine:
                     self._opened.set_exception(error)
             case Reply():
                 self._resolve(message)
-            case AdapterLoaded() | AdapterEvicted() | EngineDied() | EngineRestarted():
-                self._listeners.tell(message)
-            case _:
-                if stream := self._streams.get(message.request):
-                    stream.put_nowait(message)
+            case Happened(events):
+                for event in events:
+                    self._hear(event)
 
     def on_lost(self, error: EdgeloraError) -> None:
         """The engine ended. Unless that was asked for, ``error`` is why everything open fails."""
@@ -230,6 +230,15 @@ class RemoteEngine:
             future.set_exception(reply.error)
         else:
             future.set_result(reply.value)
+
+    def _hear(self, event: Event) -> None:
+        """Tell those whom ``event`` concerns."""
+        match event:
+            case AdapterLoaded() | AdapterEvicted() | EngineDied() | EngineRestarted():
+                self._listeners.tell(event)
+            case _:
+                if stream := self._streams.get(event.request):
+                    stream.put_nowait(event)
 
     def _fail_everything(self, error: EdgeloraError) -> None:
         for request, stream in self._streams.items():

@@ -14,6 +14,7 @@ from edgelora.engine.messages import (
     Command,
     Detokenize,
     Evict,
+    Happened,
     Know,
     Load,
     Loading,
@@ -65,8 +66,8 @@ class _Service:
                 if isinstance(command, Close):
                     return
                 self._handle(command)
-            for event in self._core.step():
-                self._mailbox.send(event)
+            if events := self._core.step():
+                self._mailbox.send(Happened(tuple(events)))
             self._waiting_loads = [load for load in self._waiting_loads if not self._loaded(load)]
             self._waiting_evictions = [evict for evict in self._waiting_evictions if not self._evicted(evict)]
 

@@ -22,7 +22,7 @@ from support.engine_links import (
     status_of,
 )
 
-from edgelora.engine.messages import Command, Know, Load, Submit
+from edgelora.engine.messages import Command, Happened, Know, Load, Submit
 from edgelora.engine.restarts import FIRST_PAUSE, MOST_DEATHS, WINDOW, Restarts
 from edgelora.engine.supervised import SupervisedEngine
 from edgelora.errors import DeadlineError, EdgeloraError, EngineDiedError, EngineError, QuarantinedError
@@ -360,7 +360,7 @@ async def test_a_suspect_has_the_engine_for_itself_until_it_has_answered() -> No
     other = await begun(engine, under(B, name="b"))
     assert not other.done()
     for event in answered("a"):
-        world.latest.engine.on_message(event)
+        world.latest.engine.on_message(Happened((event,)))
     assert isinstance(await answer, Finished)
     assert isinstance(await other, Finished)
     answer = await begun(engine, under(A, name="a"))

@@ -8,18 +8,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edgelora.engine.messages import Cancel, Command, Evict, Load, Message, Opened, Pin, Reply, Submit, Tokenize
+from edgelora.engine.messages import Cancel, Command, Evict, Happened, Load, Opened, Pin, Reply, Submit, Tokenize
 from edgelora.engine.remote import RemoteEngine
 from edgelora.engine.restarts import Restarts
 from edgelora.engine.supervised import SupervisedEngine
 from edgelora.errors import EngineDiedError
-from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, Finished, Started, Token, ignore_progress
+from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, Event, Finished, Started, Token, ignore_progress
 
 CRASH = EngineDiedError("the engine process ended unexpectedly (SIGSEGV)", crashed=True)
 KILL = EngineDiedError("the engine process ended unexpectedly (SIGKILL)")
 
-Outcome = Iterable[Message | EngineDiedError]
-"""What a command leads to: messages, and perhaps the death of the engine."""
+Outcome = Iterable[Reply | Event | EngineDiedError]
+"""What a command leads to: an answer, events, and perhaps the death of the engine."""
 
 
 def base_info(fingerprint: str = "f" * 64) -> BaseInfo:
@@ -37,7 +37,7 @@ def status_of(file: AdapterFile) -> AdapterStatus:
     return AdapterStatus(file.sha256, file.name, 8, 1000, (), 0.1, (), 1.0)
 
 
-def answered(request: str, text: str = "yes") -> list[Message]:
+def answered(request: str, text: str = "yes") -> list[Event]:
     """All events of an answer."""
     return [Started(request, (), 1, 0), Token(request, text), Finished(request, "stop", (), 1, 0, 1, 1.0, 1.0)]
 
@@ -120,7 +120,7 @@ class FakeLink:
             if isinstance(message, EngineDiedError):
                 self.die(message)
                 return
-            self.engine.on_message(message)
+            self.engine.on_message(message if isinstance(message, Reply) else Happened((message,)))
 
 
 class _Hasty(Restarts):
