@@ -17,6 +17,7 @@ from edgelora.engine.client import open_engine
 from edgelora.types import Failed, Finished, Prefilling, Progress, Token
 
 if TYPE_CHECKING:
+    from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.resolved import ResolvedSelection
     from edgelora.chat.session import SessionEvent
     from edgelora.cli.progress import ProgressBar
@@ -133,7 +134,8 @@ async def generate(prompt: str, settings: Settings, max_tokens: int | None, answ
     answer.selection = format_selection(members)
     opening = asyncio.create_task(open_engine(config, report=answer.progress))
     try:
-        resolved = await asyncio.to_thread(_resolve, settings, answer)
+        library = await asyncio.to_thread(_open_library, settings, answer)
+        resolved = await asyncio.to_thread(_resolve, library, answer)
         engine = await opening
     except BaseException:
         await _close_when_open(opening)
@@ -155,16 +157,21 @@ async def generate(prompt: str, settings: Settings, max_tokens: int | None, answ
         await engine.close()
 
 
-def _resolve(settings: Settings, answer: Answer) -> ResolvedSelection:
-    """The adapters to load; their imports and hashing run while the engine opens."""
-    from edgelora.chat.resolved import ResolvedSelection, resolve
-
+def _open_library(settings: Settings, answer: Answer) -> AdapterLibrary | None:
+    """The library; None where nothing of it is wanted. As long as it lives, nobody removes what it gives out."""
     if answer.selection == BASE_NAME:
-        return ResolvedSelection()
+        return None
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.config.resolved import base_path
 
-    return resolve(AdapterLibrary(base_path(settings)), answer.selection, answer.progress)
+    return AdapterLibrary(base_path(settings))
+
+
+def _resolve(library: AdapterLibrary | None, answer: Answer) -> ResolvedSelection:
+    """The adapters to load; their imports and hashing run while the engine opens."""
+    from edgelora.chat.resolved import ResolvedSelection, resolve
+
+    return resolve(library, answer.selection, answer.progress) if library else ResolvedSelection()
 
 
 async def _close_when_open(opening: asyncio.Task[EngineClient]) -> None:

@@ -155,3 +155,32 @@ def test_what_cannot_be_is_one_message(
     assert outcome.code == code
     assert re.search(says, outcome.err)
     assert "Traceback" not in outcome.err
+
+
+def test_an_adapter_is_tried_on_a_named_base_that_it_fits(
+    edgelora: Edgelora, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from functools import partial
+
+    from support.tiny_llama import write_tiny_llama
+
+    from edgelora.engine.client import open_engine
+
+    monkeypatch.setattr("edgelora.engine.client.open_engine", partial(open_engine, in_process=True))
+    other = write_tiny_llama(tmp_path / "other.gguf")
+    monkeypatch.setenv("EDGELORA_BASE", str(other))
+    edgelora("adapters", "add", ADAPTERS / "legal.gguf")
+    (alone,) = document(edgelora, "adapters", "verify", "--base", other)["adapters"]
+    assert (alone["effect"], "does not fit" in alone["note"]) == (None, True)
+    (tried,) = document(edgelora, "adapters", "verify")["adapters"]
+    assert (tried["effect"] > 0.01, tried["note"]) == (True, None)
+
+
+def test_a_conversion_for_a_base_that_nobody_named_says_so(edgelora: Edgelora, folder: Path, tmp_path: Path) -> None:
+    from support.peft_folders import Shape, peft_source
+
+    peft_source(Shape(hidden=32)).save(tmp_path / "mine")
+    refused = edgelora("adapters", "add", tmp_path / "mine")
+    assert refused.code == 1
+    assert "--base chooses another base" in refused.err
+    assert document(edgelora, "adapters", "list")["adapters"][0]["name"] == "chat"

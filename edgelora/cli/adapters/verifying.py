@@ -43,20 +43,19 @@ class Verdict:
 @click.option("--no-probe", is_flag=True, help="Only check the files.")
 @options.as_json
 def verify(refs: tuple[str, ...], base: str | None, no_probe: bool, as_json: bool) -> int:
-    """Hash every file of the library again, and measure with the base what each adapter that fits it changes.
+    """Hash every file of the library again, and measure what each adapter changes on a base that it fits.
 
+    That is the base of --base; by default the one in the settings or the demo's, or else one of those with names.
     Exit code 1 where a file is damaged, an adapter does nothing, or there are files that belong to nothing.
     """
     from edgelora.cli.adapters.store import open_store
     from edgelora.cli.progress import ProgressBar
-    from edgelora.config.resolved import base_path
-    from edgelora.config.settings import load_settings
 
     store = open_store()
     with ProgressBar() as progress:
         verdicts = list(_files(store, refs, progress))
         if not no_probe:
-            verdicts = _probed(verdicts, base_path(load_settings({"base": base})), progress)
+            verdicts = _probed(verdicts, _bases(base), progress)
     strays = store.strays() if not refs else ()
     if as_json:
         _print_json(verdicts, strays)
@@ -84,30 +83,47 @@ def _files(store: AdapterStore, refs: Iterable[str], progress: ProgressBar) -> I
         yield Verdict(file.name, file, problem, hint)
 
 
-def _probed(verdicts: list[Verdict], base: Path, progress: ProgressBar) -> list[Verdict]:
-    """With the proof of activation on ``base`` for those that are whole and fit it."""
+def _bases(chosen: str | None) -> list[Path]:
+    """Where adapters are tried: the base that was named, else that of the settings and then all that have names."""
+    from edgelora.adapters.bases import usable_bases
+    from edgelora.config.resolved import base_path
+    from edgelora.config.settings import load_settings
+
+    first = base_path(load_settings({"base": chosen}))
+    others = [] if chosen else sorted((facts.file_size, facts.path) for _, facts in usable_bases())
+    return list(dict.fromkeys([first, *(path for _, path in others)]))
+
+
+def _probed(verdicts: list[Verdict], bases: list[Path], progress: ProgressBar) -> list[Verdict]:
+    """With the proof of activation for those that are whole, each on the first of ``bases`` that it fits."""
     import asyncio
 
     from edgelora.adapters.inspection import Inspector
+    from edgelora.errors import EdgeloraError
 
-    inspector = Inspector(base)
-    fits = {
-        verdict.name: inspector.inspect_kept(verdict.file.path, verdict.file.sha256).problem for verdict in verdicts
-    }
-    noted = [
-        replace(verdict, note=fits[verdict.name] or "") if not verdict.problem else verdict for verdict in verdicts
-    ]
-    to_probe = [verdict for verdict in noted if not verdict.problem and not verdict.note]
-    if not to_probe:
-        return noted
-    effects = asyncio.run(_effects([verdict.file for verdict in to_probe], base, progress))
-    return [_judged(verdict, effects.get(verdict.name)) for verdict in noted]
+    left = {verdict.name: verdict for verdict in verdicts if not verdict.problem}
+    for base in bases:
+        inspector = Inspector(base)
+        problems = {
+            name: inspector.inspect_kept(each.file.path, each.file.sha256).problem for name, each in left.items()
+        }
+        fitting = [each.file for name, each in left.items() if not problems[name]]
+        effects: dict[str, float | str] = {}
+        try:
+            effects = asyncio.run(_effects(fitting, base, progress)) if fitting else {}
+        except EdgeloraError as error:  # of the base; another one may do
+            problems = {name: problem or error.message for name, problem in problems.items()}
+        verdicts = [_judged(verdict, effects.get(verdict.name)) for verdict in verdicts]
+        left = {
+            name: replace(each, note=each.note or problems[name] or "") for name, each in left.items() if problems[name]
+        }
+    return [left.get(verdict.name, verdict) for verdict in verdicts]
 
 
 async def _effects(files: list[AdapterFile], base: Path, progress: ProgressBar) -> dict[str, float | str]:
     """How much each changes the logits, or why the engine does not take it."""
     from edgelora.engine.client import open_engine
-    from edgelora.errors import AdapterError, EngineDiedError
+    from edgelora.errors import EdgeloraError
     from edgelora.types import EngineConfig, Progress
 
     engine = await open_engine(EngineConfig(base, ctx=256), report=progress)
@@ -118,7 +134,7 @@ async def _effects(files: list[AdapterFile], base: Path, progress: ProgressBar) 
             try:
                 found[file.name] = (await engine.load(file)).effect
                 await engine.evict(file.sha256)
-            except (AdapterError, EngineDiedError) as error:
+            except EdgeloraError as error:
                 found[file.name] = error.message
     finally:
         await engine.close()

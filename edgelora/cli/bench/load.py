@@ -85,7 +85,8 @@ def command(
         if count != 0:
             from edgelora.adapters.library import AdapterLibrary
 
-            subjects = take(find_subjects(AdapterLibrary(config.base), adapters, None, progress), count, None)
+            library = AdapterLibrary(config.base)  # as long as it lives, nobody removes what it gave out
+            subjects = take(find_subjects(library, adapters, None, progress), count, None)
         workload = Workload(
             requests=requests or (None if seconds else 32),
             seconds=seconds,

@@ -72,5 +72,6 @@ def _measure(
 
     config = engine_config(settings)
     with ProgressBar() as progress, workspace(folder) as own:
-        [subject] = find_subjects(AdapterLibrary(config.base), [settings.adapter or ""], None, progress)
+        library = AdapterLibrary(config.base)  # as long as it lives, nobody removes what it gave out
+        [subject] = find_subjects(library, [settings.adapter or ""], None, progress)
         return measure(config, subject, precisions, source, own, progress)

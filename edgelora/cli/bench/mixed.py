@@ -57,6 +57,7 @@ def command(
     require_page(page)
     config = engine_config(load_settings(given))
     with ProgressBar() as progress:
-        subjects = take(find_subjects(AdapterLibrary(config.base), adapters, None, progress), count, sequences)
+        library = AdapterLibrary(config.base)  # as long as it lives, nobody removes what it gave out
+        subjects = take(find_subjects(library, adapters, None, progress), count, sequences)
         result = measure_mixed(config, subjects, sequences, rounds, progress)
     publish("edgelora bench mixed", [mixed_table(result)], mixed_remarks(result), mixed_document(result), page, as_json)

@@ -60,6 +60,7 @@ def _measure(settings: Settings, adapters: Sequence[str], prompt: str | None, ro
     config = engine_config(settings)
     wanted = adapters or ([settings.adapter] if settings.adapter else [])
     with ProgressBar() as progress:
-        subjects = find_subjects(AdapterLibrary(config.base), wanted, prompt, progress)
+        library = AdapterLibrary(config.base)  # as long as it lives, nobody removes what it gave out
+        subjects = find_subjects(library, wanted, prompt, progress)
         with SwapBench(config, subjects, settings.template, rounds, progress) as bench:
             return bench.measure()
