@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 import traceback
 from os import getpid
@@ -51,6 +50,8 @@ def _one_line(error: Exception) -> str:
 
 def _write_log() -> Path:
     """Write the traceback at hand to a new file, in the log folder if it can be written to."""
+    import tempfile
+
     from edgelora.config import locations
 
     name = f"error-{time.strftime('%Y%m%d-%H%M%S')}-{getpid()}.log"

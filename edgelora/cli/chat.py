@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.history.store import History
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
@@ -47,6 +49,7 @@ def command(bake: str | None, no_history: bool, **given: object) -> None:
         raise UsageError("the chat needs a terminal", "For scripts and pipes there is: edgelora run PROMPT")
     if bake and given["adapter"]:
         raise UsageError("--bake and --adapter exclude each other", "The chat begins with what --bake names.")
+    gc.disable()  # until the first frame: of what is imported and laid out for it nothing is garbage
     from edgelora.config.settings import load_settings
 
     given |= {"adapter": bake or given["adapter"], "history": False if no_history else None}
@@ -74,7 +77,6 @@ def _end(app: ChatApp, code: int) -> None:
 
 def _setup(settings: Settings) -> ChatSetup:
     """Everything checked that needs no opening: a wrong option is said before the screen is taken."""
-    from edgelora.adapters.library import AdapterLibrary
     from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
     from edgelora.cli.inputs import system_text
     from edgelora.config.locations import chat_state_file
@@ -88,7 +90,7 @@ def _setup(settings: Settings) -> ChatSetup:
     return ChatSetup(
         base=config.base,
         open_engine=partial(_open_engine, config),
-        open_library=partial(AdapterLibrary, config.base),
+        open_library=partial(_open_library, config.base),
         sampling=partial(_sampling, settings),
         bake=_bake,
         open_history=partial(_open_history, history) if history else None,
@@ -101,6 +103,12 @@ def _setup(settings: Settings) -> ChatSetup:
         theme=settings.theme or "",
         keys=settings.keys or {},
     )
+
+
+def _open_library(base: Path) -> AdapterLibrary:
+    from edgelora.adapters.library import AdapterLibrary
+
+    return AdapterLibrary(base)
 
 
 def _named_bases() -> list[str]:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, HelpPanel
+from textual.widgets import Footer
 
 from edgelora.adapters.selection import MemberText
-from edgelora.engine.free_memory import free_memory
 from edgelora.tui.appearing import watch_folder
 from edgelora.tui.baking import Baking
 from edgelora.tui.bases import Bases
@@ -29,12 +29,10 @@ from edgelora.tui.state import ChatState
 from edgelora.tui.theme import TINT_DEFAULTS, dress, native_colours
 from edgelora.tui.warming import Warming
 from edgelora.tui.widgets.baking_line import BakingLine
-from edgelora.tui.widgets.base_picker import BasePicker
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.machine import MachinePanel
 from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.progress_line import ProgressLine
-from edgelora.tui.widgets.report_screen import ReportScreen
 from edgelora.tui.widgets.side import Side
 from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.transcript import Transcript
@@ -92,6 +90,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         self._bases = Bases(setup, self.state, self, self._conductor)
         dress(self, setup.theme, self.state.remembered.theme)
         self._take_keys(setup.keys)
+        self._watch: asyncio.Task[None] | None = None
         self._stale = False
         self._keys_shown: tuple[Phase, bool] = ("opening", False)
 
@@ -111,11 +110,16 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         yield Footer()
 
     async def on_mount(self) -> None:
-        """Paint first, open behind it."""
+        """Paint first."""
         self.theme_changed_signal.subscribe(self, lambda theme: self.state.remembered.choose(theme=theme.name))
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.query_one(Composer).focus()
         self.refresh_state()
+        self.call_after_refresh(self.open_behind)
+
+    def open_behind(self) -> None:
+        """Open base, library and history behind the first frame, which waits for nothing that they import."""
+        gc.enable()  # the command line's start does without
         self.run_worker(self._conductor.open())
         self.run_worker(self._reopening.look())
         self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
@@ -124,7 +128,8 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         """Leave no engine behind, however the app ends, and nothing half-baked."""
         self._baking.stop()
         self._warming.aim(None)
-        self._watch.cancel()
+        if self._watch:
+            self._watch.cancel()
         await self._conductor.close()
 
     # --- from the widgets
@@ -167,6 +172,8 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         """All about it, with the report of its conversion."""
         entry, library = self.state.entry(message.name), self._conductor.adapters.library
         if entry and library:
+            from edgelora.tui.widgets.report_screen import ReportScreen
+
             conversion = await asyncio.to_thread(library.report, message.name)
             self.push_screen(ReportScreen(entry, self.state, conversion))
 
@@ -192,6 +199,9 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         self.run_worker(self._choose_base())
 
     async def _choose_base(self) -> None:
+        from edgelora.engine.free_memory import free_memory
+        from edgelora.tui.widgets.base_picker import BasePicker
+
         choices = await self._bases.choices()
         self.push_screen(BasePicker(choices, self._conductor.home, free_memory()), self._change_base)
 
@@ -201,6 +211,8 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
 
     def action_help(self) -> None:
         """Say what the keys do where the focus is, or stop saying so."""
+        from textual.widgets import HelpPanel
+
         if self.screen.query(HelpPanel):
             self.action_hide_help_panel()
         else:

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING
 
 from edgelora.errors import EdgeloraError
-from edgelora.merge.options import Member
 from edgelora.tui.picks import pick_label
 
 if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
+    from edgelora.merge.options import Member
     from edgelora.merge.trade import Trade
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.picks import Pick
@@ -94,8 +94,10 @@ class Baking:
         return None
 
     def _members(self, pick: Pick) -> list[Member]:
+        from edgelora.merge.options import Member
+
         named = ((self._state.entry(member.ref), member.scale) for member in pick if member.scale)
-        return [Member(entry.path, scale, entry.name) for entry, scale in named if entry]
+        return [Member(entry.path, scale, entry.full_name) for entry, scale in named if entry]
 
     def _report(self, progress: Progress) -> None:
         """Progress, in the thread that bakes."""

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from textual.app import SystemCommand
-
-from edgelora.tui.dialogs import SamplingDialog, SystemPromptDialog
-from edgelora.tui.history_screen import HistoryScreen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,6 +28,7 @@ class Conversations:
         self._conductor = conductor
         self._continuing = continuing
         self._reopening = reopening
+        self._shown: Screen[Any] | None = None
 
     def commands(self) -> Iterator[SystemCommand]:
         """What the palette offers."""
@@ -49,7 +47,7 @@ class Conversations:
     @property
     def in_front(self) -> bool:
         """Whether one of the screens lies over the chat, whose keys mean nothing then."""
-        return isinstance(self._app.screen, HistoryScreen | SystemPromptDialog | SamplingDialog)
+        return self._app.screen is self._shown
 
     async def browse(self) -> None:
         """Show earlier conversations, and open the one that is chosen."""
@@ -57,12 +55,16 @@ class Conversations:
         if archive is None:
             self._app.notify("No history is kept: it is off in the settings.", timeout=3)
             return
+        from edgelora.tui.history_screen import HistoryScreen
+
         chosen = await self._answer_of(HistoryScreen(archive, self._conductor.keeping.conversation))
         if chosen is not None:
             await self._reopening.open(chosen)
 
     async def choose_system(self) -> None:
         """Write a system prompt for this conversation."""
+        from edgelora.tui.dialogs import SystemPromptDialog
+
         keeping = self._conductor.keeping
         text = await self._answer_of(SystemPromptDialog(keeping.system))
         if text is not None and text != keeping.system:
@@ -70,12 +72,15 @@ class Conversations:
 
     async def choose_sampling(self) -> None:
         """Choose how the answers of this conversation are sampled."""
+        from edgelora.tui.dialogs import SamplingDialog
+
         chosen = await self._answer_of(SamplingDialog(self._conductor.sampling))
         if chosen is not None:
             sampling: SamplingParams | None = chosen[0]
             await self._continuing.configure(self._conductor.keeping.system, sampling)
 
     async def _answer_of(self, screen: Screen[T]) -> T:
+        self._shown = screen
         answer = await self._app.push_screen_wait(screen)
         self._app.refresh_bindings()
         return answer

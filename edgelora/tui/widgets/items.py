@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edgelora.tui.widgets.answer import BROKEN_OFF, Answer, answer_caption
 from edgelora.tui.widgets.prompt import Prompt
 from edgelora.tui.widgets.remark import Remark
 
@@ -55,6 +54,9 @@ class AnswerItem:
 
     def build(self) -> Widget:
         """An answer, at its end unless it is being made."""
+        # its Markdown is imported with the first one, for which the first frame does not wait
+        from edgelora.tui.widgets.answer import BROKEN_OFF, Answer, answer_caption
+
         exchange = self.exchange
         answer = Answer(self.label, self.tint, exchange.base.baked)
         if not self.lasting:

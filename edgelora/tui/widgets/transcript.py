@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal, cast
 
 from textual.binding import Binding, BindingType
 from textual.geometry import NULL_REGION
 from textual.message import Message
 from textual.widget import Widget
 
-from edgelora.tui.widgets.answer import Answer, Caption
 from edgelora.tui.widgets.items import AnswerItem, MessageItem, PromptItem, RemarkItem, WidgetItem
 from edgelora.tui.widgets.lazy_column import LazyColumn
 from edgelora.tui.widgets.prompt import Prompt
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from edgelora.chat.tree import Exchange
     from edgelora.tui.stage import Severity
+    from edgelora.tui.widgets.answer import Answer, Caption
     from edgelora.tui.widgets.lazy_column import Item
 
 Wish = Literal["again", "edit", "before", "after"]
@@ -89,11 +89,10 @@ class Transcript(LazyColumn, can_focus=True):
         if last and last.exchange is None:
             last.exchange = exchange
         item = AnswerItem(exchange, label, tint, number, of, lasting=True)
-        widget = await self.append(item)
+        answer = cast("Answer", await self.append(item))
         if self.has_focus and self._current not in self.items:
             self._choose(item)
-        assert isinstance(widget, Answer)
-        return widget
+        return answer
 
     def settle(self) -> None:
         """No answer is being made any more."""
@@ -105,7 +104,8 @@ class Transcript(LazyColumn, can_focus=True):
     async def add_remark(self, severity: Severity, text: str) -> None:
         """A remark; before an answer that has no text yet, since it is about what led to it."""
         at = len(self.items)
-        if at and isinstance(answer := self.widget_of(at - 1), Answer) and not answer.text:
+        last = self.items[-1] if at else None
+        if isinstance(last, AnswerItem) and last.lasting and not last.exchange.answer:
             at -= 1
         await self.insert(at, RemarkItem(severity, text))
 
@@ -180,8 +180,8 @@ class Transcript(LazyColumn, can_focus=True):
         item = self._current
         if item:
             item.folded = not item.folded
-            widget = self._widget(item)
-            if isinstance(widget, Prompt | Answer):
+            widget = cast("Prompt | Answer | None", self._widget(item))
+            if widget:
                 widget.fold(item.folded)
 
     async def action_move(self, by: int) -> None:
