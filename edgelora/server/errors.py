@@ -23,6 +23,7 @@ from edgelora.errors import (
     UnknownAdapterError,
     UsageError,
 )
+from edgelora.server.selecting import NO_SUCH_MODEL
 
 if TYPE_CHECKING:
     from starlette.responses import Response
@@ -80,7 +81,8 @@ _INTERNAL = 500
 
 def as_api_error(error: EdgeloraError, *, param: str | None = None) -> ApiError:
     """``error`` as a client is told; ``param`` is to blame where the kind of error does not say."""
-    message = f"{error.message}. {error.hint}" if error.hint else error.message
+    hint = NO_SUCH_MODEL if isinstance(error, UnknownAdapterError) else error.hint  # its own names others' and folders
+    message = f"{error.message}. {hint}" if hint else error.message
     for kind, status, code, blamed in _KINDS:
         if isinstance(error, kind):
             return ApiError(status, message, code, param=blamed or param, retry_after=_RETRIES.get(status))

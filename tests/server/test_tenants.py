@@ -68,12 +68,15 @@ def test_a_key_may_come_as_llama_server_wants_it(server: Server) -> None:
     assert httpx2.get(f"{server.address}/v1/models", headers={"x-api-key": KEY}).status_code == 200
 
 
-def test_a_tenant_sees_and_uses_its_own(clients: dict[str, Http]) -> None:
+def test_a_tenant_sees_and_uses_its_own(clients: dict[str, Http], folder: Path) -> None:
     acme = clients["acme"]
     assert [one["id"] for one in acme.get("/v1/models")["data"]] == ["first"]
     assert [one["name"] for one in acme.get("/lora-adapters")] == ["first"]
     for model in ("base", "second", "first+second", "legal"):
         assert acme.refused("/v1/completions", {**ASK, "model": model}, 404)["code"] == "model_not_found"
+    said = acme.refused("/v1/completions", {**ASK, "model": "secon"}, 404)["message"]
+    assert "second" not in said
+    assert str(folder) not in said
     made = acme.post("/v1/completions", **ASK)
     assert made["edgelora"]["selection"] == "first:0.5"
     assert made["usage"]["completion_tokens"] <= 5
