@@ -18,6 +18,10 @@ settings.load_profile("edgelora")
 ROOT = Path(__file__).resolve().parent.parent
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update", action="store_true", help="with -m snapshot: keep the pictures as they are now")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _no_real_history(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Nothing that a test starts, this process or another, writes into the history of whoever runs the tests."""

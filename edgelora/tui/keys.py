@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from textual import actions
@@ -32,6 +33,11 @@ def require_known(keys: Mapping[str, str], bindings: Iterable[BindingType]) -> N
 def usual_keys(bindings: Iterable[BindingType]) -> dict[str, str]:
     """The names of ``bindings`` and their keys where nobody has chosen others."""
     return {each.id: each.key for each in bindings if isinstance(each, Binding) and each.id}
+
+
+def untold(bindings: Iterable[BindingType]) -> list[BindingType]:
+    """The same, but left out of the help, whose first page would be about moving a cursor."""
+    return [replace(each, system=True) for each in bindings if isinstance(each, Binding)]
 
 
 def all_bindings() -> list[BindingType]:

@@ -10,6 +10,7 @@ from textual.message import Message
 from textual.widgets import TextArea
 
 from edgelora.tui.comparing import columns_label
+from edgelora.tui.keys import untold
 
 if TYPE_CHECKING:
     from textual import events
@@ -17,10 +18,15 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
 
 
-class Composer(TextArea):
+class Composer(TextArea, inherit_bindings=False):
     """A text area in which Enter sends. While it is empty, digits below ``examples`` choose an example."""
 
+    HELP = """\
+Enter sends, Ctrl+J begins a new line. In an empty line Up leads to the messages, and below columns digits choose one
+and Ctrl+D shows the differences.
+"""
     BINDINGS: ClassVar[list[BindingType]] = [
+        *untold(TextArea.BINDINGS),
         Binding("pageup", "scroll_transcript(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_transcript(1)", "Scroll down", show=False),
     ]

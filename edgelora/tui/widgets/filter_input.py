@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.widgets import Input
+
+from edgelora.tui.keys import untold
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual import events
+    from textual.binding import BindingType
 
 
-class FilterInput(Input):
+class FilterInput(Input, inherit_bindings=False):
     """Takes what occurs in adapter names and hands other keys to the picker.
 
     It calls the picker instead of leaving them to bindings, which would run before letters typed just before are
     taken in: a name and Enter, typed fast, must pick that name.
     """
+
+    HELP = "Type a part of a name. Enter uses the adapter, or the mixture; until then nothing changes."
+    BINDING_GROUP_TITLE = ""  # as a heading in the help
+    BINDINGS: ClassVar[list[BindingType]] = untold(Input.BINDINGS)
 
     def __init__(self, take_key: Callable[[str], bool], *, id: str) -> None:
         """``take_key`` gives whether the picker used the key."""
