@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import random
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,33 @@ def test_a_busy_library_outlives_processes_that_are_killed(tmp_path: Path, kills
     put(store, "stays", "still")
     assert store.strays() == ()
     assert state(store)["stays@1"] == b"here"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_adding_on_the_command_line_is_killed_at_random_moments(tmp_path: Path) -> None:
+    """A folder that is converted, with all that goes before: the library opens, the adapter is whole or not there."""
+    source = SUPPORT.parent.parent / "models" / "source" / "adapters" / "legal"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(SOURCES), "EDGELORA_ADAPTERS": str(tmp_path)}
+    moments = random.Random(11)
+    store, longest = AdapterStore(tmp_path), 1.0
+    for number in range(31):
+        command = [sys.executable, "-m", "edgelora.cli", "adapters", "add", str(source), "--name", f"a{number}"]
+        began = time.monotonic()
+        adding = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if number == 0:  # to its end, to know how long it takes
+            assert adding.wait() == 0
+            longest = time.monotonic() - began
+        else:
+            try:
+                adding.wait(moments.uniform(0.2, 1.1) * longest)
+            except subprocess.TimeoutExpired:
+                adding.kill()
+                adding.wait()
+        for ref, data in state(store).items():
+            name, _, version = ref.partition("@")
+            assert hashlib.sha256(data).hexdigest() == store.read().version(name, int(version)).sha256
+    assert store.read().find("a0") == ("a0", 1)
+    put(store, "later", "x")
+    assert store.strays() == ()
+    assert list((store.folder / "incoming").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import threading
 import weakref
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -22,31 +23,37 @@ def locked(path: Path) -> Iterator[None]:
 
 
 class Holds:
-    """Files that this process uses, so that no other one removes them; given back with this object at the latest."""
+    """Files that this process uses, so that no other one removes them; given back with this object at the latest.
+
+    Methods may be called in any thread.
+    """
 
     def __init__(self) -> None:
         self._held: dict[Path, int] = {}  # descriptors
+        self._changing = threading.Lock()
         weakref.finalize(self, _close, self._held)
 
     def hold(self, path: Path) -> bool:
         """Hold ``path`` from now on. False where it is not there any more."""
-        if path in self._held:
+        with self._changing:
+            if path in self._held:
+                return True
+            try:
+                descriptor = os.open(path, os.O_RDONLY)
+            except OSError:
+                return False
+            fcntl.flock(descriptor, fcntl.LOCK_SH)  # who removes it has it for a moment
+            if not path.exists():
+                os.close(descriptor)
+                return False
+            self._held[path] = descriptor
             return True
-        try:
-            descriptor = os.open(path, os.O_RDONLY)
-        except OSError:
-            return False
-        fcntl.flock(descriptor, fcntl.LOCK_SH)  # who removes it has it for a moment
-        if not path.exists():
-            os.close(descriptor)
-            return False
-        self._held[path] = descriptor
-        return True
 
     def release(self, path: Path) -> None:
         """Hold ``path`` no longer. Safe to call for what is not held."""
-        if path in self._held:
-            os.close(self._held.pop(path))
+        with self._changing:
+            if path in self._held:
+                os.close(self._held.pop(path))
 
 
 def _close(held: dict[Path, int]) -> None:
