@@ -31,10 +31,20 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Begun:
-    """Answers of which the first was admitted. ``events`` are theirs, by index; leaving them early cancels all."""
+    """Answers of which the first was admitted; :meth:`events` are theirs, by index. Always :meth:`close` it."""
 
     adapters: tuple[AttestedAdapter, ...]
-    events: AsyncGenerator[tuple[int, Token | Finished], None]
+    _answers: AsyncGenerator[tuple[int, RequestEvent], None]
+
+    async def events(self) -> AsyncGenerator[tuple[int, Token | Finished], None]:
+        """What the answers say, and how each ends. Raises ApiError."""
+        async for index, event in self._answers:
+            if isinstance(event, Token | Finished):
+                yield index, event
+
+    async def close(self) -> None:
+        """Cancel what has not ended. Safe to call twice, and before anybody has listened."""
+        await self._answers.aclose()
 
 
 async def begin(host: Host, choice: Choice, prompts: Sequence[Prompt]) -> Begun:
@@ -47,7 +57,7 @@ async def begin(host: Host, choice: Choice, prompts: Sequence[Prompt]) -> Begun:
     except BaseException:
         await events.aclose()
         raise
-    return Begun(started.adapters, _without_beginnings(events))
+    return Begun(started.adapters, events)
 
 
 def require_room(host: Host, choice: Choice, wanted: int) -> None:
@@ -58,15 +68,6 @@ def require_room(host: Host, choice: Choice, wanted: int) -> None:
     if most is not None and host.running_by_tenant()[choice.tenant.name] + wanted > most:
         host.metrics.refused += 1
         raise ApiError(429, f"this key may have {most} answers at a time", "too_many_requests", retry_after=1)
-
-
-async def _without_beginnings(
-    events: AsyncGenerator[tuple[int, RequestEvent], None],
-) -> AsyncGenerator[tuple[int, Token | Finished], None]:
-    async with aclosing(events):
-        async for index, event in events:
-            if isinstance(event, Token | Finished):
-                yield index, event
 
 
 async def _answers(

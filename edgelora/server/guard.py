@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 
 from edgelora.server.errors import ApiError, internal_error
 from edgelora.server.routing import TENANT
@@ -51,7 +51,7 @@ class Guard:
         try:
             scope[TENANT] = self._tenant(Request(scope))
             await self._app(scope, receive, noting)
-        except (ClientGoneError, OSError):
+        except (ClientGoneError, ClientDisconnect, OSError):
             return  # nobody reads what would be said
         except ApiError as error:
             failure = error

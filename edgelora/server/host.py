@@ -30,8 +30,6 @@ if TYPE_CHECKING:
 
 Sampling = Callable[[Mapping[str, float]], SamplingParams]
 
-LOOK_EVERY_S = 1.0
-"""How often adapters and tenants on disk are looked at."""
 log = logging.getLogger("edgelora.server")
 
 
@@ -138,7 +136,7 @@ class Host:
     async def _watch_disk(self) -> None:
         said = ""
         while True:
-            await asyncio.sleep(LOOK_EVERY_S)
+            await asyncio.sleep(self.options.look_s)
             with suppress(EdgeloraError, OSError):
                 await self.catalogue.refresh(self._in_use())
             await self._count()

@@ -34,6 +34,7 @@ class ServerOptions:
     body_s: float = 30.0
     answer_s: float = 600.0
     most_choices: int = 16
+    look_s: float = 1.0  # how often adapters and tenants on disk are looked at
 
     @property
     def is_local(self) -> bool:

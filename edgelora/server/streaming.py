@@ -11,7 +11,7 @@ from starlette.responses import Response
 from edgelora.server.errors import ApiError, internal_error
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Coroutine, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 
     from starlette.types import Receive, Scope, Send
 
@@ -39,7 +39,7 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Res
 
 
 class EventStream(Response):
-    """Sends each of ``documents`` as an event when it comes. When the client leaves they are closed.
+    """Sends each of ``documents`` as an event when it comes, and calls ``close`` at the end or when the client leaves.
 
     An ApiError in the middle is an event too: the status has gone out by then.
     """
@@ -47,11 +47,16 @@ class EventStream(Response):
     media_type = "text/event-stream"
 
     def __init__(
-        self, documents: AsyncGenerator[dict[str, Any], None], headers: Mapping[str, str], *, ends_with: str = DONE
+        self,
+        documents: AsyncGenerator[dict[str, Any], None],
+        headers: Mapping[str, str],
+        close: Callable[[], Awaitable[None]],
+        *,
+        ends_with: str = DONE,
     ) -> None:
         super().__init__(headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._documents, self._ends_with = documents, ends_with
+        self._documents, self._close, self._ends_with = documents, close, ends_with
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything."""
@@ -61,6 +66,7 @@ class EventStream(Response):
             pass
         finally:
             await self._documents.aclose()
+            await self._close()
 
     async def _send_all(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})

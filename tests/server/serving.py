@@ -49,7 +49,7 @@ def serving(config: EngineConfig, options: ServerOptions | None = None) -> Itera
 
 
 def local(**changes: Any) -> ServerOptions:
-    return ServerOptions(**{"port": 0, **changes})
+    return ServerOptions(**{"port": 0, "look_s": 0.05, **changes})
 
 
 def greedy(base: BaseInfo, card: Mapping[str, float]) -> SamplingParams:

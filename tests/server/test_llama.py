@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from edgelora.server.running import Server
     from edgelora.types import AdapterFile
 
-ASK: dict[str, Any] = {"prompt": "Once upon a time", "n_predict": 20}
+ASK: dict[str, Any] = {"prompt": "Once upon a time", "n_predict": 10}
 
 
 @pytest.fixture
@@ -43,7 +43,7 @@ def test_scales_for_all_requests(http: Http, ids: dict[str, int]) -> None:
 
 def test_scales_for_one_request_side_by_side(http: Http, ids: dict[str, int]) -> None:
     first, second = ids["first"], ids["second"]
-    asked = [[], [(first, 0.0)], [(first, 0.3)], [(first, 0.7)], [(first, 1.0)], [(first, 0.5), (second, -0.5)]] * 2
+    asked = [[], [(first, 0.0)], [(first, 0.3)], [(first, 0.7)], [(first, 1.0)], [(first, 0.5), (second, -0.5)]]
     alone = [text(http, *scales) for scales in asked]
     with ThreadPoolExecutor(len(asked)) as pool:
         together = list(pool.map(lambda scales: text(http, *scales), asked))
@@ -57,13 +57,13 @@ def test_a_stream_ends_with_what_made_it(http: Http, ids: dict[str, int]) -> Non
     assert not any(piece["stop"] for piece in pieces)
     assert "".join(piece["content"] for piece in pieces) == text(http, (ids["second"], 0.5))
     assert last["stop"]
-    assert last["stop_type"] == ("limit" if last["tokens_predicted"] == 20 else "eos")
+    assert last["stop_type"] == ("limit" if last["tokens_predicted"] == 10 else "eos")
     assert last["generation_settings"]["lora"] == [{"name": "second", "scale": 0.5}]
 
 
 def test_the_same_answers_in_every_dialect(http: Http, ids: dict[str, int]) -> None:
     native = text(http, (ids["first"], 0.5))
-    ask = {"prompt": ASK["prompt"], "max_tokens": 20}
+    ask = {"prompt": ASK["prompt"], "max_tokens": 10}
     assert http.post("/v1/completions", model="first:0.5", **ask)["choices"][0]["text"] == native
     assert (
         http.post("/v1/completions", lora=[{"id": ids["first"], "scale": 0.5}], **ask)["choices"][0]["text"] == native
@@ -112,7 +112,7 @@ def test_what_programs_that_watch_it_ask(http: Http, server: Server) -> None:
     assert response.headers["content-type"].startswith("text/plain; version=0.0.4")
     samples = dict(line.rsplit(" ", 1) for line in response.text.splitlines() if not line.startswith("#"))
     assert int(samples['edgelora_requests_total{adapter="first",reason="length"}']) >= 1
-    assert int(samples['edgelora_completion_tokens_total{adapter="first"}']) >= 20
+    assert int(samples['edgelora_completion_tokens_total{adapter="first"}']) >= 10
     assert int(samples['edgelora_cold_loads_total{adapter="first"}']) == 1
     assert (
         samples['edgelora_time_to_first_token_seconds_bucket{adapter="first",le="+Inf"}']

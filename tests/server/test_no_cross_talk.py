@@ -26,19 +26,19 @@ ORDER = ["first", "base", "second", "first", "first:0.5+second:0.25", "base", "f
 
 def chat(http: Http, model: str) -> str:
     messages = [{"role": "user", "content": PROMPT}]
-    body = http.post("/v1/chat/completions", model=model, messages=messages, max_tokens=20)
+    body = http.post("/v1/chat/completions", model=model, messages=messages, max_tokens=10)
     text: str = body["choices"][0]["message"]["content"]
     return text
 
 
 def chat_stream(http: Http, model: str) -> str:
     messages = [{"role": "user", "content": PROMPT}]
-    events = http.events("/v1/chat/completions", model=model, messages=messages, max_tokens=20)
+    events = http.events("/v1/chat/completions", model=model, messages=messages, max_tokens=10)
     return "".join(event["choices"][0]["delta"].get("content", "") for event in events)
 
 
 def complete(http: Http, model: str) -> str:
-    text: str = http.post("/v1/completions", model=model, prompt=PROMPT, max_tokens=20)["choices"][0]["text"]
+    text: str = http.post("/v1/completions", model=model, prompt=PROMPT, max_tokens=10)["choices"][0]["text"]
     return text
 
 
@@ -46,7 +46,7 @@ def llama(http: Http, model: str) -> str:
     numbers = {one["name"]: one["id"] for one in http.get("/lora-adapters")}
     members = [member.partition(":") for member in model.split("+") if model != "base"]
     lora = [{"id": numbers[name], "scale": float(scale or 1)} for name, _, scale in members]
-    text: str = http.post("/completion", lora=lora, prompt=PROMPT, n_predict=20)["content"]
+    text: str = http.post("/completion", lora=lora, prompt=PROMPT, n_predict=10)["content"]
     return text
 
 
@@ -91,6 +91,6 @@ def test_an_answer_is_that_of_edgelora_run(
 
     monkeypatch.setattr(cli_answer, "open_engine", engine)
     capfd.readouterr()
-    arguments = ["run", PROMPT, "--base", str(f32_base), "--adapter", model, "--max-tokens", "20", "--temperature", "0"]
+    arguments = ["run", PROMPT, "--base", str(f32_base), "--adapter", model, "--max-tokens", "10", "--temperature", "0"]
     assert guarded(root, arguments) == 0
     assert capfd.readouterr().out.rstrip("\n") == chat(http, model).rstrip("\n")

@@ -76,6 +76,38 @@ def ended(http: Http) -> bool:
     return "\nedgelora_requests_running 0\n" in http.client.get("/metrics").text
 
 
+@pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
+    server: Server, http: Http, stream: bool, path: str
+) -> None:
+    body = {name: value for name, value in LONG.items() if name != "max_tokens"} | {"model": "first", "stream": stream}
+    body["n_predict" if path == "/completion" else "max_tokens"] = 8000
+    for patience in range(12):
+        asyncio.run_coroutine_threadsafe(ask_and_leave(server, path, json.dumps(body), patience), server.loop).result()
+    assert idle(server)
+    until(lambda: ended(http))
+
+
+async def ask_and_leave(server: Server, path: str, body: str, patience: int) -> None:
+    """Ask the app directly, and be gone after so many turns of its loop."""
+    messages: list[Message] = [{"type": "http.request", "body": body.encode(), "more_body": False}]
+
+    async def receive() -> Message:
+        if messages:
+            return messages.pop()
+        for _ in range(patience):
+            await asyncio.sleep(0)
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        await asyncio.sleep(0)
+
+    headers = [(b"host", b"localhost")]
+    scope = {"type": "http", "method": "POST", "path": path, "query_string": b"", "headers": headers}
+    await server.config.app(scope, receive, send)  # type: ignore[operator, arg-type]
+
+
 def test_a_client_that_leaves_while_it_waits_is_forgotten(server: Server, http: Http) -> None:
     body = json.dumps({**LONG, "model": "first"}).encode()
     three = [connected(server, "/v1/completions", body) for _ in range(3)]
@@ -113,6 +145,18 @@ def test_a_reader_that_does_not_read_stalls_nobody(server: Server, http: Http) -
     until(lambda: idle(server))
 
 
+def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
+    server: Server, http: Http, caplog: pytest.LogCaptureFixture
+) -> None:
+    where = urlsplit(server.address)
+    for _ in range(5):
+        with socket.create_connection((where.hostname, where.port or 0)) as connection:
+            head = f"POST /v1/completions HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n"
+            connection.sendall(head.encode() + b'{"prompt"')
+    assert http.post("/v1/completions", **SHORT)["choices"]
+    assert not caplog.records
+
+
 def test_too_large_a_body_is_413(server: Server, http: Http) -> None:
     http.refused("/v1/completions", {"prompt": "x" * 30_000}, 413)
     chunked = httpx2.post(f"{server.address}/v1/completions", content=iter([b"x" * 10_000] * 4))
@@ -141,11 +185,11 @@ def test_what_is_no_request_is_400(http: Http, body: bytes) -> None:
 def test_a_server_that_is_told_to_end_lets_answers_finish(f32_base: Path, strong: dict[str, AdapterFile]) -> None:
     with serving(replace(exact_config(f32_base), ctx=512)) as server, ThreadPoolExecutor(1) as pool:
         with httpx2.Client(base_url=server.address, timeout=100) as client:
-            answer = pool.submit(client.post, "/v1/completions", json={**LONG, "max_tokens": 400, "model": "first"})
+            answer = pool.submit(client.post, "/v1/completions", json={**LONG, "max_tokens": 150, "model": "first"})
             until(lambda: server.host.running)
             server.loop.call_soon_threadsafe(server.end)
             made = answer.result().json()
-        assert made["usage"]["completion_tokens"] == 400
+        assert made["usage"]["completion_tokens"] == 150
         assert made["edgelora"]["selection"] == "first"
         until(lambda: server.loop.is_closed())
         assert not server.force_exit

@@ -39,8 +39,11 @@ async def completion(request: Request) -> Response:
     headers = attestation_headers(host.engine.base, begun.adapters, choice.fallback)
     documents = _documents(host, asked, choice, begun)
     if asked.stream:
-        return EventStream(documents, headers, ends_with="")
-    return JSONResponse(await until_gone(request.receive, _whole(documents)), headers=headers)
+        return EventStream(documents, headers, begun.close, ends_with="")
+    try:
+        return JSONResponse(await until_gone(request.receive, _whole(documents)), headers=headers)
+    finally:
+        await begun.close()
 
 
 async def _begin(host: Host, request: Request, asked: LlamaRequest) -> tuple[Choice, Begun]:
@@ -60,7 +63,7 @@ async def _documents(
     host: Host, asked: LlamaRequest, choice: Choice, begun: Begun
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The answer piece by piece, and last what made it."""
-    async with aclosing(begun.events) as events:
+    async with aclosing(begun.events()) as events:
         async for _, event in events:
             if isinstance(event, Token):
                 probabilities = {"completion_probabilities": _probabilities(event.logprobs)} if event.logprobs else {}

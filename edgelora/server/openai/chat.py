@@ -89,8 +89,11 @@ async def chat_completions(request: Request) -> Response:
     asked = await read_model(request, host.options, ChatRequest)
     chat = await until_gone(request.receive, _begin(host, request, asked))
     if asked.stream:
-        return EventStream(_stream(chat), chat.headers)
-    return JSONResponse(await until_gone(request.receive, _whole(chat)), headers=chat.headers)
+        return EventStream(_stream(chat), chat.headers, chat.begun.close)
+    try:
+        return JSONResponse(await until_gone(request.receive, _whole(chat)), headers=chat.headers)
+    finally:
+        await chat.begun.close()
 
 
 async def _begin(host: Host, request: Request, asked: ChatRequest) -> _Chat:
@@ -116,7 +119,7 @@ def _messages(chat: _Chat) -> list[_Message]:
 
 async def _whole(chat: _Chat) -> dict[str, Any]:
     messages, ends = _messages(chat), dict[int, Finished]()
-    async with aclosing(chat.begun.events) as events:
+    async with aclosing(chat.begun.events()) as events:
         async for index, event in events:
             if isinstance(event, Token):
                 messages[index].feed(event.text)
@@ -139,7 +142,7 @@ async def _stream(chat: _Chat) -> AsyncGenerator[dict[str, Any], None]:
     messages, ends = _messages(chat), list[Finished]()
     for index in range(len(messages)):
         yield _chunk(chat, index, {"role": "assistant", "content": ""})
-    async with aclosing(chat.begun.events) as events:
+    async with aclosing(chat.begun.events()) as events:
         async for index, event in events:
             message = messages[index]
             if isinstance(event, Token):

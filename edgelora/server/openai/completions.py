@@ -67,8 +67,11 @@ async def completions(request: Request) -> Response:
     asked = await read_model(request, host.options, CompletionRequest)
     work = await until_gone(request.receive, _begin(host, request, asked))
     if asked.stream:
-        return EventStream(_stream(work), work.headers)
-    return JSONResponse(await until_gone(request.receive, _whole(work)), headers=work.headers)
+        return EventStream(_stream(work), work.headers, work.begun.close)
+    try:
+        return JSONResponse(await until_gone(request.receive, _whole(work)), headers=work.headers)
+    finally:
+        await work.begun.close()
 
 
 async def _begin(host: Host, request: Request, asked: CompletionRequest) -> _Completion:
@@ -106,7 +109,7 @@ def _listed(prompt: str | list[Any]) -> list[str | list[int]]:
 
 async def _whole(work: _Completion) -> dict[str, Any]:
     texts, ends = [_Text(text) for text in work.texts], dict[int, Finished]()
-    async with aclosing(work.begun.events) as events:
+    async with aclosing(work.begun.events()) as events:
         async for index, event in events:
             if isinstance(event, Token):
                 texts[index].text += event.text
@@ -129,7 +132,7 @@ async def _stream(work: _Completion) -> AsyncGenerator[dict[str, Any], None]:
     for index, text in enumerate(work.texts):
         if text:
             yield work.envelope.document([_choice(index, text, None, None)], **more)
-    async with aclosing(work.begun.events) as events:
+    async with aclosing(work.begun.events()) as events:
         async for index, event in events:
             if isinstance(event, Token):
                 told = text_logprobs(event.logprobs, lengths[index]) if event.logprobs else None
