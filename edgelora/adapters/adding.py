@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.store.manifest import Card, Origin
-from edgelora.errors import AdapterError, EdgeloraError
+from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
@@ -96,7 +96,13 @@ def _converted(source: Source, made: Path, report: ReportProgress) -> Conversion
     from edgelora_convert.convert import convert
     from edgelora_convert.options import EVERYTHING
 
-    return convert(source.sources, source.base, made, source.dtype, report, source.options or EVERYTHING)
+    try:
+        return convert(source.sources, source.base, made, source.dtype, report, source.options or EVERYTHING)
+    except ConversionError as error:
+        if source.must_fit or error.hint:
+            raise
+        hint = f"It was to be converted for {source.base}; --base chooses another base."
+        raise ConversionError(error.source, error.problems, hint) from None
 
 
 def _copied(path: Path, made: Path, report: ReportProgress) -> None:

@@ -29,13 +29,13 @@ _CHANGES = {
 _TOUCHING = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link"}
 
 
-def main(folder: Path) -> None:
-    """Kill each of the changes everywhere."""
+def main(folder: Path, changes: list[str]) -> None:
+    """Kill each of ``changes`` everywhere."""
     start = folder / "start"
     prepared = AdapterStore(start)
     for name, text in (("legal", "one"), ("legal", "two"), ("other", "five")):
         put(prepared, name, text)
-    for change in _CHANGES:
+    for change in changes:
         after, ended = 0, False
         while not ended:
             adapters = folder / f"{change} {after}"
@@ -80,4 +80,4 @@ def _parts(folder: Path) -> list[Path]:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])

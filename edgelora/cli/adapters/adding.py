@@ -8,7 +8,6 @@ import click
 
 from edgelora.cli import options
 from edgelora.cli.sources import check_choices, joined_name, source_options
-from edgelora.errors import ConversionError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,13 +81,7 @@ def add(
     called = check_name(name) if name else name_from_stem(joined_name(sources, chosen))
     store = open_store()
     with cleaning_up(), ProgressBar() as progress:
-        try:
-            added, converted = adding.add(store, called, source, card, progress)
-        except ConversionError as error:
-            chosen_by_nobody = f"It was to be converted for {source.base}; --base chooses another base."
-            raise (
-                error if base else ConversionError(error.source, error.problems, error.hint or chosen_by_nobody)
-            ) from None
+        added, converted = adding.add(store, called, source, card, progress)
     tell(store, added, converted, as_json=as_json)
 
 
