@@ -121,7 +121,8 @@ def require(manifest: Manifest, ref: str) -> tuple[str, int]:
 
 def _unknown(ref: str, known: Mapping[str, object], kind: str) -> UnknownAdapterError:
     near = difflib.get_close_matches(ref, known, n=3, cutoff=0.5)
-    offered = f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(known) or 'none'}."
+    there = f"There are: {', '.join(known)}." if known else "There is none; edgelora adapters add SRC takes one in."
+    offered = f"Nearest: {', '.join(near)}." if near else there
     return UnknownAdapterError(f"the library has no {kind} {ref!r}", offered)
 
 
