@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from edgelora.server.options import ServerOptions
 
 Model = TypeVar("Model", bound=BaseModel)
+PATIENCE = 4
+"""A body of so many times what is allowed is cut off."""
 
 
 async def read_json(request: Request, options: ServerOptions) -> Any:
@@ -51,14 +53,19 @@ def checked(model: type[Model], document: object) -> Model:
 
 
 async def _read(request: Request, limit: int) -> bytes:
+    """The body. One that is somewhat too large is read to its end: who still sends does not hear what is answered."""
     announced = request.headers.get("content-length", "")
-    if announced.isdecimal() and int(announced) > limit:
+    if announced.isdecimal() and int(announced) > PATIENCE * limit:
         raise _too_large(limit)
-    data = bytearray()
+    data, size = bytearray(), 0
     async for chunk in request.stream():
-        data += chunk
-        if len(data) > limit:
-            raise _too_large(limit)
+        size += len(chunk)
+        if size > PATIENCE * limit:
+            break
+        if size <= limit:
+            data += chunk
+    if size > limit:
+        raise _too_large(limit)
     return bytes(data)
 
 

@@ -116,7 +116,7 @@ def test_a_bad_load_is_refused_and_leaves_nothing(http: Http, name: str, path: s
     assert http.get("/v1/models") == before
 
 
-@pytest.mark.parametrize("n_bad", [6, pytest.param(50, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("n_bad", [4, pytest.param(50, marks=pytest.mark.slow)])
 def test_ten_loads_at_once_and_bad_ones_during_traffic(
     n_bad: int, http: Http, server: Server, root: Path, f32_base: Path
 ) -> None:

@@ -54,7 +54,9 @@ def exact(base: Path) -> EngineConfig:
     return replace(exact_config(base), ctx=512)
 
 
-@pytest.mark.parametrize("ask", [chat, chat_stream, complete, llama], ids=lambda ask: ask.__name__)
+@pytest.mark.parametrize(
+    "ask", [chat, llama, *(pytest.param(ask, marks=pytest.mark.slow) for ask in (chat_stream, complete))]
+)
 def test_any_order_gives_what_cold_servers_give(
     http: Http, f32_base: Path, strong: dict[str, AdapterFile], ask: Any, cold: dict[tuple[str, str], str]
 ) -> None:
@@ -82,7 +84,7 @@ def cold(f32_base: Path, strong: dict[str, AdapterFile]) -> dict[tuple[str, str]
     return answers
 
 
-@pytest.mark.parametrize("model", ["base", "first", "first:0.5", "legal", "legal:0.5+second:-0.25"])
+@pytest.mark.parametrize("model", ["base", "legal", "legal:0.5+second:-0.25"])
 def test_an_answer_is_that_of_edgelora_run(
     http: Http, f32_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: str
 ) -> None:

@@ -10,14 +10,14 @@ import openai
 import pytest
 
 from edgelora.config.locations import demo_adapters
-from tests.server.serving import Http
+from tests.server.serving import Http, until
 
 if TYPE_CHECKING:
     from edgelora.server.running import Server
     from edgelora.types import AdapterFile
 
 SAY: Any = [{"role": "user", "content": "Say something."}]
-FORMS = ["base", "first", "first:0.5", "first:0.5+second:-0.3", "legal", "legal:0.7+first:0.2", "first#base"]
+FORMS = ["base", "first:0.5", "legal:0.7+first:-0.2", "first#base"]
 
 
 def said(client: openai.OpenAI, model: str, **more: Any) -> Any:
@@ -209,4 +209,5 @@ def test_an_adapter_that_comes_later_is_found(
     with pytest.raises(openai.NotFoundError):
         said(client, "late")
     write_adapter(folder / "late.gguf", f32_base, seed=9, strength=6.0, dtype="float32")
+    until(lambda: "late" in [model.id for model in client.models.list()])
     assert said(client, "late").choices[0].message.content != said(client, "base").choices[0].message.content
