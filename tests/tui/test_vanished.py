@@ -41,7 +41,7 @@ def terminal(tmp_path: Path, history: Path) -> Iterator[Terminal]:
 
 
 def test_it_ends_in_the_middle_of_an_answer_and_keeps_it(terminal: Terminal, history: Path) -> None:
-    terminal.wait_for("context 512")
+    terminal.wait_for("Ask something")
     terminal.send("Write a long story about a lighthouse.\r")
     terminal.wait_for("● base · TTFT")
     terminal.send("Write another one, about the sea.\r")
