@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Markdown, Static
+from textual.widgets import Static
 
 from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import QUIET
 from edgelora.tui.widgets.lazy_column import LazyColumn
-from edgelora.tui.widgets.parser import chat_parser
+from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 
 if TYPE_CHECKING:
     from textual import events
@@ -62,7 +62,7 @@ class Answer(Vertical):
         self._baked = baked
         self.text = ""
         self._pending: list[str] = []
-        self._body = Markdown(parser_factory=chat_parser)
+        self._body = StreamedMarkdown()
         self._finished = False
         self._more = Static(markup=False, classes="more")
         self._more.display = False
@@ -77,7 +77,7 @@ class Answer(Vertical):
     def show_finished(self, text: str, caption: str) -> None:
         """Be an answer that was made before. Called before it is mounted."""
         self.text, self._finished = text, True
-        self._body = Markdown(text, parser_factory=chat_parser)
+        self._body = StreamedMarkdown(text)
         self._caption.show(caption)
 
     def show_alternatives(self, number: int, of: int) -> None:
@@ -92,10 +92,8 @@ class Answer(Vertical):
 
     def on_mount(self) -> None:
         """Begin to paint."""
-        if self._finished:
-            return
-        self._stream = Markdown.get_stream(self._body)
-        self._painting = self.set_interval(1 / FRAMES_PER_SECOND, self._paint)
+        if not self._finished:
+            self._painting = self.set_interval(1 / FRAMES_PER_SECOND, self._paint)
 
     @property
     def caption(self) -> str:
@@ -109,26 +107,25 @@ class Answer(Vertical):
 
     async def finish(self, finished: Finished) -> None:
         """All text is there; the caption says what made it."""
-        await self._end()
+        self._end()
         self._caption.show(answer_caption(finished, self._baked))
 
     async def abandon(self) -> None:
         """It ended by an error: what came stays readable, and nothing is left where nothing came."""
-        await self._end()
+        self._end()
         if self.text.strip():
             self._caption.show(BROKEN_OFF)
         elif isinstance(self.parent, LazyColumn):
             await self.parent.discard(self)
 
-    async def _paint(self) -> None:
-        text = "".join(self._pending)
-        self._pending.clear()
-        await self._stream.write(text)
+    def _paint(self) -> None:
+        if self._pending:
+            self._body.append("".join(self._pending))
+            self._pending.clear()
 
-    async def _end(self) -> None:
+    def _end(self) -> None:
         self._painting.stop()
-        await self._paint()
-        await self._stream.stop()
+        self._paint()
 
 
 def answer_caption(made_by: Finished, baked: tuple[AttestedAdapter, ...] = ()) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from edgelora.types import Finished
 
+SPARE_LINES = 6
+"""Laid out ahead of each column's text."""
+
 
 class Head(Static):
     """Number and name of a column, and whether the conversation goes on from it. A click chooses it."""
@@ -60,7 +63,7 @@ class Column(Vertical):
         self._end: str | None = None  # the caption to come, once nothing else does
         self.failed = False
         self.is_painted = False  # to its end
-        self.body = StreamedMarkdown()
+        self.body = StreamedMarkdown(spare_lines=SPARE_LINES)
         self._caption = Static(f"● {label} …", markup=False, classes="caption")
 
     def compose(self) -> ComposeResult:
