@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
 _ENDINGS = (".gguf", ".safetensors", ".bin")
 _LISTED = 12
+_NO_GGUF = "A base must be a GGUF; many models have a repository of their own for those, its name often ends in -GGUF."
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def _chosen(address: HubAddress, files: Mapping[str, RemoteFile], pattern: str) 
     there = firsts or [path for path in files if path.endswith(".gguf") and not _is_later_part(path)]
     raise ConfigError(
         f"{address}: {_several(firsts, pattern)}",
-        f"Choose one, like {address.repo}:{there[0]}; there are: {_listing(there)}" if there else "",
+        f"Choose one, like {address.repo}:{there[0]}; there are: {_listing(there)}" if there else _NO_GGUF,
     )
 
 

@@ -12,7 +12,7 @@ from edgelora.errors import UsageError
 from edgelora.types import SamplingParams
 
 FORMAT = 1
-_EMPTY: Mapping[str, Any] = {}
+_ON_CARDS = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,11 +135,12 @@ def parse(text: str) -> Manifest:
 
 
 def check_sampling(sampling: Mapping[str, float]) -> Mapping[str, float]:
-    """``sampling`` if SamplingParams takes it. Raises UsageError."""
-    try:
-        SamplingParams(**sampling)  # type: ignore[arg-type]
-    except TypeError:
-        raise UsageError(f"{', '.join(sampling)}: there is no such sampling setting") from None
+    """``sampling`` if a card may say it, and SamplingParams takes it. Raises UsageError."""
+    if others := sampling.keys() - set(_ON_CARDS):
+        raise UsageError(f"a card cannot say {min(others)!r}", f"It can say {', '.join(_ON_CARDS)}.")
+    if not isinstance(sampling.get("top_k", 0), int):
+        raise UsageError(f"top_k is {sampling['top_k']!r}; it must be a whole number")
+    SamplingParams(**sampling)  # type: ignore[arg-type]
     return sampling
 
 
