@@ -94,7 +94,7 @@ def test_usage_is_counted_for_each_adapter_of_an_answer(edgelora: Edgelora, fold
     assert used == [("law", 2, 5), ("medical", 1, 3)]
     lines = edgelora("adapters", "list", "--usage").out.splitlines()
     assert lines[0].startswith("law@1 ")
-    assert "2 answers, 5 tokens" in lines[1]
+    assert "2 answers, 5 tokens (62% of all)" in lines[1]
 
 
 def test_verify_finds_damage_strays_and_what_does_nothing(

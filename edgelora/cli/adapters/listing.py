@@ -73,7 +73,8 @@ def _usage(entry: AdapterEntry, used: Mapping[str, Usage]) -> str:
         return f"\n{'':20} not used yet"
     last = datetime.fromtimestamp(found.last).astimezone()
     answers = "1 answer" if found.runs == 1 else f"{found.runs:,} answers"
-    return f"\n{'':20} {answers}, {found.tokens:,} tokens, last {last:%Y-%m-%d %H:%M}"
+    share = found.tokens / sum(each.tokens for each in used.values())
+    return f"\n{'':20} {answers}, {found.tokens:,} tokens ({share:.0%} of all), last {last:%Y-%m-%d %H:%M}"
 
 
 def _print_json(entries: Sequence[AdapterEntry], used: Mapping[str, Usage] | None) -> None:
