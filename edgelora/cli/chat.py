@@ -12,7 +12,7 @@ import click
 
 from edgelora.cli import options
 from edgelora.cli.signals import cleaning_up
-from edgelora.errors import UsageError
+from edgelora.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -114,7 +114,10 @@ def _open_library(base: Path) -> AdapterLibrary:
 def _named_bases() -> list[str]:
     from edgelora.config.known_bases import known_bases
 
-    return [str(base.path) for base in known_bases().values()]
+    try:
+        return [str(base.path) for base in known_bases().values()]
+    except ConfigError:  # `edgelora bases` says what is wrong with their list
+        return []
 
 
 def _baked(setup: ChatSetup) -> Path:
