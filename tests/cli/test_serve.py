@@ -97,3 +97,22 @@ def test_a_second_signal_ends_it_at_once(process: subprocess.Popen[str]) -> None
         process.send_signal(signal.SIGTERM)
         assert process.wait() == 130
     assert not psutil.wait_procs(engines, timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_an_engine_that_is_killed_costs_one_answer(process: subprocess.Popen[str]) -> None:
+    url = address(process)
+    with httpx2.Client(base_url=url, timeout=100) as client:
+        ask = {"model": "legal", "prompt": "Once", "max_tokens": 5}
+        before = client.post("/v1/completions", json=ask).json()["choices"]
+        (engine,) = [
+            child for child in psutil.Process(process.pid).children() if "resource_tracker" not in str(child.cmdline())
+        ]
+        with client.stream("POST", "/v1/completions", json={**LONG, "stream": True}) as response:
+            lines = response.iter_lines()
+            next(lines)
+            engine.kill()
+            last = [line for line in lines if line][-1]
+        assert '"code": "engine_restarting"' in last
+        assert client.post("/v1/completions", json=ask).json()["choices"] == before
+        assert "\nedgelora_engine_restarts_total 1\n" in client.get("/metrics").text
