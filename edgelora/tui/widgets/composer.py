@@ -26,9 +26,9 @@ Enter sends, Ctrl+J begins a new line. In an empty line Up leads to the messages
 and Ctrl+D shows the differences.
 """
     BINDINGS: ClassVar[list[BindingType]] = [
-        *untold(TextArea.BINDINGS),
         Binding("pageup", "scroll_transcript(-1)", "Scroll up", show=False),
         Binding("pagedown", "scroll_transcript(1)", "Scroll down", show=False),
+        *untold(TextArea.BINDINGS),
     ]
 
     @dataclass
