@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 from starlette.requests import ClientDisconnect, Request
 
-from edgelora.server.errors import ApiError, internal_error
+from edgelora.errors import EdgeloraError
+from edgelora.server.errors import ApiError, as_api_error, internal_error
 from edgelora.server.routing import TENANT
 from edgelora.server.streaming import ClientGoneError
 
@@ -55,6 +56,8 @@ class Guard:
             return  # nobody reads what would be said
         except ApiError as error:
             failure = error
+        except EdgeloraError as error:
+            failure = as_api_error(error)
         except Exception:
             log.exception("internal error at %s", scope["path"])
             failure = internal_error()
