@@ -9,6 +9,7 @@ from support.stores import put
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.adapters.store.store import AdapterStore
 from tests.tui.driving import chat
+from tests.tui.fake_engine import FakeEngine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,3 +45,18 @@ async def test_a_version_and_an_alias_to_begin_with(tmp_path: Path, demo_base: P
         async with chat(library=library, selection=selection) as driver:
             assert [member.ref for member in driver.app.state.active] == [name]
             assert driver.app.state.entry(name)
+
+
+async def test_a_damaged_library_is_said_and_can_be_brought_back(tmp_path: Path, demo_base: Path) -> None:
+    store = AdapterStore(tmp_path)
+    for name in ("legal", "chat"):
+        put(store, "mine", (demo_base.parent / "adapters" / f"{name}.gguf").read_bytes())
+    manifest = tmp_path / ".library" / "library.json"
+    whole = manifest.read_bytes()
+    manifest.write_text("{")
+    library = AdapterLibrary(demo_base, folder=tmp_path, demo=tmp_path / "none")
+    async with chat(FakeEngine(), FakeEngine(), library=library) as driver:
+        await driver.until(lambda: "library.json is damaged" in driver.screen_text)
+        manifest.write_bytes(whole)
+        await driver.keys("ctrl+r")
+        await driver.until(lambda: driver.app.state.phase == "ready" and driver.app.state.entry("mine") is not None)
