@@ -54,10 +54,21 @@ def _described(
         "aliases": {alias: ref for alias, ref in aliases.items() if ref.partition("@")[0] == name},
         "card": asdict(adapter.card),
         "path": str(store.path(version.sha256)),
+        "made_for": _base_names().get(version.origin.base),
         "bases": _fits(store, version),
         "usage": {"runs": used.runs, "tokens": used.tokens, "last": used.last} if used else None,
         "report": store.report(version.sha256),
     }
+
+
+def _base_names() -> dict[str, str]:
+    """Names of known bases, by fingerprint."""
+    from edgelora.adapters.bases import base_fingerprint
+    from edgelora.config import locations
+    from edgelora.config.known_bases import DEMO, known_bases
+
+    named = {base.fingerprint: base.name for base in known_bases().values()}
+    return {base_fingerprint(locations.demo_base()): DEMO} | named
 
 
 def _fits(store: AdapterStore, version: Version) -> dict[str, str | None]:
@@ -81,7 +92,7 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
         yield f"sampling   {', '.join(f'{key} {value:g}' for key, value in card['sampling'].items())}"
     yield f"source     {origin['source']}{_commit(origin['commit'])}"
     if origin["base_name"] or origin["base"]:
-        yield f"made for   {origin['base_name'] or 'a base'} {origin['base'][:12]}".rstrip()
+        yield f"made for   {_base(described['made_for'], origin)}"
     for name, problem in described["bases"].items():
         yield f"base       {name}: {problem or 'fits'}"
     for number, other in described["versions"].items():
@@ -92,6 +103,12 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
     if used := described["usage"]:
         yield f"used       {used['runs']:,} times, {used['tokens']:,} tokens, last {_date(used['last'])}"
     yield f"file       {described['path']}"
+
+
+def _base(known: str | None, origin: Mapping[str, Any]) -> str:
+    """The base by the name that it has here, by its own, or by its fingerprint."""
+    own = origin["base_name"] or origin["base"][:12]
+    return f"{known} ({own})" if known else own
 
 
 def _commit(commit: str) -> str:
