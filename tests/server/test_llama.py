@@ -88,6 +88,8 @@ def test_probabilities_and_schemas(http: Http) -> None:
         ("/completion", {**ASK, "mirostat": 2}, 400),
         ("/completion", {**ASK, "grammar": "root ::= [a]"}, 400),
         ("/completion", {"prompt": ""}, 400),
+        ("/completion", {**ASK, "json_schema": {"not": {}}}, 400),
+        ("/completion", {**ASK, "json_schema": False}, 400),
         ("/completion", {"prompt": [1, 10**7]}, 400),
         ("/tokenize", {}, 400),
         ("/detokenize", {"tokens": [-1]}, 400),

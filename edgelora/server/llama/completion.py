@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
 
+from edgelora.errors import GrammarError
 from edgelora.server.answers import Prompt, begin
 from edgelora.server.attestation import attestation, attestation_headers
 from edgelora.server.bodies import read_model
 from edgelora.server.choosing import choose
+from edgelora.server.errors import ApiError
 from edgelora.server.json_grammar import schema_grammar
 from edgelora.server.llama.requests import LlamaRequest
 from edgelora.server.prompts import prompt_tokens_of
@@ -54,9 +56,16 @@ async def _begin(host: Host, request: Request, asked: LlamaRequest) -> tuple[Cho
     if asked.n_predict is not None:
         sampling = replace(sampling, max_tokens=None if asked.n_predict < 0 else asked.n_predict)
     if asked.json_schema is not None:
-        sampling = replace(sampling, grammar=schema_grammar(asked.json_schema))
+        sampling = replace(sampling, grammar=_grammar(asked.json_schema))
     prompt = Prompt(await prompt_tokens_of(host, asked.prompt), sampling)
     return choice, await begin(host, choice, [prompt])
+
+
+def _grammar(schema: object) -> str:
+    try:
+        return schema_grammar(schema)
+    except GrammarError as error:
+        raise ApiError(400, str(error), "invalid_grammar", param="json_schema") from None
 
 
 async def _documents(

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 from starlette.responses import JSONResponse, PlainTextResponse
 
 import edgelora
-from edgelora.errors import EdgeloraError
-from edgelora.server.errors import as_api_error
 from edgelora.server.metrics import CONTENT_TYPE
 from edgelora.server.routing import host_of, tenant_of
 
@@ -79,8 +77,4 @@ async def slots(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Everything counted, for Prometheus."""
     host = host_of(request)
-    try:
-        stats = await host.engine.stats()
-    except EdgeloraError as error:
-        raise as_api_error(error) from None
-    return PlainTextResponse(host.metrics.exposition(stats), media_type=CONTENT_TYPE)
+    return PlainTextResponse(host.metrics.exposition(await host.engine.stats()), media_type=CONTENT_TYPE)
