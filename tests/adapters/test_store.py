@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,6 @@ from edgelora.adapters.store.locking import Holds
 from edgelora.adapters.store.manifest import Card, Manifest, Origin, Version, parse, to_text
 from edgelora.adapters.store.store import AdapterStore
 from edgelora.errors import AdapterError, EdgeloraError, UnknownAdapterError, UsageError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.fixture
@@ -124,6 +121,24 @@ def test_what_is_in_use_is_not_removed(store: AdapterStore) -> None:
     holds.release(store.path(added.sha256))
     store.remove("legal")
     assert not holds.hold(store.path(added.sha256))
+
+
+def test_who_uses_it_is_said_where_the_system_tells(
+    store: AdapterStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = store.path(put(store, "legal", "one").sha256)
+    lines = [
+        f"1: FLOCK  ADVISORY  READ 4321 00:2b:{path.stat().st_ino} 0 EOF",
+        f"2: FLOCK  ADVISORY  READ 0 00:2b:{path.stat().st_ino} 0 EOF",  # of another container
+        "3: POSIX  ADVISORY  WRITE 99 00:2b:1 0 EOF",
+        f"3: -> FLOCK  ADVISORY  WRITE 98 00:2b:{path.stat().st_ino} 0 EOF",
+    ]
+    (tmp_path / "locks").write_text("\n".join(lines))
+    monkeypatch.setattr("edgelora.adapters.store.locking._LOCKS", tmp_path / "locks")
+    holds = Holds()
+    holds.hold(path)
+    with pytest.raises(AdapterError, match=r"in use by process 4321\n"):
+        store.remove("legal")
 
 
 @pytest.mark.parametrize("ref", ["leagl", "legal@7", "legal@x", "@1"])

@@ -7,11 +7,13 @@ import os
 import threading
 import weakref
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
+
+_LOCKS = Path("/proc/locks")
 
 
 @contextmanager
@@ -76,6 +78,17 @@ def unused(path: Path) -> Iterator[bool]:
             yield False
             return
         yield True
+
+
+def holders(path: Path) -> list[int]:
+    """The processes that hold ``path``, as far as the system tells; only Linux does (proc_locks(5))."""
+    try:
+        inode = str(path.stat().st_ino)
+        locks = [line.split() for line in _LOCKS.read_text(encoding="ascii").splitlines()]
+        found = {int(lock[4]) for lock in locks if lock[1] == "FLOCK" and lock[5].rpartition(":")[2] == inode}
+    except (OSError, ValueError, IndexError):
+        return []
+    return sorted(process for process in found if process > 0)
 
 
 def sync_folder(folder: Path) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.store import changes, incoming
-from edgelora.adapters.store.locking import locked, sync_folder, unused
+from edgelora.adapters.store.locking import holders, locked, sync_folder, unused
 from edgelora.adapters.store.manifest import Card, Manifest, NewerFormatError, Version, parse, to_text
 from edgelora.errors import AdapterError
 from edgelora.gguf.hashes import file_sha256
@@ -151,7 +151,7 @@ class AdapterStore:
             with ExitStack() as stack:
                 for sha256 in gone:
                     if not stack.enter_context(unused(self.path(sha256))):
-                        raise AdapterError(f"{ref} is in use", "End the chat or the server that uses it, or wait.")
+                        raise _in_use(ref, self.path(sha256))
                 self._finish(manifest, replace(made, unfinished=gone))
                 self._discard(gone)
 
@@ -212,6 +212,13 @@ class AdapterStore:
         else:
             hint = f"Move it away, and add the adapters in {self._files} again: edgelora adapters add FILE --name NAME"
         return AdapterError(f"{self._manifest} {how}; the adapters themselves are untouched", hint)
+
+
+def _in_use(ref: str, path: Path) -> AdapterError:
+    by = ", ".join(map(str, holders(path)))
+    return AdapterError(
+        f"{ref} is in use{f' by process {by}' if by else ''}", "End the chat or the server that uses it, or wait."
+    )
 
 
 @contextmanager
