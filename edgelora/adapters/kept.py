@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.store.locking import Holds
 from edgelora.adapters.store.manifest import Manifest
@@ -65,6 +65,10 @@ class KeptAdapters:
         for ref in (*self._known.adapters, *self._asked):
             if found := self._known.find(ref):
                 yield ref, self._entry(*found)
+
+    def report(self, entry: AdapterEntry) -> dict[str, Any] | None:
+        """The report of the conversion that made it, if one did."""
+        return self._store.report(entry.sha256) if entry.sha256 else None
 
     def hold(self, entry: AdapterEntry) -> None:
         """Let nobody remove the file of ``entry`` from now on. Raises UnknownAdapterError where it is gone already."""

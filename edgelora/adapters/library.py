@@ -107,9 +107,9 @@ class AdapterLibrary:
         return selection, tuple(file for file in files if file.sha256 in selection.adapters)
 
     def report(self, name: str) -> dict[str, Any] | None:
-        """The report of its conversion (ConversionReport.to_dict), if it was converted on the way. Raises
-        UnknownAdapterError."""
-        return self._inspector.report(self.named(name).path)
+        """The report of its conversion (ConversionReport.to_dict), if edgelora made one. Raises UnknownAdapterError."""
+        entry = self.named(name)
+        return self._kept.report(entry) if entry.version else self._inspector.report(entry.path)
 
     def named(self, name: str) -> AdapterEntry:
         """The entry of this name, alias or ``NAME@VERSION``, be it usable or not. Raises UnknownAdapterError."""

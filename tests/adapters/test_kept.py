@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+from support.peft_folders import Shape, peft_source, write_base
 
 from edgelora.adapters.adding import Source, add
 from edgelora.adapters.library import AdapterLibrary
@@ -179,3 +180,15 @@ def test_an_adapter_for_another_base_is_refused_where_a_base_was_named(
         add(store, "other", Source((str(path),), base))
     assert store.read().adapters == {}
     assert not list((store.folder / "incoming").iterdir())
+
+
+def test_the_report_of_a_conversion_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    base = write_base(tmp_path / "tiny.gguf", Shape())
+    source = peft_source(Shape()).save(tmp_path / "mine")
+    added, converted = add(AdapterStore(tmp_path), "mine", Source((str(source),), base))
+    assert converted is not None
+    library = AdapterLibrary(base, folder=tmp_path, demo=tmp_path / "none")
+    report = library.report("mine@1")
+    assert report is not None
+    assert (report["sha256"], report["n_pairs"]) == (added.sha256, converted.n_pairs)
