@@ -119,7 +119,9 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
 
     def open_behind(self) -> None:
         """Open base, library and history behind the first frame, which waits for nothing that they import."""
-        gc.enable()  # the command line's start does without
+        if not gc.isenabled():  # the command line's start does without
+            gc.freeze()  # what it has made stays, and would hold up a key for a tenth of a second to look through
+            gc.enable()
         self.run_worker(self._conductor.open())
         self.run_worker(self._reopening.look())
         self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
