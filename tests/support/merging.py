@@ -1,14 +1,17 @@
-"""A merge in a few lines of numpy, for F32 bases: what the real one is compared with."""
+"""What merges are made with, and a merge in a few lines of numpy, for F32 bases, that the real one is compared with."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 from gguf import GGUFReader
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from edgelora.merge.options import Options
+
+ROOT = Path(__file__).resolve().parents[2]
+LEGAL = ROOT / "models" / "adapters" / "legal.gguf"
+UNVERIFIED = Options(verify=False, threads=1)
 
 
 def merged_by_hand(path: Path, f32_base: Path, adapter: Path, scale: float = 1.0) -> Path:
