@@ -18,6 +18,7 @@ EdgeloraError
     ├── QueueFullError          too many requests wait already
     ├── DeadlineError           the time that a request was given is over
     ├── GrammarError            a form that an answer cannot be given
+    ├── UnsupportedError        something that this base does not have
     ├── EngineDiedError         the engine process ended
     └── QuarantinedError        a base or an adapter that crashed the engine twice
 
@@ -118,6 +119,10 @@ class DeadlineError(EngineError):
 
 
 class GrammarError(EngineError):
+    pass
+
+
+class UnsupportedError(EngineError):
     pass
 
 

@@ -20,6 +20,7 @@ from edgelora.types import (
     ReportProgress,
     Request,
     RequestEvent,
+    Selection,
     ignore_progress,
 )
 
@@ -66,6 +67,12 @@ class EngineClient(Protocol):
         """The bytes of ``tokens``, possibly parts of characters; control tokens have none.
 
         Raises EngineError where one is not of the base's vocabulary.
+        """
+
+    async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
+        """The mean of the hidden states of ``tokens`` under ``selection``, normalised, [n_embd].
+
+        Raises EngineError: UnsupportedError where the base gives none, ContextOverflowError, MemoryLimitError.
         """
 
     def events(self) -> AsyncIterator[EngineEvent]:

@@ -11,6 +11,7 @@ import time
 from edgelora.engine.admission import Admission
 from edgelora.engine.assembly import assemble
 from edgelora.engine.batching import Batching, StepTimes
+from edgelora.engine.embedding import Embedder
 from edgelora.engine.failures import NotFiniteError, as_error, too_late
 from edgelora.engine.intake import Intake
 from edgelora.engine.pace import Pace
@@ -66,6 +67,7 @@ class EngineCore:
         self._intake = Intake(
             self._scheduler, self._admission, begin=self._begin, refuse=self._refuse, drop=self._cancel
         )
+        self.embedder = Embedder(self._model, config, self._plan, self.residency.file_of)
         self._events: list[Event] = []
 
     # --- what callers ask for
@@ -188,6 +190,7 @@ class EngineCore:
         for sequence in self._scheduler.sequences:
             self._cancel(sequence)
         self._kv.parking.close()
+        self.embedder.close()
         self.residency.close()
         self._native.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from edgelora.errors import EdgeloraError
-from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, EngineStats, Event, Progress, Request
+from edgelora.types import AdapterFile, AdapterStatus, BaseInfo, EngineStats, Event, Progress, Request, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,21 @@ class Detokenize:
 
 
 @dataclass(frozen=True, slots=True)
+class Embed:
+    """Answered with the embedding of a text."""
+
+    call: int
+    tokens: tuple[int, ...]
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything; the engine says no more afterwards."""
 
 
-Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Detokenize | Close
-Answer = AdapterStatus | EngineStats | tuple[int, ...] | bytes | None
+Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Detokenize | Embed | Close
+Answer = AdapterStatus | EngineStats | tuple[int, ...] | tuple[float, ...] | bytes | None
 
 
 @dataclass(frozen=True, slots=True)

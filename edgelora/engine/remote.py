@@ -13,6 +13,7 @@ from edgelora.engine.messages import (
     Close,
     Command,
     Detokenize,
+    Embed,
     Evict,
     Happened,
     Know,
@@ -44,6 +45,7 @@ from edgelora.types import (
     ReportProgress,
     Request,
     RequestEvent,
+    Selection,
 )
 
 
@@ -155,6 +157,13 @@ class RemoteEngine:
         data = await self._call(call, Detokenize(call, tokens))
         assert isinstance(data, bytes)
         return data
+
+    async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
+        """The embedding of ``tokens``."""
+        call = next(self._numbers)
+        embedding = await self._call(call, Embed(call, tokens, selection))
+        assert isinstance(embedding, tuple)
+        return embedding
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""

@@ -99,6 +99,11 @@ class Residency:
         self._require_known([sha256])
         (self._pinned.add if pinned else self._pinned.discard)(sha256)
 
+    def file_of(self, sha256: str) -> AdapterFile:
+        """The file of an adapter that was loaded once. Raises UnknownAdapterError."""
+        self._require_known([sha256])
+        return self._files[sha256]
+
     def require_known(self, selection: Selection) -> None:
         """Raise UnknownAdapterError for a member that was never loaded."""
         self._require_known(selection.adapters)

@@ -13,6 +13,7 @@ from edgelora.engine.messages import (
     Close,
     Command,
     Detokenize,
+    Embed,
     Evict,
     Happened,
     Know,
@@ -27,6 +28,7 @@ from edgelora.engine.messages import (
     Submit,
     Tokenize,
 )
+from edgelora.errors import EdgeloraError
 from edgelora.types import EngineConfig
 
 
@@ -68,12 +70,13 @@ class _Service:
                 self._handle(command)
             if events := self._core.step():
                 self._mailbox.send(Happened(tuple(events)))
+            self._embed()
             self._waiting_loads = [load for load in self._waiting_loads if not self._loaded(load)]
             self._waiting_evictions = [evict for evict in self._waiting_evictions if not self._evicted(evict)]
 
     def _commands(self) -> Iterator[Command]:
         """All that has come in; waits for a command only while there is nothing to compute."""
-        command = self._mailbox.receive(wait=not (self._core.busy or self._waiting_loads))
+        command = self._mailbox.receive(wait=not (self._core.busy or self._waiting_loads or self._core.embedder.busy))
         while command is not None:
             yield command
             command = self._mailbox.receive(wait=False)
@@ -95,8 +98,27 @@ class _Service:
                 self._core.know(adapter, status, pinned=pinned)
             case Evict():
                 self._waiting_evictions.append(command)
-            case Tokenize() | Detokenize():
-                self._answer(command.call, lambda: self._of_vocabulary(command))
+            case Tokenize() | Detokenize() | Embed():
+                self._read(command)
+
+    def _read(self, command: Tokenize | Detokenize | Embed) -> None:
+        if not isinstance(command, Embed):
+            self._answer(command.call, lambda: self._of_vocabulary(command))
+            return
+        try:
+            self._core.embedder.submit(command.call, command.tokens, command.selection)
+        except Exception as error:
+            self._mailbox.send(Reply(command.call, error=as_error(error)))
+
+    def _embed(self) -> None:
+        """Compute a piece of what is to be embedded, if anything is."""
+        if not self._core.embedder.busy:
+            return
+        match self._core.embedder.step(beside_answers=self._core.busy):
+            case (call, EdgeloraError() as error):
+                self._mailbox.send(Reply(call, error=error))
+            case (call, embedding):
+                self._mailbox.send(Reply(call, embedding))
 
     def _of_vocabulary(self, command: Tokenize | Detokenize) -> Answer:
         match command:

@@ -34,6 +34,7 @@ from edgelora.types import (
     Finished,
     Request,
     RequestEvent,
+    Selection,
     Started,
 )
 
@@ -133,6 +134,11 @@ class SupervisedEngine:
         """The bytes of ``tokens``."""
         async with self._using(None) as engine:
             return await engine.detokenize(tokens)
+
+    async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
+        """The embedding of ``tokens``."""
+        async with self._use(frozenset(selection.adapters)) as engine:
+            return await engine.embed(tokens, selection)
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""

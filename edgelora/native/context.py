@@ -10,7 +10,7 @@ from pathlib import Path
 import llama_cpp
 import numpy as np
 
-from edgelora.errors import AdapterError, EngineError, MemoryLimitError
+from edgelora.errors import AdapterError, EngineError, MemoryLimitError, UnsupportedError
 from edgelora.native import backend
 from edgelora.native.batch import Batch
 from edgelora.native.model import Model
@@ -49,7 +49,8 @@ class Context:
     """``cells`` tokens of KV shared by up to ``sequences`` sequences, decoded ``batch`` tokens at a time.
 
     KV is unified and a batch is one ubatch, so that rows of an activation are the tokens of the batch, in order.
-    ``outputs`` is how many tokens of a batch may ask for logits; by default one for each sequence.
+    ``outputs`` is how many tokens of a batch may ask for logits; by default one for each sequence. With ``embeddings``
+    the hidden states of all tokens are kept.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Context:
         callback: object | None = None,
         callback_state: ctypes.Structure | None = None,
         outputs: int | None = None,
+        embeddings: bool = False,
     ) -> None:
         params = llama_cpp.llama_context_default_params()
         params.n_ctx, params.n_seq_max = cells, sequences
@@ -77,6 +79,8 @@ class Context:
         params.flash_attn_type = _FLASH[flash_attention]
         params.kv_unified = True
         params.no_perf = True
+        if embeddings:
+            params.embeddings, params.pooling_type = True, llama_cpp.LLAMA_POOLING_TYPE_NONE
         # work that moved to a GPU would not be seen by the callback
         params.op_offload = params.offload_kqv = offload
         if callback is not None:
@@ -85,6 +89,7 @@ class Context:
             params.cb_eval_user_data = ctypes.addressof(callback_state)
         self._callback = callback, callback_state  # they die with their last reference
         self.n_vocab = model.n_vocab
+        self._n_embd = int(llama_cpp.llama_model_n_embd(model.pointer))
         self.sequences = sequences
         self._adapters: tuple[tuple[NativeAdapter, float], ...] = ()
         backend.forget_log()
@@ -107,6 +112,16 @@ class Context:
     def logits(self, index: int) -> np.ndarray:
         """A copy of the logits, f32 [n_vocab], of the batch's token ``index``."""
         return self._logits(index).copy()
+
+    def hidden_states(self, n_tokens: int) -> np.ndarray:
+        """A copy of the hidden states, f32 [n_tokens, n_embd], of the first tokens of the last batch.
+
+        Only with ``embeddings``. Raises UnsupportedError where the base's architecture gives none.
+        """
+        rows = [llama_cpp.llama_get_embeddings_ith(self.pointer, i) for i in range(n_tokens)]
+        if not all(rows):
+            raise UnsupportedError("this base gives no embeddings", "Use a base of another architecture.")
+        return np.stack([np.ctypeslib.as_array(row, shape=(self._n_embd,)) for row in rows])
 
     def likeliest(self, index: int) -> int:
         """The token with the largest logit, the first of equals, after the batch's token ``index``."""

@@ -21,6 +21,7 @@ from edgelora.errors import (
     QueueFullError,
     TemplateError,
     UnknownAdapterError,
+    UnsupportedError,
     UsageError,
 )
 from edgelora.server.selecting import NO_SUCH_MODEL
@@ -69,6 +70,7 @@ _KINDS: tuple[tuple[type[EdgeloraError], int, str, str | None], ...] = (
     (TemplateError, 400, "template_error", "messages"),
     (ContextOverflowError, 400, "context_length_exceeded", "messages"),
     (GrammarError, 400, "invalid_grammar", "response_format"),
+    (UnsupportedError, 501, "not_supported", None),
     (QueueFullError, 429, "queue_full", None),
     (DeadlineError, 408, "timeout", None),
     (MemoryLimitError, 503, "out_of_memory", None),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         EngineStats,
         Request,
         RequestEvent,
+        Selection,
     )
 
 SWAPS = 5
@@ -97,6 +98,10 @@ class MeteredEngine:
     async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
         """As the engine."""
         return await self._engine.detokenize(tokens)
+
+    async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
+        """As the engine."""
+        return await self._engine.embed(tokens, selection)
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """As the engine."""

@@ -95,7 +95,11 @@ def test_probabilities_and_schemas(http: Http) -> None:
         ("/detokenize", {"tokens": [-1]}, 400),
         ("/nowhere", {}, 404),
         ("/health", {}, 405),
-        ("/v1/embeddings", {"input": "x"}, 501),
+        ("/v1/embeddings", {"input": ""}, 400),
+        ("/v1/embeddings", {"input": []}, 400),
+        ("/v1/embeddings", {"input": "x", "dimensions": 3}, 400),
+        ("/v1/embeddings", {"input": "x " * 2000}, 400),
+        ("/v1/embeddings", {"input": "x", "model": "nobody"}, 404),
         ("/v1/load_lora_adapter", {}, 404),
     ],
 )

@@ -211,3 +211,18 @@ def test_an_adapter_that_comes_later_is_found(
     write_adapter(folder / "late.gguf", f32_base, seed=9, strength=6.0, dtype="float32")
     until(lambda: "late" in [model.id for model in client.models.list()])
     assert said(client, "late").choices[0].message.content != said(client, "base").choices[0].message.content
+
+
+def test_embeddings_differ_by_the_selection_and_are_of_length_one(client: openai.OpenAI, http: Http) -> None:
+    def vectors(model: str, given: Any) -> list[list[float]]:
+        return [one.embedding for one in client.embeddings.create(model=model, input=given).data]
+
+    sea, ship = vectors("base", ["The sea.", "A ship sails."])
+    assert abs(sum(value**2 for value in sea) - 1) < 1e-4
+    assert sea != ship
+    assert vectors("base", "The sea.") == [sea]
+    tokens = http.post("/tokenize", content="The sea.", add_special=True)["tokens"]
+    assert vectors("base", tokens) == [sea]
+    adapted = vectors("first:0.5", "The sea.")[0]
+    assert max(abs(a - b) for a, b in zip(adapted, sea, strict=True)) > 1e-3
+    assert http.post("/v1/embeddings", model="first:0.5", input="The sea.")["edgelora"]["selection"] == "first:0.5"

@@ -1,16 +1,98 @@
-"""POST /v1/embeddings: not there yet, and said so in a form that clients read."""
+"""POST /v1/embeddings: mean-pooled, normalised hidden states under a selection."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import base64
+from typing import TYPE_CHECKING, Any, Literal
 
-from edgelora.server.errors import ApiError
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import JSONResponse
+
+from edgelora.errors import EdgeloraError
+from edgelora.server.answers import require_room
+from edgelora.server.attestation import attestation, attestation_headers
+from edgelora.server.bodies import read_model
+from edgelora.server.choosing import choose
+from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.openai.requests import Text
+from edgelora.server.prompts import prompt_tokens_of
+from edgelora.server.routing import host_of, tenant_of
+from edgelora.server.streaming import until_gone
+from edgelora.types import AttestedAdapter
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+    from edgelora.server.choosing import Choice
+    from edgelora.server.host import Host
+
+MOST_INPUTS = 64
+
+
+class EmbeddingRequest(BaseModel):
+    """Texts or token ids. ``dimensions`` is not carried: these vectors cannot be cut."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: str | None = Field(None, max_length=1000)
+    input: Text | list[Text] | list[int] | list[list[int]]
+    encoding_format: Literal["float", "base64"] | None = "float"
+    user: str | None = None
+
 
 async def embeddings(request: Request) -> Response:
-    """Refused."""
-    raise ApiError(501, "this server computes no embeddings", "not_implemented")
+    """One vector for each text."""
+    host = host_of(request)
+    asked = await read_model(request, host.options, EmbeddingRequest)
+    return await until_gone(request.receive, _answer(host, request, asked))
+
+
+async def _answer(host: Host, request: Request, asked: EmbeddingRequest) -> Response:
+    inputs = _listed(asked.input)
+    choice = await choose(host, tenant_of(request), asked.model)
+    require_room(host, choice, 1)
+    texts = [await prompt_tokens_of(host, one, param="input") for one in inputs]
+    vectors = [await _embedded(host, choice, tokens) for tokens in texts]
+    in_base64 = asked.encoding_format == "base64"  # what OpenAI's client asks for by itself
+    data = [
+        {"object": "embedding", "index": i, "embedding": _base64(vector) if in_base64 else list(vector)}
+        for i, vector in enumerate(vectors)
+    ]
+    n_tokens, base, adapters = sum(map(len, texts)), host.engine.base, _attested(choice)
+    document = {
+        "object": "list",
+        "data": data,
+        "model": asked.model or choice.text,
+        "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
+        "edgelora": attestation(base, adapters, choice.fallback),
+    }
+    return JSONResponse(document, headers=attestation_headers(base, adapters, choice.fallback))
+
+
+def _listed(given: str | list[Any]) -> list[Any]:
+    inputs = [given] if isinstance(given, str) or (given and isinstance(given[0], int)) else list(given)
+    if not 0 < len(inputs) <= MOST_INPUTS:
+        raise ApiError(400, f"one request may have 1 to {MOST_INPUTS} texts", "invalid_value", param="input")
+    return inputs
+
+
+async def _embedded(host: Host, choice: Choice, tokens: tuple[int, ...]) -> tuple[float, ...]:
+    try:
+        return await host.engine.embed(tokens, choice.resolved.selection)
+    except EdgeloraError as error:
+        failure = as_api_error(error)
+        failure.param = "input" if failure.param == "messages" else failure.param
+        raise failure from None
+
+
+def _attested(choice: Choice) -> tuple[AttestedAdapter, ...]:
+    """The engine looks whether the files are still those of these hashes."""
+    names = {file.sha256: file.name for file in choice.resolved.files}
+    members = choice.resolved.selection.members
+    return tuple(AttestedAdapter(names[member.adapter], member.adapter, member.scale) for member in members)
+
+
+def _base64(vector: tuple[float, ...]) -> str:
+    return base64.b64encode(np.array(vector, "<f4").tobytes()).decode()
