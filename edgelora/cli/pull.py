@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -9,6 +11,9 @@ import click
 from edgelora.cli import options
 
 if TYPE_CHECKING:
+    from edgelora_convert.sources.hub.fetch import Fetched
+
+    from edgelora.adapters.adding import Source
     from edgelora.adapters.hub import Found
     from edgelora.cli.progress import ProgressBar
 
@@ -50,7 +55,7 @@ def command(repo: str, revision: str | None, name: str | None, base: str | None,
 def _pull_adapter(found: Found, name: str | None, base: str | None, progress: ProgressBar, *, as_json: bool) -> None:
     from edgelora_convert.sources.hub.fetch import fetch
 
-    from edgelora.adapters.adding import Source, add
+    from edgelora.adapters.adding import add
     from edgelora.adapters.naming import check_name, name_from_stem
     from edgelora.cli.adapters.adding import tell
     from edgelora.cli.adapters.store import open_store
@@ -60,10 +65,23 @@ def _pull_adapter(found: Found, name: str | None, base: str | None, progress: Pr
     for_base = base_path(load_settings({"base": base}))
     called = check_name(name) if name else name_from_stem(found.address.name)
     fetched = fetch(found.address, progress)
-    source = Source(
-        (str(fetched.path),), for_base, must_fit=base is not None, shown=str(found.address), commit=fetched.commit
+    source = replace(
+        _source(fetched, for_base), must_fit=base is not None, shown=str(found.address), commit=fetched.commit
     )
     store = open_store()
     added, converted = add(store, called, source, report=progress)
     progress.clear()
     tell(store, added, converted, as_json=as_json)
+
+
+def _source(fetched: Fetched, base: Path) -> Source:
+    """What was fetched: a GGUF as the file that it is, anything else by its repository, which the adapter names then."""
+    from edgelora_convert.options import Options
+
+    from edgelora.adapters.adding import Source
+
+    address = fetched.address
+    if fetched.path.suffix == ".gguf" or Path(address.repo).exists():
+        return Source((str(fetched.path),), base)
+    chosen = Options(revision=fetched.commit, subfolder=address.subfolder or None)
+    return Source((address.repo,), base, options=chosen)

@@ -10,6 +10,9 @@ import pytest
 from huggingface_hub import close_session, constants
 from support.hub_server import COMMIT, Hub, Repo, serving, use_hub
 
+from edgelora.gguf.hashes import file_sha256
+from edgelora.gguf.reader import read_header
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -69,6 +72,12 @@ def test_an_adapter_is_converted_on_arrival(edgelora: Edgelora, hub: Hub, repo: 
     run = json.loads(edgelora("run", "Hello", "--max-tokens", 2, "--adapter", name, "--json").out)
     assert run["selection"]["members"][0]["effect"] > 0.01
     assert edgelora("pull", repo).out == f"{name}@1\n"
+    told = read_header(pulled["path"])
+    if pulled["report"]:
+        assert told.metadata["general.name"] == name
+        assert told.metadata["general.source.repo_url"] == f"https://huggingface.co/{repo}"
+    else:
+        assert pulled["sha256"] == file_sha256(MODELS / "adapters" / "legal.gguf")
 
 
 def test_what_was_interrupted_goes_on(edgelora: Edgelora, hub: Hub) -> None:
