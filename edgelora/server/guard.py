@@ -29,13 +29,14 @@ log = logging.getLogger("edgelora.server")
 class Guard:
     """Finds the tenant of each request, and turns what is raised into answers.
 
-    A server for this machine alone, without keys, listens to nobody whom a web page has sent: the names in ``Host`` and
-    ``Origin`` must be this machine's. Else any page that a person opens could ask it through their browser.
+    A server for this machine alone, without keys and not open to all, listens to nobody whom a web page has sent: the
+    names in ``Host`` and ``Origin`` must be this machine's. Else any page that a person opens could ask it through their
+    browser.
     """
 
     def __init__(self, app: ASGIApp, options: ServerOptions, tenants: Tenants) -> None:
         self._app, self._tenants = app, tenants
-        self._trusts_names = not (options.is_local and not tenants.need_key)
+        self._trusts_names = not options.is_local or tenants.need_key or options.open_to_all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""

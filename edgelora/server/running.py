@@ -112,7 +112,7 @@ def bound(options: ServerOptions) -> Iterator[socket.socket]:
     try:
         kind, *_, place = socket.getaddrinfo(options.host, options.port, type=socket.SOCK_STREAM)[0]
         listening = socket.create_server(place[:2], family=kind, backlog=2048)
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(
             f"cannot listen on {options.host}:{options.port}: {reason}", "Choose another --port."

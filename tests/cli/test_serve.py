@@ -25,7 +25,7 @@ LONG = {"model": "legal", "prompt": "Once", "max_tokens": 1500, "logit_bias": {s
     ("arguments", "code", "says"),
     [
         (["--host", "0.0.0.0"], 2, "everybody who reaches 0.0.0.0 could use this server"),
-        (["--host", "no such host", "--open-to-all"], 2, "cannot listen on no such host"),
+        (["--host", "x" * 64, "--open-to-all"], 2, "cannot listen on xxx"),
         (["--tenants", "none.toml"], 1, "none.toml cannot be read"),
         (["--api-key", "@none.txt"], 2, "the keys in 'none.txt' cannot be read"),
         (["--adapter", "auto"], 2, "reserved"),
