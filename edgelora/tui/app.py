@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from edgelora.tui.setup import ChatSetup
-    from edgelora.tui.stage import Severity
     from edgelora.tui.state import Phase
 
 
@@ -115,14 +114,16 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         await self._transcript.add(Welcome(self.state, is_demo=self._setup.is_demo))
         self.query_one(Composer).focus()
         self.refresh_state()
-        self.call_after_refresh(self.open_behind)
+        painted = asyncio.Event()
+        self.run_worker(self._conductor.open(painted))
+        self.call_after_refresh(self.open_behind, painted)
 
-    def open_behind(self) -> None:
+    def open_behind(self, painted: asyncio.Event) -> None:
         """Open base, library and history behind the first frame, which waits for nothing that they import."""
         if not gc.isenabled():  # the command line's start does without
             gc.freeze()  # what it has made stays, and would hold up a key for a tenth of a second to look through
             gc.enable()
-        self.run_worker(self._conductor.open())
+        painted.set()
         self.run_worker(self._reopening.look())
         self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
 
@@ -273,21 +274,6 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     def hide_progress(self) -> None:
         """It is over."""
         self.query_one("#progress", ProgressLine).hide()
-
-    async def say(self, severity: Severity, text: str) -> None:
-        """A remark in the transcript."""
-        await self._transcript.add_remark(severity, text)
-
-    async def show_prompt(self, prompt: str) -> None:
-        """What the person asked."""
-        await self._transcript.add_prompt(prompt)
-
-    def give_back(self, prompt: str) -> None:
-        """Put a prompt into the composer, unless something else was written there."""
-        composer = self.query_one(Composer)
-        if not composer.text:
-            composer.replace_text(prompt)
-        composer.focus()
 
     @property
     def _transcript(self) -> Transcript:

@@ -63,11 +63,16 @@ class Conductor:
         self.keeping = Keeping(setup.open_history, self._complain)
         self.keeping.configure(setup.system, None)
 
-    async def open(self) -> None:
-        """Open library and engine, also again after the engine died for good; the conversation is kept."""
+    async def open(self, behind: asyncio.Event | None = None) -> None:
+        """Open library and engine, also again after the engine died for good; the conversation is kept.
+
+        ``behind`` is waited for first, while prompts wait for all of it.
+        """
         self._loop = asyncio.get_running_loop()
         async with self.busy:
             self._enter("opening")
+            if behind:
+                await behind.wait()
             try:
                 engine = await self._host.open(self._base, self.adapters.open(), self._report)
             except EdgeloraError as error:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from edgelora.tui.branching import Branching
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.conversations import Conversations
+    from edgelora.tui.stage import Severity
     from edgelora.tui.state import ChatState
     from edgelora.tui.widgets.answer import Answer
 
@@ -78,6 +79,21 @@ class MessagesApp(App[None], inherit_bindings=False):
     def action_conversations(self) -> None:
         """Earlier conversations."""
         self.run_worker(self._conversations.browse())
+
+    async def say(self, severity: Severity, text: str) -> None:
+        """A remark in the transcript."""
+        await self.query_one(Transcript).add_remark(severity, text)
+
+    async def show_prompt(self, prompt: str) -> None:
+        """What the person asked."""
+        await self.query_one(Transcript).add_prompt(prompt)
+
+    def give_back(self, prompt: str) -> None:
+        """Put a prompt into the composer, unless something else was written there."""
+        composer = self.query_one(Composer)
+        if not composer.text:
+            composer.replace_text(prompt)
+        composer.focus()
 
     async def show_conversation(self) -> None:
         """Another conversation, from its end."""

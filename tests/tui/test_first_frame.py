@@ -38,9 +38,9 @@ from edgelora.tui.app import ChatApp
 modules = pathlib.Path(sys.argv.pop())
 open_behind = ChatApp.open_behind
 
-def note(app):
+def note(app, painted):
     modules.write_text("\\n".join(sys.modules))
-    open_behind(app)
+    open_behind(app, painted)
     app.exit(return_code=0 if gc.isenabled() else 1)
 
 ChatApp.open_behind = note
