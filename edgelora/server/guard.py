@@ -30,8 +30,8 @@ class Guard:
     """Finds the tenant of each request, and turns what is raised into answers.
 
     A server for this machine alone, without keys and not open to all, listens to nobody whom a web page has sent: the
-    names in ``Host`` and ``Origin`` must be this machine's. Else any page that a person opens could ask it through their
-    browser.
+    names in ``Host`` and ``Origin`` must be this machine's. Else any page that a person opens could ask it through
+    their browser.
     """
 
     def __init__(self, app: ASGIApp, options: ServerOptions, tenants: Tenants) -> None:
