@@ -75,7 +75,7 @@ def _pull_adapter(found: Found, name: str | None, base: str | None, progress: Pr
 
 
 def _source(fetched: Fetched, base: Path) -> Source:
-    """What was fetched: a GGUF as the file that it is, anything else by its repository, which the adapter names then."""
+    """A GGUF as the file that it is; anything else by its repository, which the adapter then names."""
     from edgelora_convert.options import Options
 
     from edgelora.adapters.adding import Source
