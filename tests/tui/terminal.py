@@ -29,6 +29,10 @@ KEYBOARD = re.compile(rb"\x1b\[([><])[0-9]*u")
 """An entry on the stack of kitty's keyboard modes, or one off it."""
 
 
+PART = 512
+"""Bytes that a terminal's queue has room for, if it has any."""
+
+
 class Terminal:
     """Runs ``command`` with a terminal of its own. Everything it writes is kept in ``written``."""
 
@@ -41,6 +45,8 @@ class Terminal:
             command, stdin=theirs, stdout=theirs, stderr=theirs, env=dict(environment), start_new_session=True
         )
         self.written = b""
+        self.slow = False
+        """Read as a link of some kilobytes a second brings it."""
         self._seen = 0
 
     def resize(self, columns: int, rows: int) -> None:
@@ -53,7 +59,11 @@ class Terminal:
         """Press keys; what was written before is not waited for any more."""
         self._read(0.1)
         self._seen = len(self.written)
-        os.write(self._ours, keys.encode())
+        data = keys.encode()
+        while data:  # what is long is taken in parts, while the program writes
+            if select.select([], [self._ours], [], 0.1)[1]:
+                data = data[os.write(self._ours, data[:PART]) :]
+            self._read(0)
 
     def wait_for(self, pattern: str, seconds: float = 90) -> str:
         """Wait until the text since the last keys matches, and give that text."""
@@ -115,8 +125,11 @@ class Terminal:
     def _read(self, seconds: float) -> None:
         while select.select([self._ours], [], [], seconds)[0]:
             try:
-                data = os.read(self._ours, 65536)
+                data = os.read(self._ours, 400 if self.slow else 65536)
             except OSError:
                 return
             self.written += data
             seconds = 0
+            if self.slow:
+                time.sleep(0.05)
+                return

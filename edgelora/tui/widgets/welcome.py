@@ -120,7 +120,7 @@ class Welcome(Vertical):
     def _own(self) -> Content:
         """The way from the demo to something real; who is there already is told about adapters."""
         folder = tidy(self._state.folder) if self._state.folder else ""
-        beside = f"Adapters in {folder} are always here." if folder else ""
+        beside = f"More adapters: {folder}" if folder else ""
         if self._is_demo:
             command = f"  {program_name()} chat --base ANY.gguf --adapter PATH"
             return Content.assemble(OWN, "\n", (command, "bold"), "\n", (beside, QUIET))
