@@ -145,7 +145,7 @@ def _has_to_paint(screen: Screen[object]) -> bool:
 def _can_go_on() -> bool:
     """Whether another task waits for nothing: neither for a thread nor for the clock, nor for the test."""
     others = asyncio.all_tasks() - {asyncio.current_task()}
-    waits_for = [task._fut_waiter for task in others]  # type: ignore[attr-defined, union-attr]
+    waits_for = [task._fut_waiter for task in others]  # type: ignore[attr-defined]
     return any(future is None or future.done() for future in waits_for)
 
 
