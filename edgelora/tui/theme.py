@@ -63,6 +63,7 @@ TERMINAL_THEME = replace(
 )
 """The sixteen colours of the terminal, whatever they are."""
 
+
 def bar(filled: int, cells: int) -> tuple[tuple[str, str], tuple[str, str]]:
     """A bar of which ``filled`` of ``cells`` stand out, also without colours."""
     return ("━" * filled, "$primary"), ("─" * (cells - filled), FAINT)
