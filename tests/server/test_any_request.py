@@ -142,7 +142,7 @@ def check(http: Http, path: str, body: Any) -> None:
     assert "internal error" not in response.text
 
 
-@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests())
 def test_any_request_gets_an_answer_or_an_error(http: Http, asked: tuple[str, Any]) -> None:
     check(http, *asked)
@@ -150,7 +150,7 @@ def test_any_request_gets_an_answer_or_an_error(http: Http, asked: tuple[str, An
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-@settings(max_examples=2500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=1500, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(requests())
 def test_thousands_of_requests_do_so_too(http: Http, asked: tuple[str, Any]) -> None:
     check(http, *asked)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from edgelora.server.running import Server
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
 N_ADAPTERS = 8
 ASK: dict[str, Any] = {"prompt": "Once upon a time", "max_tokens": 12}
 
@@ -84,7 +86,7 @@ class Crowd:
 
 @pytest.mark.parametrize(
     ("clients", "requests"),
-    [(6, 2), pytest.param(64, 40, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],
+    [(6, 2), (64, 40)],
     ids=["few", "many"],
 )
 async def test_everybody_gets_their_own(
@@ -105,7 +107,6 @@ async def test_everybody_gets_their_own(
     http.client.close()
 
 
-@pytest.mark.slow
 def test_a_version_that_is_rolled_out_does_not_touch_running_answers(
     server: Server, folder: Path, f32_base: Path, tmp_path: Path
 ) -> None:

@@ -56,12 +56,13 @@ def clients(server: Server) -> Iterator[dict[str, Http]]:
 
 @pytest.mark.parametrize("key", ["", "wrong", KEY[:-1], KEY + "x"])
 def test_nothing_without_a_key_but_health(server: Server, key: str) -> None:
-    headers = {"authorization": f"Bearer {key}"} if key else {}
+    client = Http(server.address, key).client
     for path in ("/v1/models", "/metrics", "/slots", "/props", "/lora-adapters", "/nowhere"):
-        response = httpx2.get(server.address + path, headers=headers)
+        response = client.get(path)
         assert response.status_code == 401
         assert response.headers["www-authenticate"] == "Bearer"
-    assert httpx2.get(f"{server.address}/health").status_code == 200
+    assert client.get("/health").status_code == 200
+    client.close()
 
 
 def test_a_key_may_come_as_llama_server_wants_it(server: Server) -> None:
