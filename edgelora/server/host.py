@@ -18,9 +18,11 @@ from edgelora.errors import EdgeloraError, MemoryLimitError
 from edgelora.server.catalogue import Catalogue
 from edgelora.server.metrics import Metrics
 from edgelora.server.selecting import ModelNames
-from edgelora.types import AdapterEvicted, AdapterLoaded, EngineRestarted, SamplingParams
+from edgelora.types import AdapterEvicted, AdapterLoaded, EngineDied, EngineRestarted, SamplingParams
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.template import ChatTemplate
     from edgelora.engine.client import EngineClient
@@ -64,7 +66,8 @@ class Host:
         self.scales: dict[str, dict[int, float]] = {}  # llama-server's, for each tenant
         self.draining = False
         self._loading: dict[str, asyncio.Task[object]] = {}
-        self._loaded: set[str] = set()
+        self._loaded: dict[str, Path] = {}  # where the engine will find them again
+        self.engine_ended = False
         self._one_ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         base = engine.base
@@ -86,18 +89,18 @@ class Host:
     async def ensure_loaded(self, files: Sequence[AdapterFile]) -> None:
         """Have the engine know ``files``, each loaded once however many ask. Raises what loading raises."""
         for file in files:
-            if file.sha256 in self._loaded:
+            if self._loaded.get(file.sha256) == file.path:
                 continue
             task = self._loading.get(file.sha256)
             if task is None:
                 task = self._loading[file.sha256] = asyncio.create_task(self._load(file))
-                task.add_done_callback(partial(self._note_loaded, file.sha256))
+                task.add_done_callback(partial(self._note_loaded, file))
             await asyncio.shield(task)
 
-    def _note_loaded(self, sha256: str, done: asyncio.Task[object]) -> None:
-        self._loading.pop(sha256, None)
+    def _note_loaded(self, file: AdapterFile, done: asyncio.Task[object]) -> None:
+        self._loading.pop(file.sha256, None)
         if not done.cancelled() and not done.exception():
-            self._loaded.add(sha256)
+            self._loaded[file.sha256] = file.path
 
     async def _load(self, file: AdapterFile) -> None:
         while True:
@@ -166,5 +169,8 @@ class Host:
                     self.metrics.evictions[names.get(sha256, sha256[:12])] += 1
                 case EngineRestarted():
                     self.metrics.engine_restarts += 1
+                case EngineDied(error, restarting=False):
+                    self.engine_ended = True
+                    log.error("%s", error)
                 case _:
                     pass

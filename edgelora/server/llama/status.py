@@ -17,9 +17,10 @@ if TYPE_CHECKING:
 
 
 async def health(request: Request) -> Response:
-    """Whether requests are taken: 200, or 503 while the server is ending."""
-    if host_of(request).draining:
-        return JSONResponse({"status": "draining"}, 503)
+    """Whether requests are taken: 200, or 503 while the server is ending, or has no engine any more."""
+    host = host_of(request)
+    if host.draining or host.engine_ended:
+        return JSONResponse({"status": "engine ended" if host.engine_ended else "draining"}, 503)
     return JSONResponse({"status": "ok"})
 
 

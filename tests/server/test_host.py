@@ -1,0 +1,86 @@
+"""What all requests share, with an engine that does as a test wants."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from edgelora.adapters.library import AdapterLibrary
+from edgelora.errors import AdapterError, MemoryLimitError
+from edgelora.server.host import Host, Running
+from edgelora.server.tenants import Tenants
+from edgelora.types import AdapterFile, Request
+from tests.server.serving import GREEDY, local
+from tests.tui.fake_engine import base_info
+
+FILE = AdapterFile("a", Path("a.gguf"), "a" * 64)
+
+
+class Engine:
+    """Loads as it is told to: an error for each attempt that fails."""
+
+    base = base_info()
+
+    def __init__(self, *errors: Exception) -> None:
+        self.errors = list(errors)
+        self.loads: list[Path] = []
+
+    async def load(self, file: AdapterFile) -> None:
+        self.loads.append(file.path)
+        await asyncio.sleep(0)
+        if self.errors:
+            raise self.errors.pop(0)
+
+
+def host(engine: Engine, demo_base: Path, tmp_path: Path) -> Host:
+    library = AdapterLibrary(demo_base, folder=tmp_path)
+    return Host(cast(Any, engine), library, lambda card: GREEDY, local(), Tenants())
+
+
+async def test_ten_requests_load_an_adapter_once(demo_base: Path, tmp_path: Path) -> None:
+    engine = Engine()
+    shared = host(engine, demo_base, tmp_path)
+    await asyncio.gather(*(shared.ensure_loaded([FILE]) for _ in range(10)))
+    await shared.ensure_loaded([FILE])
+    assert engine.loads == [FILE.path]
+
+
+async def test_an_adapter_that_has_moved_is_told_to_the_engine(demo_base: Path, tmp_path: Path) -> None:
+    engine = Engine()
+    shared = host(engine, demo_base, tmp_path)
+    moved = AdapterFile("a", Path("b.gguf"), FILE.sha256)
+    await shared.ensure_loaded([FILE])
+    await shared.ensure_loaded([moved])
+    assert engine.loads == [FILE.path, moved.path]
+
+
+async def test_a_load_that_failed_is_tried_again(demo_base: Path, tmp_path: Path) -> None:
+    engine = Engine(AdapterError("broken"))
+    shared = host(engine, demo_base, tmp_path)
+    with pytest.raises(AdapterError):
+        await shared.ensure_loaded([FILE])
+    await shared.ensure_loaded([FILE])
+    assert len(engine.loads) == 2
+
+
+async def test_an_adapter_waits_for_the_room_of_what_runs(demo_base: Path, tmp_path: Path) -> None:
+    engine = Engine(MemoryLimitError("full"), MemoryLimitError("full"))
+    shared = host(engine, demo_base, tmp_path)
+    for name in ("x", "y", "z"):
+        shared.begin(Running(Request(name, (1,)), "somebody"))
+    loading = asyncio.create_task(shared.ensure_loaded([FILE]))
+    for name in ("x", "y"):
+        attempts = len(engine.loads)
+        while len(engine.loads) == attempts or (not loading.done() and shared._one_ended.is_set()):
+            await asyncio.sleep(0)
+        shared.end(name)
+    await loading
+    assert len(engine.loads) == 3
+
+
+async def test_without_anything_that_runs_there_is_no_room(demo_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(MemoryLimitError):
+        await host(Engine(MemoryLimitError("full")), demo_base, tmp_path).ensure_loaded([FILE])
