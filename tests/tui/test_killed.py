@@ -73,7 +73,7 @@ class Starter:
 @pytest.mark.timeout(400)
 def test_what_was_said_until_the_last_second_is_there_after_kill_9(start: Starter) -> None:
     first = start()
-    first.wait_for("context 2,048")
+    first.wait_for(r"context\s+2,048")
     begin_answer(first, start, "Hello there", 1)
     first.send(ESCAPE)
     first.until(lambda: start.turns()[0].made_by is not None)

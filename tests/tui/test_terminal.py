@@ -51,7 +51,7 @@ def kill_engine(terminal: Terminal) -> None:
 @pytest.mark.timeout(400)
 def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(terminal: Terminal) -> None:
     terminal.wait_for("Your own base and LoRA adapters")
-    terminal.wait_for(r"context 512")
+    terminal.wait_for(r"context\s+512")
     terminal.send(CTRL_T + "medical\r")
     terminal.wait_for("resident")
     terminal.send("Write a note for a 52-year-old baker with a dull headache for two days.\r")
