@@ -70,6 +70,7 @@ class Starter:
         return [Turn(*row) for row in rows]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_what_was_said_until_the_last_second_is_there_after_kill_9(start: Starter) -> None:
     first = start()

@@ -6,8 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from textual.widgets import Input, TextArea
-
 from tests.tui.snapshots.picture import MADE_WITH, differences, made_with, read, storable
 
 if TYPE_CHECKING:
@@ -33,9 +31,6 @@ class Camera:
     async def __call__(self, driver: Driver, kept: Path | None = None) -> None:
         """Compare the screen with its picture, as soon as they are the same; after a while they are different."""
         kept = kept or self.kept
-        for blinking in driver.app.screen.query("Input, TextArea"):
-            assert isinstance(blinking, Input | TextArea)
-            blinking.cursor_blink = False
         if self.update:
             svg = await self._steady(driver)
             if not kept.exists() or differences(read(kept.read_text(encoding="utf-8")), read(svg)):

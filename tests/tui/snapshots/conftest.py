@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
+from textual.widgets import Input, TextArea
 
 from tests.tui.snapshots.camera import Camera
 from tests.tui.snapshots.stage import NOW
@@ -25,6 +26,8 @@ def _the_same_for_everybody(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr("sys.prefix", "/usr")  # no checkout, so that the first screen says plain edgelora
     for module in ("remembered", "widgets.adapter_details"):
         monkeypatch.setattr(f"edgelora.tui.{module}.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(TextArea, "_toggle_cursor_blink_visible", lambda area: None)
+    monkeypatch.setattr(Input, "_toggle_cursor", lambda input: None)
     for name in ("NO_COLOR", "COLUMNS", "LINES"):
         monkeypatch.delenv(name, raising=False)
     time.tzset()
