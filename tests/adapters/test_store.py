@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -90,6 +91,24 @@ def test_aliases_follow_a_name_or_stay_with_a_version(store: AdapterStore) -> No
     assert store.read().adapters == {}
 
 
+def test_a_path_that_is_no_text_is_kept(store: AdapterStore) -> None:
+    made = Version("0" * 64, 1, Origin(os.fsdecode(b"w\xff/\xc3\xa9.gguf"), 1.0))
+    manifest, _, _ = changes.with_version(Manifest(), "legal", made, Card())
+    text = to_text(manifest).encode()
+    assert parse(text.decode()) == manifest
+    assert "é" in text.decode()  # people read it
+
+
+@pytest.mark.parametrize("number", ["01", "\u0661", " 1", "1_", "+1", "9" * 5000])
+def test_a_version_has_one_spelling(store: AdapterStore, number: str) -> None:
+    put(store, "legal", "one")
+    put(store, "legal", "two")
+    with pytest.raises(UnknownAdapterError, match="no version"):
+        store.alias("law", f"legal@{number}")
+    store.remove("legal@1")
+    assert store.read().find("legal") == ("legal", 2)
+
+
 def test_removing_takes_the_file_unless_another_name_has_it(store: AdapterStore) -> None:
     first = put(store, "legal", "same")
     put(store, "law", "same")
@@ -166,7 +185,18 @@ def test_two_stores_on_one_folder_see_each_other(store: AdapterStore, tmp_path: 
     assert store.read().find("legal") == ("legal", 2)
 
 
-@pytest.mark.parametrize("damage", ["", "{", "[]", '{"format": 1}', '{"format": 1, "adapters": {"../x": 1}}', "null"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 1}',
+        '{"format": 1, "adapters": {"../x": 1}}',
+        "null",
+        '{"format": 1, "adapters": {"x": {"versions": {}, "current": 1e999, "card": {}}}}',
+    ],
+)
 def test_a_damaged_manifest_says_what_to_do_and_nothing_is_lost(store: AdapterStore, damage: str) -> None:
     first = put(store, "legal", "one")
     store.alias("law", "legal")
@@ -180,6 +210,17 @@ def test_a_damaged_manifest_says_what_to_do_and_nothing_is_lost(store: AdapterSt
     manifest.write_bytes(before.read_bytes())
     assert state(store) == {"legal@1": b"one"}
     assert put(store, "legal", "two").number == 2
+
+
+@pytest.mark.parametrize("wrong", [{"added": None}, {"added": 1e300}, {"added": float("nan")}, {"commit": 7}])
+def test_an_origin_that_cannot_be_shown_is_damage(store: AdapterStore, wrong: dict[str, object]) -> None:
+    put(store, "legal", "one")
+    manifest = store.folder / "library.json"
+    raw = json.loads(manifest.read_text())
+    raw["adapters"]["legal"]["versions"]["1"]["origin"] |= wrong
+    manifest.write_text(json.dumps(raw))
+    with pytest.raises(AdapterError, match="is damaged"):
+        store.read()
 
 
 def test_a_lost_manifest_is_no_empty_library(store: AdapterStore) -> None:

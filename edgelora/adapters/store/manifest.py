@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -12,6 +13,12 @@ from edgelora.errors import UsageError
 from edgelora.types import SamplingParams
 
 FORMAT = 1
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+"""A version has one spelling: an alias of `legal@01` would not be seen when `legal@1` is removed."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""What stands for a byte of a path that is no UTF-8 (PEP 383); UTF-8 cannot write it, JSON can."""
+_TEXTS = ("source", "source_sha256", "commit", "base", "base_name", "base_path")
+_YEAR_5000 = 95_617_584_000.0
 _ON_CARDS = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 
 
@@ -88,7 +95,7 @@ class Manifest:
         if not at:
             name = number
         adapter = self.adapters.get(name)
-        if adapter is None or (at and not number.isdecimal()):
+        if adapter is None or (at and not _NUMBER.fullmatch(number)):
             return None
         wanted = int(number) if at else adapter.current
         return (name, wanted) if wanted in adapter.versions else None
@@ -112,7 +119,8 @@ class NewerFormatError(ValueError):
 
 def to_text(manifest: Manifest) -> str:
     """``manifest`` as JSON, for a file that people can read."""
-    return json.dumps({"format": FORMAT} | asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    text = json.dumps({"format": FORMAT} | asdict(manifest), indent=1, ensure_ascii=False) + "\n"
+    return _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def parse(text: str) -> Manifest:
@@ -126,7 +134,7 @@ def parse(text: str) -> Manifest:
             aliases={_name(alias): str(meaning) for alias, meaning in raw["aliases"].items()},
             unfinished=tuple(map(_sha256, raw["unfinished"])),
         )
-    except (KeyError, TypeError, AttributeError, RecursionError, UsageError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError, RecursionError, UsageError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from None
     lost = [alias for alias, meaning in found.aliases.items() if found.find(meaning) is None]
     if lost:
@@ -160,7 +168,15 @@ def _adapter(raw: Mapping[str, Any]) -> Adapter:
 
 
 def _version(raw: Mapping[str, Any]) -> Version:
-    return Version(_sha256(raw["sha256"]), int(raw["n_bytes"]), Origin(**raw["origin"]))
+    return Version(_sha256(raw["sha256"]), int(raw["n_bytes"]), _origin(raw["origin"]))
+
+
+def _origin(raw: Mapping[str, Any]) -> Origin:
+    """It is shown; a time far outside of the calendar cannot be."""
+    origin = Origin(**raw)
+    if not abs(origin.added) < _YEAR_5000 or not all(isinstance(raw.get(key, ""), str) for key in _TEXTS):
+        raise ValueError(f"{raw!r} is no origin")
+    return origin
 
 
 def _sha256(text: str) -> str:
