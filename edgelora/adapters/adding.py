@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.store.manifest import Card, Origin
+from edgelora.config.locations import expanded
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import check_fit
@@ -62,7 +64,7 @@ def add(
         if not _is_taken_as_it_is(source):
             converted = _converted(source, made, report)
         else:
-            _copied(Path(source.sources[0]).expanduser(), made, report)
+            _copied(expanded(source.sources[0]), made, report)
         origin = _origin(source, read_header(made), converted)
         return store.add(name, made, origin, card, converted.to_dict() if converted else None), converted
 
@@ -71,7 +73,7 @@ def _is_taken_as_it_is(source: Source) -> bool:
     """Whether there is one GGUF adapter of which nothing is asked, and it fits the base if it must."""
     if len(source.sources) != 1 or source.dtype != "auto" or _asks_for_something(source.options):
         return False
-    header = _adapter_header(Path(source.sources[0]).expanduser())
+    header = _adapter_header(expanded(source.sources[0]))
     return header is not None and (not source.must_fit or not check_fit(header, joined(read_parts(source.base))))
 
 
@@ -136,5 +138,5 @@ def _origin(source: Source, header: Header, converted: ConversionReport | None) 
 
 def _shown(source: str) -> str:
     """A path that still means something from elsewhere; an address as it is."""
-    path = Path(source).expanduser()
-    return str(path.resolve()) if path.exists() else source
+    path = expanded(source)
+    return str(path.resolve()) if os.path.exists(path) else source

@@ -44,7 +44,7 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
     A file that has a name keeps it unless another is given. Raises GGUFError where it is no base, UsageError for what
     cannot be a name.
     """
-    path = path.expanduser().absolute()  # of a link in the hub's cache the name says what it is
+    path = locations.expanded(path).absolute()  # of a link in the hub's cache the name says what it is
     read_base(path)  # says what it is instead, where it is no base
     if name is not None and check_name(name, "base") == DEMO:
         raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,8 +94,8 @@ def _name(src: str, chosen: Options) -> str:
     from edgelora_convert.sources.hub.address import parse_address
 
     path = Path(src)
-    if not path.exists() and (address := parse_address(src, chosen.revision, chosen.subfolder)):
+    if not os.path.exists(path) and (address := parse_address(src, chosen.revision, chosen.subfolder)):
         return address.name
-    if not path.is_file():
+    if not os.path.isfile(path):  # no error where it is too long for a path
         return name_of(path)
     return name_of(path.parent) if path.stem in NAMELESS else path.stem

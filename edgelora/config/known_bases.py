@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,15 +48,16 @@ def known_bases() -> dict[str, KnownBase]:
 
 def named_base(text: str) -> Path:
     """The file of the base that ``text`` means, a path or a name. Raises ConfigError with what there is."""
-    path = Path(text).expanduser()
-    if path.is_file():
+    path = locations.expanded(text)
+    if os.path.isfile(path):  # no error where it is too long for a path
         return path
     if text == DEMO:
         return locations.demo_base()
-    known = {} if path.is_dir() else known_bases()
+    is_folder = os.path.isdir(path)
+    known = {} if is_folder else known_bases()
     if text in known:
         return _there(known[text])
-    what = f"{path} is a folder, not a base" if path.is_dir() else f"there is no base at {path}, and none of that name"
+    what = f"{path} is a folder, not a base" if is_folder else f"there is no base at {path}, and none of that name"
     near = difflib.get_close_matches(text, [DEMO, *known], n=3, cutoff=0.5)
     names = f"Nearest: {', '.join(near)}." if near else "edgelora bases list shows the names."
     raise ConfigError(what, f"--base takes the path of a GGUF file, or a name. {names}")

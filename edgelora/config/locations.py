@@ -12,6 +12,11 @@ import edgelora
 APP = "edgelora"
 
 
+def expanded(text: str | Path) -> Path:
+    """The path with ``~`` as the shell reads it; where there is no such user it stays as it is."""
+    return Path(os.path.expanduser(text))
+
+
 def models_dir() -> Path:
     """The embedded demo's folder: inside the package in a wheel, beside it in a checkout."""
     package = Path(edgelora.__file__).parent
@@ -32,7 +37,7 @@ def demo_adapters() -> Path:
 def adapters_dir() -> Path:
     """The user's adapter folder, EDGELORA_ADAPTERS or in the user's data folder. It need not exist."""
     chosen = os.environ.get("EDGELORA_ADAPTERS")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_data_path(APP, appauthor=False) / "adapters"
+    return expanded(chosen) if chosen else platformdirs.user_data_path(APP, appauthor=False) / "adapters"
 
 
 def bases_file() -> Path:

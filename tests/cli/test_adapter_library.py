@@ -140,6 +140,8 @@ def test_verify_finds_damage_strays_and_what_does_nothing(
         (("alias", "x"), 2, "needs a name"),
         (("alias", "x", "--remove"), 1, "no alias 'x'"),
         (("add", "none.gguf"), 1, "no such file"),
+        (("add", "~nobody-here/none.gguf"), 1, "no such file"),
+        (("add", "x" * 300), 1, "cannot convert x"),
         (("add", ADAPTERS / "legal.gguf", "--name", "Base"), 2, "no adapter name"),
         (("add", ADAPTERS / "legal.gguf", "--sampling", "heat=1"), 2, "cannot say 'heat'"),
         (("add", ADAPTERS / "legal.gguf", "--sampling", "max_tokens=5"), 2, "cannot say 'max_tokens'"),

@@ -61,6 +61,9 @@ def test_a_base_that_has_gone_says_where_it_was(edgelora: Edgelora, demo_base: P
         (("add", "{base}", "--name", "A b"), 2, "no base name"),
         (("remove", "none"), 1, "no base is called 'none'"),
         (("info", "none"), 1, "none of that name"),
+        (("info", "~nobody-here/x"), 1, "none of that name"),
+        (("info", "x" * 300), 1, "none of that name"),
+        (("add", "~nobody-here/x.gguf"), 1, "no such file"),
     ],
 )
 def test_what_cannot_be_is_one_message(
