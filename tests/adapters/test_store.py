@@ -241,6 +241,18 @@ def test_a_file_that_the_manifest_before_did_not_know_can_be_added_again(store: 
     assert store.strays() == ()
 
 
+def test_every_change_removes_what_a_killed_one_was_adding(store: AdapterStore) -> None:
+    put(store, "legal", "one")
+    with store.incoming() as own:
+        left = own.parent / "of-a-killed-process"
+        left.mkdir()
+        (left / "adapter.gguf").write_text("half")
+        store.alias("law", "legal")
+        assert (own.is_dir(), left.exists()) == (True, False)
+    own.parent.rmdir()
+    store.unalias("law")
+
+
 def test_a_stray_file_is_left_alone(store: AdapterStore) -> None:
     put(store, "legal", "one")
     stray = store.folder / "files" / "mine.gguf"

@@ -26,7 +26,7 @@ def incoming(parent: Path, lock: Path) -> Iterator[Path]:
     parent.mkdir(parents=True, exist_ok=True)
     folder = parent / secrets.token_hex(8)
     with locked(lock):
-        _remove_abandoned(parent)
+        remove_abandoned(parent)
         folder.mkdir()
         own = (folder / _LOCK).open("xb")
         fcntl.flock(own, fcntl.LOCK_EX)
@@ -37,8 +37,9 @@ def incoming(parent: Path, lock: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_abandoned(parent: Path) -> None:
-    for folder in parent.iterdir():
+def remove_abandoned(parent: Path) -> None:
+    """Remove what killed processes have left in ``parent``. To be called with the lock that :func:`incoming` takes."""
+    for folder in parent.glob("*"):
         try:
             with (folder / _LOCK).open("rb") as own:
                 fcntl.flock(own, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -165,6 +165,7 @@ class AdapterStore:
                 self._discard(set(manifest.unfinished) - manifest.files())
                 for folder in (self.folder, self._files):
                     remove_abandoned(folder)
+                incoming.remove_abandoned(self.folder / "incoming")
                 yield replace(manifest, unfinished=())
 
     def _place(self, file: Path, sha256: str, report: Mapping[str, Any] | None) -> None:
