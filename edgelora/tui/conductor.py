@@ -257,8 +257,9 @@ class Conductor:
         self.end()
         if len(session.conversation.turns) == turns:
             self._stage.give_back(prompt)
-        if isinstance(outcome, EdgeloraError):
+        if not view.has_ended:
             await view.abandon()
+        if isinstance(outcome, EdgeloraError):
             await self._explain(pick, outcome)
         else:
             self._state.settled = pick

@@ -115,6 +115,7 @@ class KeptAnswer:
 
     def __init__(self, view: AnswerView, keeping: Keeping, exchange: Exchange) -> None:
         self._view, self._keeping, self._exchange = view, keeping, exchange
+        self.has_ended = False
 
     async def write(self, text: str) -> None:
         """More text."""
@@ -123,6 +124,7 @@ class KeptAnswer:
 
     async def finish(self, finished: Finished) -> None:
         """It is complete, and a part of the conversation if there is a word in it."""
+        self.has_ended = True
         answer = self._exchange.answer
         if answer.strip():
             self._keeping.finish(self._exchange, answer, finished)
@@ -131,6 +133,7 @@ class KeptAnswer:
         await self._view.finish(finished)
 
     async def abandon(self) -> None:
-        """It ended by an error."""
+        """It ended by an error, or before the engine was asked."""
+        self.has_ended = True
         self._keeping.break_off(self._exchange, self._exchange.answer)
         await self._view.abandon()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.widgets import Input, OptionList, Static
@@ -18,6 +20,7 @@ from edgelora.tui.widgets.prompt import Prompt
 from edgelora.types import AttestedAdapter, Finished, ReportProgress, SamplingParams
 from tests.tui.driving import Driver, chat
 from tests.tui.fake_engine import FakeEngine
+from tests.tui.fake_library import FakeLibrary
 
 MADE_BY = Finished("r", "stop", (AttestedAdapter("legal", "ab" * 32, 0.5),), 10, 2, 5, 12.5, 80.0)
 
@@ -263,3 +266,32 @@ async def test_system_prompt_and_sampling_belong_to_a_conversation(file: Path) -
         await driver.ask("Third")
         assert engine.requests[-1].sampling.temperature == 0
         assert (await engine.tokenize("Brief"))[0] in engine.requests[-1].tokens
+
+
+async def test_a_question_stopped_before_the_engine_is_asked_leaves_nothing(file: Path) -> None:
+    library = SlowLibrary()
+    async with chat(library=library, open_history=lambda: History(file)) as driver:
+        await driver.pick(*"legal")
+        library.may_go_on.clear()
+        await driver.type("Too early")
+        await driver.until(lambda: bool(driver.answers) and driver.app.state.phase == "answering")
+        await driver.keys("escape")
+        library.may_go_on.set()
+        await driver.until(lambda: driver.app.state.phase == "ready")
+        await driver.until(lambda: driver.composer.text == "Too early")
+        assert not driver.answers
+        await browse(driver, 0)
+    assert not History(file).list()
+
+
+class SlowLibrary(FakeLibrary):
+    """Takes as long as a test likes for its files."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_go_on = threading.Event()
+        self.may_go_on.set()
+
+    def resolve(self, *args: Any) -> Any:
+        self.may_go_on.wait()
+        return super().resolve(*args)
