@@ -34,7 +34,7 @@ def measure(folder: Path, options: list[str], n_messages: int, n_presses: int, p
     """``pause`` lies between a picture and the next key, in seconds."""
     keep_long(folder / "history.sqlite3", n_messages)
     with ChatTerminal(options, environment(folder)) as chat:
-        chat.wait_for("context [0-9]")
+        chat.wait_for("Loaded:")
         chat.rest()
         chat.press("\x0f")
         chat.wait_for("A long one")

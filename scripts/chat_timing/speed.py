@@ -66,7 +66,7 @@ def _chat(folder: Path, options: list[str], adapter: str) -> tuple[float, float]
     """One answer of the base, then four of the adapter in a conversation of their own."""
     folder.mkdir()
     with ChatTerminal(options, environment(folder)) as chat:
-        chat.wait_for("context [0-9]")
+        chat.wait_for("Loaded:")
         chat.rest()
         chat.press(f"{PROMPT}\r")
         chat.wait_for("tok/s", seconds=600)

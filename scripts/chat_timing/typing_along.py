@@ -60,7 +60,7 @@ def _shows(text: str, picture: Picture) -> bool:
 
 def begin_sweep(chat: ChatTerminal, adapter: str) -> None:
     """Compare ``adapter`` at four scales from the next message on."""
-    chat.wait_for("context [0-9]")
+    chat.wait_for("Loaded:")
     chat.rest()
     chat.press("\x07")
     chat.wait_for("Compare: two to four")
