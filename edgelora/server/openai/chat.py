@@ -6,19 +6,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
-
 from edgelora.server.answers import begin
-from edgelora.server.attestation import attestation_headers
 from edgelora.server.bodies import read_model
 from edgelora.server.choosing import choose
-from edgelora.server.openai.forms import Envelope, chat_logprobs, made_by, usage
+from edgelora.server.openai.forms import Envelope, chat_logprobs, usage
 from edgelora.server.openai.limits import require_few
 from edgelora.server.openai.prompts import chat_prompt
 from edgelora.server.openai.requests import ChatRequest
 from edgelora.server.openai.tools import ToolCalls
+from edgelora.server.openai.work import Work, nth_seed, respond
 from edgelora.server.routing import host_of, tenant_of
-from edgelora.server.streaming import EventStream, until_gone
 from edgelora.types import Finished, Token
 
 if TYPE_CHECKING:
@@ -27,28 +24,13 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from edgelora.server.answers import Begun, Prompt
-    from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
     from edgelora.types import TokenLogprob
 
 
 @dataclass
-class _Chat:
-    """One request on its way."""
-
-    host: Host
+class _Chat(Work):
     asked: ChatRequest
-    choice: Choice
-    begun: Begun
-    envelope: Envelope
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return attestation_headers(self.host.engine.base, self.begun.adapters, self.choice.fallback)
-
-    def made_by(self, made: Finished) -> dict[str, Any]:
-        return made_by(self.host.engine.base, made, self.choice.fallback)
 
 
 @dataclass
@@ -87,29 +69,19 @@ async def chat_completions(request: Request) -> Response:
     """Answer messages, streamed or not."""
     host = host_of(request)
     asked = await read_model(request, host.options, ChatRequest)
-    chat = await until_gone(request.receive, _begin(host, request, asked))
-    if asked.stream:
-        return EventStream(_stream(chat), chat.headers, chat.begun.close)
-    try:
-        return JSONResponse(await until_gone(request.receive, _whole(chat)), headers=chat.headers)
-    finally:
-        await chat.begun.close()
+    return await respond(request, _begin(host, request, asked), _stream if asked.stream else None, _whole)
 
 
 async def _begin(host: Host, request: Request, asked: ChatRequest) -> _Chat:
     require_few(host, asked.choices)
     choice = await choose(host, tenant_of(request), asked.model, asked.scales)
     prompt = await chat_prompt(host, choice, asked)
-    begun = await begin(host, choice, [_nth(prompt, i) for i in range(asked.choices)])
+    begun = await begin(
+        host, choice, [replace(prompt, sampling=nth_seed(prompt.sampling, i)) for i in range(asked.choices)]
+    )
     model = asked.model or choice.text
     envelope = Envelope("chatcmpl", "chat.completion", model, host.engine.base, begun.adapters)
-    return _Chat(host, asked, choice, begun, envelope)
-
-
-def _nth(prompt: Prompt, index: int) -> Prompt:
-    """The same prompt with a seed of its own, where there is one."""
-    seed = prompt.sampling.seed
-    return replace(prompt, sampling=replace(prompt.sampling, seed=None if seed is None else seed + index))
+    return _Chat(host, choice, begun, envelope, asked)
 
 
 def _messages(chat: _Chat) -> list[_Message]:

@@ -6,19 +6,16 @@ from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from starlette.responses import JSONResponse
-
 from edgelora.server.answers import Prompt, begin
-from edgelora.server.attestation import attestation_headers
 from edgelora.server.bodies import read_model
 from edgelora.server.choosing import choose
 from edgelora.server.errors import ApiError
-from edgelora.server.openai.forms import Envelope, made_by, text_logprobs, usage
+from edgelora.server.openai.forms import Envelope, text_logprobs, usage
 from edgelora.server.openai.limits import require_few
 from edgelora.server.openai.requests import CompletionRequest
+from edgelora.server.openai.work import Work, nth_seed, respond
 from edgelora.server.prompts import prompt_tokens_of
 from edgelora.server.routing import host_of, tenant_of
-from edgelora.server.streaming import EventStream, until_gone
 from edgelora.types import Finished, Token
 
 if TYPE_CHECKING:
@@ -27,30 +24,17 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from edgelora.server.answers import Begun
-    from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
     from edgelora.types import TokenLogprob
 
 
 @dataclass
-class _Completion:
-    """One request on its way. ``texts`` are the prompts to be echoed, one for each answer; empty where none is."""
+class _Completion(Work):
+    """``texts`` are the prompts to be echoed, one for each answer; empty where none is."""
 
-    host: Host
     asked: CompletionRequest
-    choice: Choice
-    begun: Begun
-    envelope: Envelope
     texts: list[str]
     n_prompts: int
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return attestation_headers(self.host.engine.base, self.begun.adapters, self.choice.fallback)
-
-    def made_by(self, made: Finished) -> dict[str, Any]:
-        return made_by(self.host.engine.base, made, self.choice.fallback)
 
 
 @dataclass
@@ -65,13 +49,7 @@ async def completions(request: Request) -> Response:
     """Go on from a text, streamed or not."""
     host = host_of(request)
     asked = await read_model(request, host.options, CompletionRequest)
-    work = await until_gone(request.receive, _begin(host, request, asked))
-    if asked.stream:
-        return EventStream(_stream(work), work.headers, work.begun.close)
-    try:
-        return JSONResponse(await until_gone(request.receive, _whole(work)), headers=work.headers)
-    finally:
-        await work.begun.close()
+    return await respond(request, _begin(host, request, asked), _stream if asked.stream else None, _whole)
 
 
 async def _begin(host: Host, request: Request, asked: CompletionRequest) -> _Completion:
@@ -90,12 +68,11 @@ async def _begin(host: Host, request: Request, asked: CompletionRequest) -> _Com
         tokens = await prompt_tokens_of(host, one)
         text = (await host.engine.detokenize(tokens)).decode("utf-8", "replace") if asked.echo else ""
         for i in range(asked.choices):
-            seed = None if sampling.seed is None else sampling.seed + i
-            prompts.append(Prompt(tokens, replace(sampling, seed=seed)))
+            prompts.append(Prompt(tokens, nth_seed(sampling, i)))
             texts.append(one if asked.echo and isinstance(one, str) else text)
     begun = await begin(host, choice, prompts)
     envelope = Envelope("cmpl", "text_completion", asked.model or choice.text, host.engine.base, begun.adapters)
-    return _Completion(host, asked, choice, begun, envelope, texts, len(listed))
+    return _Completion(host, choice, begun, envelope, asked, texts, len(listed))
 
 
 def _listed(prompt: str | list[Any]) -> list[str | list[int]]:
