@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from edgelora.bench.machine import describe_machine
-from edgelora.bench.throughput import SEQUENCES, Throughput, throughput
+from edgelora.bench.throughput import SEQUENCES, Throughput, throughputs
 from edgelora.engine.core import EngineCore
 from edgelora.errors import QuantizationError
 from edgelora.merge.base import read_base
@@ -43,8 +44,16 @@ class KeptIn:
 
 
 @dataclass(frozen=True, slots=True)
+class BesideBase:
+    """The speed of something, and that of the bare base, measured in turn with it."""
+
+    own: Throughput
+    base: Throughput
+
+
+@dataclass(frozen=True, slots=True)
 class MergeResult:
-    """A whole ``bench merge``. ``speeds`` are of `base`, `adapter` at run time, and each precision that was merged."""
+    """A whole ``bench merge``. ``speeds`` are of `adapter` at run time and of each precision that was merged."""
 
     machine: dict[str, str | int]
     base: BaseInfo
@@ -52,7 +61,7 @@ class MergeResult:
     base_bytes: int
     kept_in: tuple[KeptIn, ...]
     merges: tuple[MergeReport, ...]
-    speeds: Mapping[str, Throughput]
+    speeds: Mapping[str, BesideBase]
 
 
 def measure(
@@ -72,15 +81,13 @@ def measure(
     members = members_of(subject)
     kept_in = kept_by_type(config.base, members, folder, report)
     merges: list[MergeReport] = []
-    speeds: dict[str, Throughput] = {}
+    speeds: dict[str, BesideBase] = {}
     for precision in precisions:
         out = folder / f"{precision}.gguf"
-        options = Options(precision, source, force=True)
-        merges.append(merge(config.base, members, out, options, report=report))
-        _, speeds[precision] = _speed(replace(config, base=out), None, report)
+        merges.append(merge(config.base, members, out, Options(precision, source, force=True), report=report))
+        _, speeds[precision] = _speed(config, replace(config, base=out), None, report)
         out.unlink()
-    base, bare = _speed(config, None, report)
-    _, adapted = _speed(config, subject, report)
+    base, adapted = _speed(config, config, subject, report)
     return MergeResult(
         machine=describe_machine(threads),
         base=base,
@@ -88,7 +95,7 @@ def measure(
         base_bytes=read_base(config.base).header.file_size,
         kept_in=kept_in,
         merges=tuple(merges),
-        speeds={"base": bare, "adapter": adapted, **speeds},
+        speeds={"adapter": adapted, **speeds},
     )
 
 
@@ -127,13 +134,12 @@ def _kept_in(type_name: str, plans: Sequence[Plan]) -> KeptIn:
     )
 
 
-def _speed(config: EngineConfig, subject: Subject | None, report: ReportProgress) -> tuple[BaseInfo, Throughput]:
+def _speed(
+    of_base: EngineConfig, config: EngineConfig, subject: Subject | None, report: ReportProgress
+) -> tuple[BaseInfo, BesideBase]:
     report(Progress(f"tokens per second of {config.base.name}", 0, 0))
-    core = EngineCore(config, report)
-    try:
+    with closing(EngineCore(of_base, report)) as base, closing(EngineCore(config, report)) as core:
         for file in subject.files if subject else ():
             core.load(file)
         selection: Selection = subject.selection if subject else BASE
-        return core.base, throughput(core, selection)
-    finally:
-        core.close()
+        return base.base, BesideBase(*throughputs([(core, selection), (base, BASE)]))

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from edgelora.bench.throughput import Throughput
     from edgelora.merge.report import MergeReport
 
-NAMES = {"base": "bare base", "adapter": "adapter at run time"}
+NAMES = {"adapter": "adapter at run time"}
 
 
 def merge_document(result: MergeResult) -> dict[str, Any]:
@@ -85,19 +85,24 @@ def _merge(report: MergeReport) -> tuple[str, ...]:
 
 
 def _speeds(result: MergeResult) -> Table:
-    prompts = tuple(next(iter(result.speeds.values())).ttft_ms)
-    columns = (*(f"{count} at once" for count in SEQUENCES), *(f"TTFT {n} ms" for n in prompts))
-    rows = tuple((NAMES.get(name, f"baked, {name}"), *_speed(speed)) for name, speed in result.speeds.items())
+    base = result.speeds["adapter"].base
+    columns = (*(f"{count} at once" for count in SEQUENCES), *(f"TTFT {n} ms" for n in base.ttft_ms))
+    rows = [("bare base", *_beside(base, base))]
+    for name, speed in result.speeds.items():
+        rows.append((NAMES.get(name, f"baked, {name}"), *_beside(speed.own, speed.base)))
     return Table(
         "Speed",
         ("", *columns),
-        rows,
-        "Tokens per second of so many answers together; the time to the first token after prompts of so many tokens.",
+        tuple(rows),
+        "Tokens per second of so many answers together; the time to the first token after prompts of so many tokens. "
+        "In brackets: as a share of the bare base's, which took its steps in turn with these.",
     )
 
 
-def _speed(speed: Throughput) -> tuple[str, ...]:
-    return (*(f"{rate:.1f}" for rate in speed.tok_per_s.values()), *(f"{wait:.0f}" for wait in speed.ttft_ms.values()))
+def _beside(own: Throughput, base: Throughput) -> tuple[str, ...]:
+    rates = (f"{rate:.1f} ({rate / base.tok_per_s[count]:.2f})" for count, rate in own.tok_per_s.items())
+    waits = (f"{wait:.0f} ({wait / base.ttft_ms[length]:.2f})" for length, wait in own.ttft_ms.items())
+    return (*rates, *waits)
 
 
 def _kept(result: MergeResult) -> Table:
