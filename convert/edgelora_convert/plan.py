@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from edgelora.gguf.facts import BaseFacts, layer_of, short_target
 from edgelora.gguf.model_names import base_name_warning
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import read_joined
 from edgelora.types import ReportProgress, ignore_progress
 from edgelora_convert.assemble import Target, targets_of
 from edgelora_convert.gather import gather
@@ -55,7 +55,7 @@ def make_plan(
     What speaks against the conversion goes to ``problems``. Raises ConversionError only where nothing more could be
     found out, and GGUFError where the base is not readable.
     """
-    header = read_header(base_path)
+    header = read_joined(base_path)
     base = BaseFacts.of(header)
     sources = tuple(gather(path, options, problems, warnings, progress) for path in paths)
     for source in sources:

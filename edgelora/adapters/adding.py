@@ -15,7 +15,7 @@ from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
-from edgelora.gguf.split import joined, read_parts
+from edgelora.gguf.split import read_joined
 from edgelora.types import Progress, ReportProgress, ignore_progress
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _is_taken_as_it_is(source: Source) -> bool:
     if len(source.sources) != 1 or source.dtype != "auto" or _asks_for_something(source.options):
         return False
     header = _adapter_header(expanded(source.sources[0]))
-    return header is not None and (not source.must_fit or not check_fit(header, joined(read_parts(source.base))))
+    return header is not None and (not source.must_fit or not check_fit(header, read_joined(source.base)))
 
 
 def _asks_for_something(options: Options | None) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,27 +14,18 @@ from edgelora.config import locations
 from edgelora.config.known_bases import DEMO, KnownBase, known_bases
 from edgelora.errors import ConfigError, GGUFError, UsageError
 from edgelora.gguf.facts import BaseFacts
-from edgelora.gguf.hashes import fingerprint_of
+from edgelora.gguf.hashes import fingerprint
 from edgelora.gguf.replacing import replacing
-from edgelora.gguf.split import joined, read_parts
+from edgelora.gguf.split import read_joined, stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 
-PART = re.compile(r"-\d{5}-of-\d{5}(?=\.gguf$)", re.IGNORECASE)
-"""What the name of one of several parts ends with."""
-
-
 def read_base(path: Path) -> BaseFacts:
     """What is known of the base at ``path``, also a split one. Raises GGUFError where it is none."""
-    return BaseFacts.of(joined(read_parts(path)))
-
-
-def base_fingerprint(path: Path) -> str:
-    """The fingerprint of the base at ``path``; of one in parts, of the first. Raises GGUFError."""
-    return fingerprint_of(read_parts(path)[0])
+    return BaseFacts.of(read_joined(path))
 
 
 def add_base(path: Path, name: str | None = None) -> KnownBase:
@@ -45,17 +35,13 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
     cannot be a name.
     """
     path = locations.expanded(path).absolute()  # of a link in the hub's cache the name says what it is
-    read_base(path)  # says what it is instead, where it is no base
+    path = read_base(path).path  # says what it is instead, where it is no base
     if name is not None and check_name(name, "base") == DEMO:
         raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")
     with _changing() as bases:
         same = [base.name for base in bases.values() if base.path == path]
-        chosen = (
-            name
-            or next(iter(same), None)
-            or name_from_stem(PART.sub("", path.name).removesuffix(".gguf"), {DEMO, *bases})
-        )
-        added = KnownBase(chosen, path, base_fingerprint(path), time.time())
+        chosen = name or next(iter(same), None) or name_from_stem(stem_of(path), {DEMO, *bases})
+        added = KnownBase(chosen, path, fingerprint(path), time.time())
         _write({**bases, chosen: added})
     return added
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from edgelora.adapters.bases import PART, add_base
+from edgelora.adapters.bases import add_base
 from edgelora.adapters.naming import name_from_stem
 from edgelora.config.known_bases import DEMO, KnownBase, known_bases
 from edgelora.errors import ConfigError, ConversionError, UsageError
+from edgelora.gguf.split import stem_of
 from edgelora.types import ReportProgress, ignore_progress
 
 if TYPE_CHECKING:
@@ -135,7 +136,7 @@ def _name(path: Path) -> str:
     """The file's name, also where another revision of the same repository has it already."""
     repo = path.parents[2] if len(path.parents) > 2 else path.parent
     same = {name: base for name, base in known_bases().items() if repo not in base.path.parents}
-    return name_from_stem(PART.sub("", path.name).removesuffix(".gguf"), {DEMO, *same})
+    return name_from_stem(stem_of(path), {DEMO, *same})
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from edgelora.gguf.facts import AdapterFacts, names_of
 from edgelora.gguf.fit import by_kind, check_fit, require_fit
 from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
-from edgelora.gguf.split import joined, read_parts
+from edgelora.gguf.split import read_joined
 from edgelora.types import AdapterFile, ReportProgress
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Inspector:
     """Describes adapters for the base at ``base``, also a split one, and converts those that are no GGUF."""
 
     def __init__(self, base: Path) -> None:
-        self._base = joined(read_parts(base))
+        self._base = read_joined(base)
         self._hashes = FileHashes()
         self._converted = ConvertedFolder(base, self._hashes)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.errors import EdgeloraError
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import read_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def _changed(path: Path) -> float:
 
 def _is_base(path: Path) -> bool:
     try:
-        header = read_header(path)
+        header = read_joined(path)
     except (OSError, EdgeloraError):
         return False
     return header.metadata.get("general.type", "model") == "model" and "general.architecture" in header.metadata

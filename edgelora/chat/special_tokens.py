@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from edgelora.gguf.header import Header, MetadataArray
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import read_joined
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,7 +24,7 @@ class SpecialTokens:
 @lru_cache(maxsize=4)
 def special_tokens(base: Path) -> SpecialTokens:
     """Those of the base at ``base``, from its GGUF header. Raises GGUFError."""
-    header = read_header(base)
+    header = read_joined(base)
     return SpecialTokens(_text(header, "bos"), _text(header, "eos"))
 
 

@@ -73,9 +73,10 @@ def remove(name: str) -> None:
 @options.as_json
 def info(base: str, as_json: bool) -> None:
     """Show what a base is, and which adapters of the library fit it."""
-    from edgelora.adapters.bases import base_fingerprint, read_base
+    from edgelora.adapters.bases import read_base
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.config.known_bases import named_base
+    from edgelora.gguf.hashes import fingerprint
 
     path = named_base(base)
     facts = read_base(path)
@@ -89,7 +90,7 @@ def info(base: str, as_json: bool) -> None:
         "n_bytes": facts.file_size,
         "n_layers": facts.n_layers,
         "n_ctx_train": facts.n_ctx_train,
-        "fingerprint": base_fingerprint(path),
+        "fingerprint": fingerprint(path),
         "baked": [adapter.name for adapter in facts.baked],
         "adapters": adapters,
     }

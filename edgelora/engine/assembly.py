@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker, new_masker
@@ -17,7 +17,7 @@ from edgelora.engine.residency import Residency
 from edgelora.engine.selftest import self_test
 from edgelora.gguf.computable import require_computable
 from edgelora.gguf.facts import BaseFacts
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import read_joined
 from edgelora.native.context import Context
 from edgelora.native.model import Model
 from edgelora.native.sequences import SequenceMemory
@@ -41,7 +41,8 @@ class Parts:
 
 def assemble(config: EngineConfig, report: ReportProgress) -> Parts:
     """Open the base. Raises GGUFError, MemoryLimitError or EngineError, and then nothing is left open."""
-    header = read_header(config.base)
+    header = read_joined(config.base)
+    config = replace(config, base=header.path)  # of a split base llama.cpp wants the first part
     facts = BaseFacts.of(header)
     require_vocabulary(header)
     require_computable(header)

@@ -21,7 +21,8 @@ _PLAIN = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "I8": "i1", "I16": "<i2", "I
 
 def raw_bytes(header: Header, info: TensorInfo) -> NDArray[np.uint8]:
     """The stored bytes of a tensor, memory-mapped read-only, shape ``[nbytes]``."""
-    return np.memmap(header.path, dtype=np.uint8, mode="r", offset=info.offset, shape=(info.nbytes,))
+    path, offset = header.place_of(info)
+    return np.memmap(path, dtype=np.uint8, mode="r", offset=offset, shape=(info.nbytes,))
 
 
 def tensor_data(header: Header, info: TensorInfo) -> NDArray[np.generic]:
@@ -48,14 +49,15 @@ def tensor_rows(header: Header, info: TensorInfo, rows: Sequence[int]) -> NDArra
     kind = GGML_TYPES[info.type_id]
     row_bytes = info.shape[0] // kind.block_size * kind.type_size
     raw = np.empty((len(rows), row_bytes), np.uint8)
+    path, offset = header.place_of(info)
     try:
-        with header.path.open("rb", buffering=0) as file:
+        with path.open("rb", buffering=0) as file:
             for start, end in _runs(rows):
-                file.seek(info.offset + rows[start] * row_bytes)
+                file.seek(offset + rows[start] * row_bytes)
                 if file.readinto(raw[start:end].data) != raw[start:end].nbytes:
-                    raise GGUFError(f"{header.path}: the file ends within {info.name}")
+                    raise GGUFError(f"{path}: the file ends within {info.name}")
     except OSError as error:
-        raise GGUFError(f"{header.path}: cannot be read ({error.strerror})") from None
+        raise GGUFError(f"{path}: cannot be read ({error.strerror})") from None
     return _values(header, info, raw.reshape(-1)).astype(np.float32, copy=False).reshape(len(rows), -1)
 
 

@@ -14,6 +14,7 @@ from edgelora.errors import AdapterError, GGUFError
 from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.ggml_types import FILE_TYPES, ValueType
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
+from edgelora.gguf.split import stem_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,7 @@ class BaseFacts:
         return cls(
             path=header.path,
             arch=arch,
-            name=header.get("general.name", "") or header.path.stem,
+            name=header.get("general.name", "") or stem_of(header.path),
             names=names_of(header),
             quantization=_quantization(header),
             n_layers=n_layers,
@@ -161,7 +162,7 @@ def names_of(header: Header) -> tuple[str, ...]:
     keys = ("general.source.huggingface.repository", "general.source.repo_url", "general.repo_url")
     addresses = [_text(header, key) for key in keys]
     return tuple(
-        filter(None, [_text(header, "general.name"), " ".join(filter(None, parts)), *addresses, header.path.stem])
+        filter(None, [_text(header, "general.name"), " ".join(filter(None, parts)), *addresses, stem_of(header.path)])
     )
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GGUFError
 from edgelora.gguf.ggml_types import ValueType
 from edgelora.gguf.header import MetadataArray
-from edgelora.gguf.reader import read_header
+from edgelora.gguf.split import read_joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,24 +34,29 @@ def file_sha256(path: str | PathLike[str]) -> str:
 
 
 def fingerprint(path: str | PathLike[str]) -> str:
-    """Fingerprint of the base model at ``path``. Raises GGUFError where the file is no readable GGUF."""
-    return fingerprint_of(read_header(path))
+    """Fingerprint of the base model at ``path``, also a split one. Raises GGUFError where it is no readable GGUF."""
+    return fingerprint_of(read_joined(path))
 
 
 def fingerprint_of(header: Header) -> str:
     """Fingerprint of a base model, in hexadecimal.
 
     SHA-256 over file size, tensor infos, metadata without free text (names, descriptions, chat templates), and the
-    first and last 64 KiB of every tensor.
+    first and last 64 KiB of every tensor. Raises GGUFError where the file cannot be read.
     """
     digest = hashlib.sha256(f"{header.file_size}\n".encode())
     for line in _described(header):
         digest.update(line)
-    with header.path.open("rb") as file:
-        for info in header.tensors.values():
-            for start, end in _edges(info.offset, info.nbytes):
-                file.seek(start)
-                digest.update(file.read(end - start))
+    places = ((*header.place_of(info), info.nbytes) for info in header.tensors.values())
+    for path, tensors in groupby(places, key=itemgetter(0)):
+        try:
+            with path.open("rb") as file:
+                for _, offset, nbytes in tensors:
+                    for start, end in _edges(offset, nbytes):
+                        file.seek(start)
+                        digest.update(file.read(end - start))
+        except OSError as error:
+            raise GGUFError(f"{path}: cannot be read ({error.strerror})") from None
     return digest.hexdigest()
 
 

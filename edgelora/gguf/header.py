@@ -66,7 +66,10 @@ MetadataValue = int | float | bool | str | MetadataArray
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
-    """One tensor: ``shape`` in GGUF order (``ne``: the row length first), ``offset`` from the start of the file."""
+    """One tensor: ``shape`` in GGUF order (``ne``: the row length first), ``offset`` from the start of the file.
+
+    In a model of several parts it counts as if the parts were one file; :meth:`Header.place_of` says where that is.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -90,9 +93,10 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class Header:
-    """The header of one GGUF file. It holds no open file, and can be pickled.
+    """The header of one GGUF file, or of a model in several. It holds no open file, and can be pickled.
 
-    ``spans`` says at which bytes of the file each metadata entry starts and ends.
+    ``spans`` says at which bytes of the file each metadata entry starts and ends. ``parts`` are the files of a model in
+    several, in order, and their sizes in bytes; ``path`` is the first one, which holds all metadata.
     """
 
     path: Path
@@ -103,6 +107,16 @@ class Header:
     value_types: Mapping[str, ValueType] = field(repr=False)
     spans: Mapping[str, tuple[int, int]] = field(repr=False)
     tensors: Mapping[str, TensorInfo] = field(repr=False)
+    parts: tuple[tuple[Path, int], ...] = ()
+
+    def place_of(self, info: TensorInfo) -> tuple[Path, int]:
+        """The file that holds a tensor, and the byte at which it starts there."""
+        offset = info.offset
+        for path, size in self.parts:
+            if offset < size:
+                return path, offset
+            offset -= size
+        return self.path, offset
 
     def get(self, key: str, default: _Scalar) -> _Scalar:
         """The metadata value of ``key``, or ``default`` where it is missing.

@@ -40,22 +40,41 @@ def read_parts(path: str | PathLike[str]) -> tuple[Header, ...]:
     return parts
 
 
+def read_joined(path: str | PathLike[str]) -> Header:
+    """The header of the model at ``path``, be it in one file or in several; then any of them will do.
+
+    Raises GGUFError as :func:`read_parts` and :func:`joined` do.
+    """
+    return joined(read_parts(path))
+
+
 def joined(parts: Sequence[Header]) -> Header:
-    """One header for all ``parts``: the first one's, with all tensors; their offsets are those within each part.
+    """One header for all ``parts``: the first one's, with all tensors, as if the parts were one file.
 
     Raises GGUFError where the parts are not of one model.
     """
+    if len(parts) == 1:
+        return parts[0]
     infos: dict[str, TensorInfo] = {}
+    start = 0
     for part in parts:
         for name, info in part.tensors.items():
             if name in infos:
                 first = next(part.path.name for part in parts if name in part.tensors)
                 raise GGUFError(f"{part.path}: {name} is in {first} too", _FOREIGN)
-            infos[name] = info
+            infos[name] = replace(info, offset=start + info.offset)
+        start += part.file_size
     announced = _number(parts[0], "split.tensors.count", len(infos))
-    if len(parts) > 1 and announced != len(infos):
+    if announced != len(infos):
         raise GGUFError(f"{parts[0].path}: its parts hold {len(infos)} tensors, {announced} are announced", _FOREIGN)
-    return replace(parts[0], tensors=infos, file_size=sum(part.file_size for part in parts))
+    files = tuple((part.path, part.file_size) for part in parts)
+    return replace(parts[0], tensors=infos, file_size=start, parts=files)
+
+
+def stem_of(path: Path) -> str:
+    """What a model's file is called, without its ending and without what numbers it as a part."""
+    name = _PART_NAME.fullmatch(path.name)
+    return name["prefix"] if name else path.stem
 
 
 _FOREIGN = "The parts are not of one model; download all of them again."

@@ -73,8 +73,7 @@ class BaseTensor:
 class Base:
     """A model: its parts in order, and every tensor by name in the order of the files.
 
-    ``header`` describes the whole model for those who look at metadata, shapes and types. For a split model the
-    offsets in it are those within each part; ask ``tensors`` for data.
+    ``header`` describes the whole model; the ``tensors`` know their files.
     """
 
     parts: tuple[Header, ...]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelora.errors import ConversionError, GGUFError, MergeError
+from edgelora.errors import ConversionError, MergeError
 from edgelora.gguf.fit import check_fit
 from edgelora.gguf.reader import read_header
 from edgelora.merge.carried import Carried, carried
@@ -106,8 +106,5 @@ def _gguf(base: Base, member: Member, source: Source, target: Path, report: Repo
         return path
     from edgelora_convert.convert import convert
 
-    try:
-        convert(str(member.path), base.path, target, progress=report)
-    except GGUFError as error:  # the converter takes no base of several files
-        raise ConversionError(source.name, [error.message]) from None
+    convert(str(member.path), base.path, target, progress=report)
     return target

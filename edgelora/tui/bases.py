@@ -50,11 +50,11 @@ def _choice(path: Path, config: EngineConfig) -> BaseChoice | None:
     """None for a GGUF that is no base, such as an adapter."""
     from edgelora.engine.memory import plan_memory
     from edgelora.gguf.facts import BaseFacts
-    from edgelora.gguf.split import joined, read_parts
+    from edgelora.gguf.split import read_joined
 
     n_bytes = path.stat().st_size
     try:
-        header = joined(read_parts(path))
+        header = read_joined(path)
         if header.metadata.get("general.type", "model") != "model":
             return None
         facts = BaseFacts.of(header)

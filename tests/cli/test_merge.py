@@ -57,19 +57,6 @@ def test_names_work_for_a_split_base(edgelora: Edgelora, demo_base: Path, tmp_pa
     assert read_header(out).tensors.keys() == read_header(demo_base).tensors.keys()
 
 
-@pytest.mark.parametrize("arguments", [("run", "Hi", "--adapter", "legal"), ("run", "Hi")])
-def test_elsewhere_a_split_base_is_refused_with_what_to_do(
-    edgelora: Edgelora, demo_base: Path, tmp_path: Path, arguments: tuple[str, ...]
-) -> None:
-    first, _ = split_gguf(demo_base, tmp_path, 2)
-    outcome = edgelora(*arguments, "--base", first)
-    assert outcome.code == 1
-    assert outcome.err.splitlines() == [
-        f"edgelora: {first}: it is one of 2 parts of a split model",
-        "Join the parts first: llama-gguf-split --merge FIRST_PART.gguf OUT.gguf",
-    ]
-
-
 def test_members_are_written_as_everywhere(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
     mine, out = write_adapter(tmp_path / "mine.gguf", demo_base).path, tmp_path / "out.gguf"
     given = ("--adapter", f"{mine}:0.7", "--adapter", "legal:0.3+medical:-0.25")

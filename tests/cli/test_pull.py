@@ -145,6 +145,7 @@ def test_a_base_in_parts_is_one_base(edgelora: Edgelora, hub: Hub, demo_base: Pa
     pulled = edgelora("pull", "org/parts")
     assert (pulled.code, pulled.out) == (0, "demo-2\n"), pulled.err
     path = Path(json.loads(edgelora("bases", "info", "demo-2", "--json").out)["path"])
+    assert edgelora("run", "Hello", "--max-tokens", 2, "--base", "demo-2").code == 0
     assert [each.name for each in sorted(path.parent.iterdir())] == [part.name for part in parts]
     del repo.files[parts[1].name]
     assert "is not in the repository" in edgelora("pull", "org/parts").err

@@ -63,12 +63,12 @@ def _described(
 
 def _base_names() -> dict[str, str]:
     """Names of known bases, by fingerprint."""
-    from edgelora.adapters.bases import base_fingerprint
     from edgelora.config import locations
     from edgelora.config.known_bases import DEMO, known_bases
+    from edgelora.gguf.hashes import fingerprint
 
     named = {base.fingerprint: base.name for base in known_bases().values()}
-    return {base_fingerprint(locations.demo_base()): DEMO} | named
+    return {fingerprint(locations.demo_base()): DEMO} | named
 
 
 def _fits(store: AdapterStore, version: Version) -> dict[str, str | None]:

@@ -132,9 +132,9 @@ async def _target(
         return await EngineTarget.open(config, subjects, report)
     from edgelora.bench.load.http_target import HttpTarget, LlamaServer, OpenAI
     from edgelora.gguf.facts import BaseFacts
-    from edgelora.gguf.reader import read_header
+    from edgelora.gguf.split import read_joined
 
-    facts = BaseFacts.of(read_header(config.base))
+    facts = BaseFacts.of(read_joined(config.base))
     names = [subject.text for subject in subjects]
     dialect = LlamaServer(len(subjects)) if api == "llama-server" else OpenAI(names, facts.name)
     return HttpTarget(url, dialect, facts.n_vocab, api_key=api_key)
