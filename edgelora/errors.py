@@ -15,6 +15,7 @@ EdgeloraError
 └── EngineError             the engine could not do what was asked
     ├── ContextOverflowError    more tokens than the context holds
     ├── MemoryLimitError        too little memory
+    │   └── AdapterTooLargeError    more than all of the memory for adapters
     ├── QueueFullError          too many requests wait already
     ├── DeadlineError           the time that a request was given is over
     ├── GrammarError            a form that an answer cannot be given
@@ -107,6 +108,10 @@ class ContextOverflowError(EngineError):
 
 
 class MemoryLimitError(EngineError):
+    pass
+
+
+class AdapterTooLargeError(MemoryLimitError):
     pass
 
 

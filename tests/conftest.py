@@ -19,7 +19,14 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--minutes", type=float, default=1.0, help="with -m slow: how long each test of endurance lasts")
     parser.addoption("--update", action="store_true", help="with -m snapshot: keep the pictures as they are now")
+
+
+@pytest.fixture(scope="session")
+def seconds(request: pytest.FixtureRequest) -> float:
+    """How long a test of endurance lasts."""
+    return 60 * float(request.config.getoption("--minutes"))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -15,7 +15,7 @@ from edgelora.engine.natives import Natives
 from edgelora.engine.pool import Pool
 from edgelora.engine.prepared import PreparedCache
 from edgelora.engine.rows import PoolFullError
-from edgelora.errors import EngineError, MemoryLimitError
+from edgelora.errors import AdapterTooLargeError, EngineError
 
 
 class AdapterMemory:
@@ -47,8 +47,8 @@ class AdapterMemory:
     def make_room(self, adapter: PreparedAdapter, *, native: bool) -> None:
         """Evict others, and grow the pool, as far as :meth:`add` needs it.
 
-        Raises PoolFullError where all the room is needed by others, MemoryLimitError where all the room there is would
-        not do, EngineError from llama.cpp.
+        Raises PoolFullError where all the room is needed by others, AdapterTooLargeError where all the room there is
+        would not do, and then nobody was evicted; EngineError from llama.cpp.
         """
         if native:
             self._make_native_room(adapter)
@@ -84,15 +84,15 @@ class AdapterMemory:
         self._pool.close()
 
     def _make_native_room(self, adapter: PreparedAdapter) -> None:
+        if adapter.n_bytes > self._budget:
+            raise _too_large(adapter, f"{adapter.n_bytes / 1e6:,.1f} MB")
         while self._natives.nbytes + adapter.n_bytes > self._budget:
-            if not self._adapters:
-                raise _too_large(adapter, f"{adapter.n_bytes / 1e6:,.1f} MB")
             self._evict_one(adapter.rank)
 
     def _make_room_in_the_pool(self, adapter: PreparedAdapter) -> None:
+        if missing := self._pool.missing_rows(adapter, alone=True):
+            raise _too_large(adapter, f"rank {adapter.rank}, {missing} rows too many")
         while missing := self._pool.missing_rows(adapter):
-            if not self._adapters:
-                raise _too_large(adapter, f"rank {adapter.rank}, {missing} rows too many")
             self._evict_one(missing)
         if not self._pool.fits(adapter):
             self._prepared.leave(self._pool.nbytes_used)  # for the copies while the pool is replaced by a larger one
@@ -110,8 +110,8 @@ class AdapterMemory:
         self.unload(sha256)
 
 
-def _too_large(adapter: PreparedAdapter, why: str) -> MemoryLimitError:
-    return MemoryLimitError(
+def _too_large(adapter: PreparedAdapter, why: str) -> AdapterTooLargeError:
+    return AdapterTooLargeError(
         f"the adapter {adapter.file.name} is larger than the memory for adapters ({why})",
         "Choose a larger --adapter-memory or a smaller --ctx, or close other programs.",
     )

@@ -133,6 +133,8 @@ class EngineCore:
             load_p95=log.percentile(95),
             load_ms_p95=log.total_percentile(95),
             kv=self._kv.stats(),
+            acquired=residency.n_used,
+            budget_bytes=self._plan.budget,
         )
 
     def know(self, file: AdapterFile, status: AdapterStatus, *, pinned: bool) -> None:

@@ -66,6 +66,10 @@ class Embedder:
             )
         self._jobs.append(_Job(call, tokens, selection))
 
+    def abandon(self, call: int) -> None:
+        """Compute the embedding of ``call`` no further."""
+        self._jobs = deque(job for job in self._jobs if job.call != call)
+
     def step(self, *, beside_answers: bool) -> tuple[int, Embedding | EdgeloraError] | None:
         """Compute a piece; gives a call and its answer when one is complete."""
         job = self._jobs[0]

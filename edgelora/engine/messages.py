@@ -94,11 +94,18 @@ class Embed:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandon:
+    """Nobody waits for an embedding any more."""
+
+    call: int
+
+
+@dataclass(frozen=True, slots=True)
 class Close:
     """End everything; the engine says no more afterwards."""
 
 
-Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Detokenize | Embed | Close
+Command = Submit | Cancel | Load | Know | Evict | Pin | Stats | Tokenize | Detokenize | Embed | Abandon | Close
 Answer = AdapterStatus | EngineStats | tuple[int, ...] | tuple[float, ...] | bytes | None
 
 

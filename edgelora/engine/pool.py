@@ -105,10 +105,14 @@ class Pool:
         """Is there room for ``adapter`` without replacing the pool by a larger one?"""
         return adapter.rank <= self._rows.n_free and adapter.factors.keys() <= set(self._targets)
 
-    def missing_rows(self, adapter: PreparedAdapter) -> int:
-        """How many rows too few the largest pool that the budget allows has for ``adapter`` beside the residents."""
+    def missing_rows(self, adapter: PreparedAdapter, *, alone: bool = False) -> int:
+        """How many rows too few the largest pool that the budget allows has for ``adapter`` beside the residents, or
+        ``alone``.
+        """
         if self.fits(adapter):
             return 0
+        if alone:
+            return max(0, _rounded(adapter.rank, SMALL_STEP) - self._most_rows(adapter.factors))
         targets = self._needed_targets(adapter.factors)
         return max(0, _rounded(self._used + adapter.rank, SMALL_STEP) - self._most_rows(targets))
 

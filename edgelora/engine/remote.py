@@ -9,6 +9,7 @@ from typing import Protocol
 
 from edgelora.engine.listeners import Listeners
 from edgelora.engine.messages import (
+    Abandon,
     Cancel,
     Close,
     Command,
@@ -159,9 +160,13 @@ class RemoteEngine:
         return data
 
     async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
-        """The embedding of ``tokens``."""
+        """The embedding of ``tokens``; leaving early gives it up."""
         call = next(self._numbers)
-        embedding = await self._call(call, Embed(call, tokens, selection))
+        try:
+            embedding = await self._call(call, Embed(call, tokens, selection))
+        except asyncio.CancelledError:
+            self._send(Abandon(call))
+            raise
         assert isinstance(embedding, tuple)
         return embedding
 

@@ -8,6 +8,7 @@ from typing import Protocol
 from edgelora.engine.core import EngineCore
 from edgelora.engine.failures import as_error
 from edgelora.engine.messages import (
+    Abandon,
     Answer,
     Cancel,
     Close,
@@ -98,10 +99,13 @@ class _Service:
                 self._core.know(adapter, status, pinned=pinned)
             case Evict():
                 self._waiting_evictions.append(command)
-            case Tokenize() | Detokenize() | Embed():
+            case Tokenize() | Detokenize() | Embed() | Abandon():
                 self._read(command)
 
-    def _read(self, command: Tokenize | Detokenize | Embed) -> None:
+    def _read(self, command: Tokenize | Detokenize | Embed | Abandon) -> None:
+        if isinstance(command, Abandon):
+            self._core.embedder.abandon(command.call)
+            return
         if not isinstance(command, Embed):
             self._answer(command.call, lambda: self._of_vocabulary(command))
             return

@@ -61,13 +61,19 @@ async def begin(host: Host, choice: Choice, prompts: Sequence[Prompt]) -> Begun:
 
 
 def require_room(host: Host, choice: Choice, wanted: int) -> None:
-    """Raise ApiError where the server is ending, or the tenant has its share already."""
+    """Raise ApiError where the server is ending, or the tenant has its share already, or asks for more than that."""
     if host.draining:
         raise ApiError(503, "this server is ending", "draining", retry_after=5)
     most = choice.tenant.max_running
-    if most is not None and host.running_by_tenant()[choice.tenant.name] + wanted > most:
+    if most is None:
+        return
+    says, own = f"this key may have {most} answers at a time", host.running_by_tenant()[choice.tenant.name]
+    if wanted > most:
+        raise ApiError(400, says, "invalid_value", param="n")
+    if own + wanted > most:
         host.metrics.refused += 1
-        raise ApiError(429, f"this key may have {most} answers at a time", "too_many_requests", retry_after=1)
+        first = host.pace.seconds(len(host.running) // own)  # until one of its own has ended
+        raise ApiError(429, says, "too_many_requests", retry_after=first)
 
 
 async def _answers(
@@ -100,6 +106,7 @@ def _failure(host: Host, failed: Failed) -> ApiError:
     error = as_api_error(failed.error)
     if isinstance(failed.error, QueueFullError):
         host.metrics.refused += 1
+        error.retry_after = host.pace.seconds(len(host.running) // 4)  # when a quarter of the queue is gone
     return error
 
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING
 
 from edgelora.adapters.selection import BASE_NAME
 from edgelora.chat.resolved import ResolvedSelection
-from edgelora.errors import AdapterError, ConversionError, EdgeloraError, GGUFError, QuarantinedError
+from edgelora.errors import (
+    AdapterError,
+    AdapterTooLargeError,
+    ConversionError,
+    EdgeloraError,
+    GGUFError,
+    QuarantinedError,
+    UsageError,
+)
 from edgelora.server.errors import ApiError, as_api_error
 from edgelora.server.selecting import NO_SUCH_MODEL
 
@@ -17,7 +25,7 @@ if TYPE_CHECKING:
     from edgelora.server.host import Host
     from edgelora.server.tenants import Tenant
 
-_CANNOT_BE_LOADED = (AdapterError, ConversionError, GGUFError, QuarantinedError)
+_CANNOT_BE_LOADED = (AdapterError, AdapterTooLargeError, ConversionError, GGUFError, QuarantinedError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +50,22 @@ async def choose(
     """
     try:
         text = await _text(host, tenant, model, lora)
-        if not tenant.may_use(text):
-            raise ApiError(
-                404, f"there is no model {model or text!r}. {NO_SUCH_MODEL}", "model_not_found", param="model"
-            )
+    except UsageError as error:
+        raise as_api_error(error, param="model") from None
+    except EdgeloraError as error:
+        raise _unknown(model) if tenant.selections is not None else as_api_error(error, param="model") from None
+    if not tenant.may_use(text):
+        raise _unknown(model)
+    try:
         return await _known(host, tenant, text)
     except EdgeloraError as error:
         raise as_api_error(error, param="model") from None
+
+
+def _unknown(model: str | None) -> ApiError:
+    """The same words for what is not there and what a tenant may not know of."""
+    named = f" {model!r}" if model else ""
+    return ApiError(404, f"there is no such model{named}. {NO_SUCH_MODEL}", "model_not_found", param="model")
 
 
 async def _text(host: Host, tenant: Tenant, model: str | None, lora: Sequence[tuple[int, float]] | None) -> str:

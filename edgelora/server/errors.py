@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from edgelora.engine.failures import NotFiniteError
 from edgelora.errors import (
     AdapterError,
+    AdapterTooLargeError,
     ContextOverflowError,
     ConversionError,
     DeadlineError,
@@ -73,6 +74,7 @@ _KINDS: tuple[tuple[type[EdgeloraError], int, str, str | None], ...] = (
     (UnsupportedError, 501, "not_supported", None),
     (QueueFullError, 429, "queue_full", None),
     (DeadlineError, 408, "timeout", None),
+    (AdapterTooLargeError, 400, "adapter_unusable", "model"),
     (MemoryLimitError, 503, "out_of_memory", None),
     (EngineDiedError, 503, "engine_restarting", None),
     (NotFiniteError, 503, "not_finite", None),

@@ -37,6 +37,7 @@ class Guard:
     def __init__(self, app: ASGIApp, options: ServerOptions, tenants: Tenants) -> None:
         self._app, self._tenants = app, tenants
         self._trusts_names = not options.is_local or tenants.need_key or options.open_to_all
+        self._own_names = LOCAL_NAMES | {options.host}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -69,7 +70,7 @@ class Guard:
                 await failure.response(scope, receive, send)
 
     def _tenant(self, request: Request) -> Tenant | None:
-        if not self._trusts_names and not all(name in LOCAL_NAMES for name in _names(request)):
+        if not self._trusts_names and not all(name in self._own_names for name in _names(request)):
             raise ApiError(403, "this server is for programs on this machine", "forbidden")
         if request.url.path in PUBLIC:
             return None
@@ -81,10 +82,13 @@ class Guard:
 
 def _names(request: Request) -> list[str | None]:
     """The hosts that a request names: the one it goes to, and that of the page it comes from."""
-    names = [urlsplit(f"//{request.headers.get('host', '')}").hostname]
+    hosts = [f"//{request.headers.get('host', '')}"]
     if origin := request.headers.get("origin"):
-        names.append(urlsplit(origin).hostname)
-    return names
+        hosts.append(origin)
+    try:
+        return [urlsplit(host).hostname for host in hosts]
+    except ValueError:  # brackets that enclose no address
+        return [None]
 
 
 def _key(request: Request) -> str:

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
-from edgelora.errors import EdgeloraError, MemoryLimitError
+from edgelora.errors import AdapterTooLargeError, EdgeloraError, MemoryLimitError
 from edgelora.server.catalogue import Catalogue
 from edgelora.server.metrics import Metrics
+from edgelora.server.pace import Pace
 from edgelora.server.selecting import ModelNames
 from edgelora.types import AdapterEvicted, AdapterLoaded, EngineDied, EngineRestarted, SamplingParams
 
@@ -42,6 +43,7 @@ class Running:
     request: Request
     tenant: str
     adapters: tuple[str, ...] = ()
+    embeds: bool = False
     pieces: int = 0
     began: float = field(default_factory=time.monotonic)
 
@@ -61,7 +63,7 @@ class Host:
         self.usage = UsageCounts(library.folder)
         self.made: list[Finished] = []  # answers that are not in ``usage`` yet
         self.catalogue = Catalogue(library, engine.base.path)
-        self.metrics = Metrics()
+        self.metrics, self.pace = Metrics(), Pace()
         self.running: dict[str, Running] = {}
         self.scales: dict[str, dict[int, float]] = {}  # llama-server's, for each tenant
         self.draining = False
@@ -109,6 +111,8 @@ class Host:
             try:
                 await self.engine.load(file)
                 return
+            except AdapterTooLargeError:
+                raise
             except MemoryLimitError:
                 if not busy:
                     raise
@@ -123,11 +127,13 @@ class Host:
 
     def begin(self, running: Running) -> None:
         """A request goes to the engine."""
+        self.pace.note_begin(len(self.running))
         self.running[running.request.id] = running
 
     def end(self, request: str) -> None:
         """It has ended, in whatever way."""
-        self.running.pop(request, None)
+        if self.running.pop(request, None):
+            self.pace.note_end()
         self._one_ended.set()
 
     def running_by_tenant(self) -> Counter[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from edgelora.types import EngineStats, Finished
 
@@ -57,7 +57,7 @@ class Metrics:
         self.engine_restarts = 0
 
     def note_end(self, adapters: Sequence[str], how: str, made: Finished | None = None) -> None:
-        """An answer under ``adapters`` has ended: "stop", "length", "cancelled" or "failed"."""
+        """An answer under ``adapters`` has ended: "stop", "length", "cancelled", "failed", "embedded"."""
         for name in adapters or ("base",):
             self.requests[name, how] += 1
             if made:
@@ -66,12 +66,13 @@ class Metrics:
                 if made.completion_tokens:
                     self.ttft.setdefault(name, Histogram()).note(made.ttft_ms / 1e3)
 
-    def exposition(self, stats: EngineStats) -> str:
-        """All of it, with the engine's numbers of this moment."""
-        return "".join([*self._counters(), *_gauges(stats)])
+    def exposition(self, stats: EngineStats, shows: Callable[[str], bool] = lambda name: True) -> str:
+        """All of it, with the engine's numbers of this moment; of adapters those that ``shows`` says so of."""
+        return "".join([*self._counters(shows), *_gauges(stats)])
 
-    def _counters(self) -> Iterator[str]:
-        ends = [("", (("adapter", name), ("reason", how)), count) for (name, how), count in self.requests.items()]
+    def _counters(self, shows: Callable[[str], bool]) -> Iterator[str]:
+        counted = ((name, how, count) for (name, how), count in self.requests.items() if shows(name))
+        ends = [("", (("adapter", name), ("reason", how)), count) for name, how, count in counted]
         yield _family("requests_total", "counter", "Answers by adapter and how they ended.", ends)
         for name, counts, says in (
             ("prompt_tokens_total", self.prompt_tokens, "Tokens of prompts."),
@@ -79,8 +80,10 @@ class Metrics:
             ("cold_loads_total", self.cold_loads, "Times that an adapter became resident."),
             ("evictions_total", self.evictions, "Times that an adapter made room."),
         ):
-            yield _family(name, "counter", says, [("", (("adapter", key),), n) for key, n in counts.items()])
-        ttft = [sample for name, one in self.ttft.items() for sample in one.samples((("adapter", name),))]
+            shown = [("", (("adapter", key),), n) for key, n in counts.items() if shows(key)]
+            yield _family(name, "counter", says, shown)
+        listed = [(name, one) for name, one in self.ttft.items() if shows(name)]
+        ttft = [sample for name, one in listed for sample in one.samples((("adapter", name),))]
         yield _family("time_to_first_token_seconds", "histogram", "From submission to the first token.", ttft)
         yield _family("requests_refused_total", "counter", "Requests that found the queue full.", _one(self.refused))
         yield _family("engine_restarts_total", "counter", "Engine processes replaced.", _one(self.engine_restarts))
@@ -91,6 +94,7 @@ def _gauges(stats: EngineStats) -> Iterator[str]:
         ("requests_running", stats.running, "Requests that compute."),
         ("requests_waiting", stats.waiting, "Requests in the queue."),
         ("adapters_resident", stats.resident, "Adapters that an answer can use in the next step."),
+        ("adapters_acquired", stats.acquired, "Adapters of running requests, each time; 0 where none runs."),
         ("adapters_prepared", stats.prepared, "Adapters ready in the second tier."),
         ("weights_bytes", stats.weights_bytes, "The base."),
         ("kv_bytes", stats.kv_bytes, "The KV cache."),

@@ -33,6 +33,7 @@ class ServerOptions:
     body_bytes: int = 8 << 20
     body_s: float = 30.0
     answer_s: float = 600.0
+    stall_s: float = 60.0  # a client that takes nothing of its stream for so long has left
     most_choices: int = 16
     look_s: float = 1.0  # how often adapters and tenants on disk are looked at
 

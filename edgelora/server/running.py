@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import signal
 import socket
 from functools import partial
@@ -16,6 +17,7 @@ from edgelora.adapters.library import AdapterLibrary
 from edgelora.engine.client import open_engine
 from edgelora.errors import UsageError
 from edgelora.server.app import make_app
+from edgelora.server.connections import KEEP_ALIVE_S, MOST_CONNECTIONS, Connection
 from edgelora.server.host import Host
 from edgelora.server.tenants import Tenants
 from edgelora.types import ignore_progress
@@ -27,7 +29,6 @@ if TYPE_CHECKING:
     from edgelora.types import BaseInfo, EngineConfig, ReportProgress, SamplingParams
 
 _ENDING = (signal.SIGTERM, signal.SIGINT)
-KEEP_ALIVE_S = 65
 log = logging.getLogger("edgelora.server")
 
 
@@ -76,7 +77,11 @@ class Server(uvicorn.Server):
             log_config=None,
             access_log=False,
             server_header=False,
+            ws="none",
+            http=Connection,
+            limit_concurrency=MOST_CONNECTIONS,
             timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=math.ceil(host.options.answer_s + host.options.stall_s),
         )
         super().__init__(config)
         self.host, self.address = host, address

@@ -12,6 +12,7 @@ from edgelora.errors import AdapterError, UnknownAdapterError
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
+_PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".ckpt"})
 NO_SUCH_MODEL = "GET /v1/models lists what there is."
 
 
@@ -49,7 +50,7 @@ class ModelNames:
                 place = root.resolve()
                 found = (place / ref).resolve()
                 if found.is_relative_to(place) and found != place and found.exists():
-                    return _without_pickles(found)
+                    return _harmless(found, place)
             except (OSError, RuntimeError, ValueError):  # too long a name, a loop of links, a null byte
                 continue
         raise UnknownAdapterError(f"there is no adapter {ref!r} in the folders of this server", NO_SUCH_MODEL)
@@ -59,9 +60,11 @@ def _names_file(text: str) -> bool:
     return any(part in text for part in ("/", "\\", ".gguf", ".GGUF"))
 
 
-def _without_pickles(path: Path) -> Path:
-    files = [path] if path.is_file() else [*path.iterdir()]
-    for file in files:
-        if file.suffix.lower() in (".bin", ".pt", ".pth", ".pkl", ".ckpt"):
+def _harmless(path: Path, root: Path) -> Path:
+    """``path``, none of whose files may run code or lies outside ``root``. Raises AdapterError."""
+    for file in [path] if path.is_file() else path.iterdir():
+        if file.suffix.lower() in _PICKLES:
             raise AdapterError(f"{path.name} holds {file.name}, which may run code", "Give GGUF or safetensors.")
+        if not file.resolve().is_relative_to(root):
+            raise AdapterError(f"{path.name} holds {file.name}, a link that leads elsewhere", "Put the file there.")
     return path

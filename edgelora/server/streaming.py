@@ -41,7 +41,8 @@ async def until_gone(receive: Receive, work: Coroutine[Any, Any, Result]) -> Res
 class EventStream(Response):
     """Sends each of ``documents`` as an event when it comes, and calls ``close`` at the end or when the client leaves.
 
-    An ApiError in the middle is an event too: the status has gone out by then.
+    A client that takes nothing for ``stall_s`` seconds has left. An ApiError in the middle is an event too: the status
+    has gone out by then.
     """
 
     media_type = "text/event-stream"
@@ -52,11 +53,13 @@ class EventStream(Response):
         headers: Mapping[str, str],
         close: Callable[[], Awaitable[None]],
         *,
+        stall_s: float,
         ends_with: str = DONE,
     ) -> None:
         super().__init__(headers={**headers, "cache-control": "no-cache", "x-accel-buffering": "no"})
         del self.headers["content-length"]
-        self._documents, self._close, self._ends_with = documents, close, ends_with
+        self._documents, self._close = documents, close
+        self._stall_s, self._ends_with = stall_s, ends_with
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send everything."""
@@ -72,23 +75,25 @@ class EventStream(Response):
         await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
         try:
             async for document in self._documents:
-                await _send_event(send, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
+                await self._event(send, json.dumps(document, ensure_ascii=False, separators=(",", ":")))
         except ApiError as error:
-            await _send_event(send, json.dumps(error.body))
+            await self._event(send, json.dumps(error.body))
         except OSError:
             raise
         except Exception:
-            await _send_event(send, json.dumps(internal_error().body))
+            await self._event(send, json.dumps(internal_error().body))
             raise
         else:
             if self._ends_with:
-                await _send_event(send, self._ends_with)
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+                await self._event(send, self._ends_with)
+        await self._body(send, b"", more=False)
 
+    async def _event(self, send: Send, data: str) -> None:
+        await self._body(send, f"data: {data}\n\n".encode("utf-8", "replace"), more=True)
 
-async def _send_event(send: Send, data: str) -> None:
-    body = f"data: {data}\n\n".encode("utf-8", "replace")
-    await send({"type": "http.response.body", "body": body, "more_body": True})
+    async def _body(self, send: Send, body: bytes, *, more: bool) -> None:
+        async with asyncio.timeout(self._stall_s):
+            await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
 async def _gone(receive: Receive) -> None:

@@ -43,10 +43,12 @@ class Tenant:
 
     def may_use(self, selection: str) -> bool:
         """Whether every member of the selection, in text form, is allowed."""
-        if self.selections is None:
-            return True
         names = [member.ref for member in parse_selection(selection)] or [BASE_NAME]
-        return all(name in self.selections or name.partition("@")[0] in self.selections for name in names)
+        return all(map(self.may_name, names))
+
+    def may_name(self, ref: str) -> bool:
+        """Whether the base, or an adapter, with or without a version, is one that it may know of."""
+        return self.selections is None or ref in self.selections or ref.partition("@")[0] in self.selections
 
 
 def hashed(key: str) -> bytes:

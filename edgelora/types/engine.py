@@ -21,7 +21,8 @@ class EngineConfig:
     """How to open a base. ``ctx`` is the longest conversation in tokens; None takes what the base was trained
     with, at most 4096. ``pool_dtype`` is what adapters are held in; ``kv_dtype`` the cache. ``adapter_bytes`` is the
     memory for resident adapters, ``prepared_bytes`` that for others kept ready beside them; ``parked_bytes`` that for
-    conversations saved when the cache needs their room, which go on to ``parked_folder``, if there is one."""
+    conversations saved when the cache needs their room, which go on to ``parked_folder``, if there is one.
+    ``reserved_bytes`` of the free memory are left to others."""
 
     base: Path
     ctx: int | None = None
@@ -37,6 +38,7 @@ class EngineConfig:
     prepared_bytes: int | None = None  # None: as much as adapter_bytes, at most a quarter of what is free
     parked_bytes: int | None = None  # None: a quarter of what is free, at most 1 GiB
     parked_folder: Path | None = None
+    reserved_bytes: int = 0  # free memory that is somebody else's already
     exclusive: bool = False  # never use the pool; for tests and comparison
 
     def __post_init__(self) -> None:
@@ -49,6 +51,7 @@ class EngineConfig:
             ("adapter_bytes", self.adapter_bytes is None or self.adapter_bytes > 0, "more than 0"),
             ("prepared_bytes", self.prepared_bytes is None or self.prepared_bytes >= 0, "0 or more"),
             ("parked_bytes", self.parked_bytes is None or self.parked_bytes >= 0, "0 or more"),
+            ("reserved_bytes", self.reserved_bytes >= 0, "0 or more"),
             ("batch", max(32, self.max_sequences + 1) <= self.batch <= 4096, "from 32 and above max_sequences to 4096"),
         )
         require(self, limits)
@@ -150,6 +153,8 @@ class EngineStats:
 
     A cold load is one from the file; ``load_p50`` and ``load_p95`` are over the last thousand, each part by itself,
     ``load_ms_p95`` of all parts together. ``pool_bytes`` includes adapters that llama.cpp holds in exclusive mode.
+    ``acquired`` counts each adapter of each running request: it is 0 where nothing runs. ``budget_bytes`` is what
+    adapters, resident and prepared, and parked conversations may take together.
     """
 
     weights_bytes: int
@@ -166,6 +171,8 @@ class EngineStats:
     load_p95: LoadTimes
     load_ms_p95: float
     kv: KVStats = KVStats()
+    acquired: int = 0
+    budget_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

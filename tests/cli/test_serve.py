@@ -77,7 +77,7 @@ def test_sigterm_lets_an_answer_finish(process: subprocess.Popen[str]) -> None:
         assert next(lines).startswith("data: ")
         process.send_signal(signal.SIGTERM)
         assert [line for line in lines if line][-1] == "data: [DONE]"
-    assert process.wait() == 0
+    assert process.wait(timeout=100) == 0
     assert not psutil.wait_procs(engines, timeout=60)[1]
     assert process.stderr
     said = process.stderr.read()
@@ -95,7 +95,7 @@ def test_a_second_signal_ends_it_at_once(process: subprocess.Popen[str]) -> None
         assert process.stderr
         assert "answers are under way" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
-        assert process.wait() == 130
+        assert process.wait(timeout=100) == 130
     assert not psutil.wait_procs(engines, timeout=60)[1]
 
 

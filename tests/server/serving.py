@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 
@@ -15,6 +18,9 @@ from edgelora.server.options import ServerOptions
 from edgelora.server.running import Server, serve
 from edgelora.types import BaseInfo, EngineConfig, SamplingParams
 
+Result = TypeVar("Result")
+PATIENCE_S = 100.0
+"""For what another process or a socket is waited for."""
 GREEDY = SamplingParams(temperature=0)
 
 
@@ -37,15 +43,18 @@ def serving(config: EngineConfig, options: ServerOptions | None = None) -> Itera
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    listens.wait()
+    until(listens.is_set)
     if failures:
         raise failures[0]
     try:
         yield servers[0]
     finally:
-        with suppress(RuntimeError):  # it has ended already
-            servers[0].loop.call_soon_threadsafe(servers[0].end)
-        thread.join()
+        for _ in range(2):  # the second time it does not wait for answers that a test has left behind
+            with suppress(RuntimeError):  # it has ended already
+                servers[0].loop.call_soon_threadsafe(servers[0].end)
+            with suppress(AssertionError):
+                until(lambda: not thread.is_alive(), tries=4000)
+        assert not thread.is_alive(), "the server did not end"
 
 
 def local(**changes: Any) -> ServerOptions:
@@ -90,8 +99,35 @@ class Http:
         return [json.loads(line) for line in lines if line != "[DONE]"]
 
 
+def connected(server: Server, data: bytes, *, receive_buffer: int | None = None) -> socket.socket:
+    """A connection on which ``data`` was sent."""
+    where = urlsplit(server.address)
+    connection = socket.socket()
+    connection.settimeout(PATIENCE_S)
+    if receive_buffer:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+    connection.connect((where.hostname, where.port or 0))
+    connection.sendall(data)
+    return connection
+
+
+def posted(server: Server, path: str, body: bytes) -> socket.socket:
+    """A connection on which a request was sent."""
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    return connected(server, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+
+
+def settled(future: Future[Result]) -> Result:
+    """What another thread has made."""
+    until(future.done)
+    return future.result()
+
+
 def until(holds: Callable[[], object], *, tries: int = 6000) -> None:
-    """Wait until something holds that another thread brings about."""
+    """Wait until something holds that another thread brings about.
+
+    The patience is in tries and not in seconds, so that a process that was stopped for a while goes on as before.
+    """
     pause = threading.Event()
     for _ in range(tries):
         if holds():

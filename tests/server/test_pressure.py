@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -19,7 +18,7 @@ from support.engines import exact_config
 from edgelora.server.bodies import read_json
 from edgelora.server.errors import ApiError
 from edgelora.server.running import Server
-from tests.server.serving import Http, local, serving, until
+from tests.server.serving import PATIENCE_S, Http, connected, local, posted, serving, settled, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,15 +40,6 @@ def server(f32_base: Path, strong: dict[str, AdapterFile]) -> Iterator[Server]:
         yield server
 
 
-def connected(server: Server, path: str, body: bytes) -> socket.socket:
-    """A connection on which a request was sent."""
-    where = urlsplit(server.address)
-    connection = socket.create_connection((where.hostname, where.port or 0))
-    head = f"POST {path} HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
-    return connection
-
-
 def idle(server: Server) -> bool:
     return not server.host.running
 
@@ -65,15 +55,16 @@ def test_a_client_that_leaves_is_cancelled(server: Server, http: Http, stream: b
 def left_in_the_middle(server: Server, body: bytes) -> bool:
     """Ask and leave while the answer is being made. False where it was quicker."""
     before = server.host.metrics.requests["first", "cancelled"]
-    with connected(server, "/v1/completions", body):
+    with posted(server, "/v1/completions", body):
         until(lambda: any(one.pieces for one in server.host.running.values()))
     until(lambda: idle(server))
     return server.host.metrics.requests["first", "cancelled"] == before + 1
 
 
 def ended(http: Http) -> bool:
-    """Whether the engine computes nothing any more."""
-    return "\nedgelora_requests_running 0\n" in http.client.get("/metrics").text
+    """Whether the engine computes nothing any more, and nobody has an adapter."""
+    counted = http.client.get("/metrics").text
+    return "\nedgelora_requests_running 0\n" in counted and "\nedgelora_adapters_acquired 0\n" in counted
 
 
 @pytest.mark.parametrize("path", ["/v1/completions", "/completion"])
@@ -84,7 +75,8 @@ def test_a_client_that_leaves_at_any_moment_leaves_nothing_behind(
     body = {name: value for name, value in LONG.items() if name != "max_tokens"} | {"model": "first", "stream": stream}
     body["n_predict" if path == "/completion" else "max_tokens"] = 8000
     for patience in range(12):
-        asyncio.run_coroutine_threadsafe(ask_and_leave(server, path, json.dumps(body), patience), server.loop).result()
+        asked = ask_and_leave(server, path, json.dumps(body), patience)
+        settled(asyncio.run_coroutine_threadsafe(asked, server.loop))
     assert idle(server)
     until(lambda: ended(http))
 
@@ -110,7 +102,7 @@ async def ask_and_leave(server: Server, path: str, body: str, patience: int) -> 
 
 def test_a_client_that_leaves_while_it_waits_is_forgotten(server: Server, http: Http) -> None:
     body = json.dumps({**LONG, "model": "first"}).encode()
-    three = [connected(server, "/v1/completions", body) for _ in range(3)]
+    three = [posted(server, "/v1/completions", body) for _ in range(3)]
     until(lambda: len(server.host.running) == 3)
     for one in reversed(three):
         one.close()
@@ -120,11 +112,11 @@ def test_a_client_that_leaves_while_it_waits_is_forgotten(server: Server, http: 
 
 def test_a_full_queue_is_429_and_says_when_to_come_again(server: Server, http: Http) -> None:
     body = json.dumps(LONG).encode()
-    four = [connected(server, "/v1/completions", body) for _ in range(4)]
+    four = [posted(server, "/v1/completions", body) for _ in range(4)]
     until(lambda: len(server.host.running) == 4)
     with ThreadPoolExecutor(4) as pool:
         asked = [pool.submit(http.client.post, "/v1/completions", json=SHORT) for _ in range(4)]
-        refused = [one.result() for one in asked]
+        refused = [settled(one) for one in asked]
     for one in four:
         one.close()
     full = [response for response in refused if response.status_code == 429]
@@ -137,7 +129,7 @@ def test_a_full_queue_is_429_and_says_when_to_come_again(server: Server, http: H
 
 def test_a_reader_that_does_not_read_stalls_nobody(server: Server, http: Http) -> None:
     body = json.dumps({**LONG, "stream": True}).encode()
-    with connected(server, "/v1/completions", body) as slow:
+    with posted(server, "/v1/completions", body) as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         until(lambda: server.host.running)
         for _ in range(3):
@@ -148,18 +140,16 @@ def test_a_reader_that_does_not_read_stalls_nobody(server: Server, http: Http) -
 def test_a_client_that_leaves_in_the_middle_of_its_body_is_no_error(
     server: Server, http: Http, caplog: pytest.LogCaptureFixture
 ) -> None:
-    where = urlsplit(server.address)
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
     for _ in range(5):
-        with socket.create_connection((where.hostname, where.port or 0)) as connection:
-            head = f"POST /v1/completions HTTP/1.1\r\nHost: {where.netloc}\r\nContent-Length: 100\r\n\r\n"
-            connection.sendall(head.encode() + b'{"prompt"')
+        connected(server, head + b'{"prompt"').close()
     assert http.post("/v1/completions", **SHORT)["choices"]
     assert not caplog.records
 
 
 def test_too_large_a_body_is_413(server: Server, http: Http) -> None:
     http.refused("/v1/completions", {"prompt": "x" * 30_000}, 413)
-    chunked = httpx2.post(f"{server.address}/v1/completions", content=iter([b"x" * 10_000] * 4))
+    chunked = httpx2.post(f"{server.address}/v1/completions", content=iter([b"x" * 10_000] * 4), timeout=PATIENCE_S)
     assert chunked.status_code == 413
 
 
@@ -188,7 +178,7 @@ def test_a_server_that_is_told_to_end_lets_answers_finish(f32_base: Path, strong
             answer = pool.submit(client.post, "/v1/completions", json={**LONG, "max_tokens": 150, "model": "first"})
             until(lambda: server.host.running)
             server.loop.call_soon_threadsafe(server.end)
-            made = answer.result().json()
+            made = settled(answer).json()
         assert made["usage"]["completion_tokens"] == 150
         assert made["edgelora"]["selection"] == "first"
         until(lambda: server.loop.is_closed())
@@ -197,7 +187,7 @@ def test_a_server_that_is_told_to_end_lets_answers_finish(f32_base: Path, strong
 
 def test_a_second_time_it_ends_at_once(f32_base: Path, strong: dict[str, AdapterFile]) -> None:
     with serving(replace(exact_config(f32_base), ctx=512)) as server:
-        with connected(server, "/v1/completions", json.dumps({**LONG, "stream": True}).encode()) as connection:
+        with posted(server, "/v1/completions", json.dumps({**LONG, "stream": True}).encode()) as connection:
             assert connection.recv(1)
             for _ in range(2):
                 server.loop.call_soon_threadsafe(server.end)

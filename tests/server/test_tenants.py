@@ -11,8 +11,10 @@ import httpx2
 import pytest
 
 from edgelora.errors import ConfigError, UsageError
+from edgelora.server.host import Running
 from edgelora.server.options import ServerOptions
 from edgelora.server.tenants import Tenants
+from edgelora.types import Request
 from tests.server.serving import Http, local, until
 
 if TYPE_CHECKING:
@@ -42,8 +44,16 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def options(tenants: Path) -> ServerOptions:
-    return local(keys=(KEY,), tenants=tenants)
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("root")
+    (root / "folder").mkdir()
+    (root / "pickled.bin").write_bytes(b"x")
+    return root
+
+
+@pytest.fixture(scope="module")
+def options(tenants: Path, root: Path) -> ServerOptions:
+    return local(keys=(KEY,), tenants=tenants, adapter_roots=(root,))
 
 
 @pytest.fixture
@@ -66,7 +76,7 @@ def test_nothing_without_a_key_but_health(server: Server, key: str) -> None:
 
 
 def test_a_key_may_come_as_llama_server_wants_it(server: Server) -> None:
-    assert httpx2.get(f"{server.address}/v1/models", headers={"x-api-key": KEY}).status_code == 200
+    assert httpx2.get(f"{server.address}/v1/models", headers={"x-api-key": KEY}, timeout=100).status_code == 200
 
 
 def test_a_tenant_sees_and_uses_its_own(clients: dict[str, Http], folder: Path) -> None:
@@ -84,9 +94,43 @@ def test_a_tenant_sees_and_uses_its_own(clients: dict[str, Http], folder: Path) 
     assert clients["operator"].post("/v1/completions", **ASK)["edgelora"]["selection"] == "base"
 
 
-def test_a_tenant_has_no_more_answers_at_a_time_than_it_may(clients: dict[str, Http]) -> None:
-    assert clients["acme"].refused("/v1/completions", {**ASK, "n": 2}, 429)["code"] == "too_many_requests"
+def test_a_tenant_has_no_more_answers_at_a_time_than_it_may(server: Server, clients: dict[str, Http]) -> None:
+    acme, another = clients["acme"], Running(Request("another", (1,)), "acme")
+    server.loop.call_soon_threadsafe(server.host.begin, another)
+    for path, body in (("/v1/completions", ASK), ("/v1/embeddings", {"input": "x"})):
+        response = acme.client.post(path, json=body)
+        assert (response.status_code, response.json()["error"]["code"]) == (429, "too_many_requests")
+        assert int(response.headers["retry-after"]) >= 1
     assert clients["operator"].post("/v1/completions", **ASK, n=2)["choices"]
+    server.loop.call_soon_threadsafe(server.host.end, "another")
+    assert acme.post("/v1/completions", **ASK)["choices"]
+
+
+def test_more_answers_than_a_tenant_may_ever_have_are_no_matter_of_time(clients: dict[str, Http]) -> None:
+    assert clients["acme"].refused("/v1/completions", {**ASK, "n": 2}, 400)["param"] == "n"
+
+
+def test_what_a_tenant_may_not_use_does_not_exist_for_it(clients: dict[str, Http], root: Path) -> None:
+    acme, operator = clients["acme"], clients["operator"]
+    assert operator.post("/v1/completions", **ASK, model="second")["choices"]
+    numbers = {one["name"]: one["id"] for one in operator.get("/lora-adapters")}
+    refusals = [
+        acme.refused("/v1/completions", {**ASK, "lora": [{"id": number}]}, 404) for number in (numbers["second"], 999)
+    ]
+    assert refusals[0] == refusals[1]
+    assert (
+        acme.refused("/v1/completions", {**ASK, "model": "second"}, 404)["message"].replace("second", "nobody")
+        == (acme.refused("/v1/completions", {**ASK, "model": "nobody"}, 404)["message"])
+    )
+    for path in ("folder", "pickled.bin", "none"):
+        said = acme.refused("/v1/completions", {**ASK, "model": f"./{path}"}, 404)
+        assert (
+            said["message"].replace(path, "x")
+            == acme.refused("/v1/completions", {**ASK, "model": "./x"}, 404)["message"]
+        )
+    operator.refused("/v1/completions", {**ASK, "model": "./pickled.bin"}, 400)
+    assert 'adapter="second"' in operator.client.get("/metrics").text
+    assert 'adapter="second"' not in acme.client.get("/metrics").text
 
 
 def test_scales_are_each_tenants_own(clients: dict[str, Http]) -> None:

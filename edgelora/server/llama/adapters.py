@@ -26,7 +26,7 @@ async def listed(request: Request) -> Response:
         [
             {"id": number, "name": entry.name, "path": entry.path.name, "scale": scales.get(number, 0.0)}
             for number, entry in entries.items()
-            if tenant.may_use(entry.name)
+            if tenant.may_name(entry.name)
         ]
     )
 

@@ -41,7 +41,7 @@ async def completion(request: Request) -> Response:
     headers = attestation_headers(host.engine.base, begun.adapters, choice.fallback)
     documents = _documents(host, asked, choice, begun)
     if asked.stream:
-        return EventStream(documents, headers, begun.close, ends_with="")
+        return EventStream(documents, headers, begun.close, stall_s=host.options.stall_s, ends_with="")
     try:
         return JSONResponse(await until_gone(request.receive, _whole(documents)), headers=headers)
     finally:

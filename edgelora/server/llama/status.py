@@ -76,6 +76,7 @@ async def slots(request: Request) -> Response:
 
 
 async def metrics(request: Request) -> Response:
-    """Everything counted, for Prometheus."""
-    host = host_of(request)
-    return PlainTextResponse(host.metrics.exposition(await host.engine.stats()), media_type=CONTENT_TYPE)
+    """What was counted of the adapters that this tenant may use, for Prometheus."""
+    host, tenant = host_of(request), tenant_of(request)
+    text = host.metrics.exposition(await host.engine.stats(), tenant.may_name)
+    return PlainTextResponse(text, media_type=CONTENT_TYPE)

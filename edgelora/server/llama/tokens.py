@@ -10,10 +10,13 @@ from starlette.responses import JSONResponse
 from edgelora.server.bodies import read_model
 from edgelora.server.prompts import require_vocabulary
 from edgelora.server.routing import host_of
+from edgelora.server.streaming import until_gone
 
 if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
+
+    from edgelora.server.host import Host
 
 
 class TokenizeRequest(BaseModel):
@@ -39,13 +42,15 @@ async def tokenize(request: Request) -> Response:
     """The tokens of a text."""
     host = host_of(request)
     asked = await read_model(request, host.options, TokenizeRequest)
+    return JSONResponse({"tokens": await until_gone(request.receive, _tokenized(host, asked))})
+
+
+async def _tokenized(host: Host, asked: TokenizeRequest) -> list[Any]:
     tokens = await host.engine.tokenize(asked.content, parse_special=asked.parse_special, add_special=asked.add_special)
     if not asked.with_pieces:
-        return JSONResponse({"tokens": list(tokens)})
-    pieces = [_piece(await host.engine.detokenize((token,))) for token in tokens]
-    return JSONResponse(
-        {"tokens": [{"id": token, "piece": piece} for token, piece in zip(tokens, pieces, strict=True)]}
-    )
+        return list(tokens)
+    pieces = {token: _piece(await host.engine.detokenize((token,))) for token in dict.fromkeys(tokens)}
+    return [{"id": token, "piece": pieces[token]} for token in tokens]
 
 
 async def detokenize(request: Request) -> Response:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 from typing import TYPE_CHECKING, Any, Literal
+from uuid import uuid4
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,20 +17,24 @@ from edgelora.server.attestation import attestation, attestation_headers
 from edgelora.server.bodies import read_model
 from edgelora.server.choosing import choose
 from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.host import Running
 from edgelora.server.openai.requests import Text
 from edgelora.server.prompts import prompt_tokens_of
 from edgelora.server.routing import host_of, tenant_of
 from edgelora.server.streaming import until_gone
-from edgelora.types import AttestedAdapter
+from edgelora.types import AttestedAdapter, Request, SamplingParams
 
 if TYPE_CHECKING:
-    from starlette.requests import Request
+    from collections.abc import Sequence
+
+    from starlette.requests import Request as HttpRequest
     from starlette.responses import Response
 
     from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
 
 MOST_INPUTS = 64
+MOST_REQUESTS = 64
 
 
 class EmbeddingRequest(BaseModel):
@@ -42,19 +48,18 @@ class EmbeddingRequest(BaseModel):
     user: str | None = None
 
 
-async def embeddings(request: Request) -> Response:
+async def embeddings(request: HttpRequest) -> Response:
     """One vector for each text."""
     host = host_of(request)
     asked = await read_model(request, host.options, EmbeddingRequest)
     return await until_gone(request.receive, _answer(host, request, asked))
 
 
-async def _answer(host: Host, request: Request, asked: EmbeddingRequest) -> Response:
+async def _answer(host: Host, request: HttpRequest, asked: EmbeddingRequest) -> Response:
     inputs = _listed(asked.input)
     choice = await choose(host, tenant_of(request), asked.model)
-    require_room(host, choice, 1)
     texts = [await prompt_tokens_of(host, one, param="input") for one in inputs]
-    vectors = [await _embedded(host, choice, tokens) for tokens in texts]
+    vectors = await _embedded(host, choice, texts)
     in_base64 = asked.encoding_format == "base64"  # what OpenAI's client asks for by itself
     data = [
         {"object": "embedding", "index": i, "embedding": _base64(vector) if in_base64 else list(vector)}
@@ -78,7 +83,46 @@ def _listed(given: str | list[Any]) -> list[Any]:
     return inputs
 
 
-async def _embedded(host: Host, choice: Choice, tokens: tuple[int, ...]) -> tuple[float, ...]:
+async def _embedded(host: Host, choice: Choice, texts: Sequence[tuple[int, ...]]) -> list[tuple[float, ...]]:
+    """The vectors of ``texts``, as one of the tenant's answers. Raises ApiError."""
+    require_room(host, choice, 1)
+    _require_place(host)
+    running = Running(
+        Request(f"http-{uuid4().hex}", texts[0], choice.resolved.selection, SamplingParams()),
+        choice.tenant.name,
+        tuple(file.name for file in choice.resolved.files),
+        embeds=True,
+    )
+    how = "failed"
+    host.begin(running)
+    try:
+        async with asyncio.timeout(host.options.answer_s):
+            vectors = [await _vector(host, choice, tokens) for tokens in texts]
+        how = "embedded"
+    except TimeoutError:
+        raise ApiError(408, f"this took longer than {host.options.answer_s:g} s", "timeout") from None
+    except asyncio.CancelledError:
+        how = "cancelled"
+        raise
+    finally:
+        host.end(running.request.id)
+        host.metrics.note_end(running.adapters, how)
+    return vectors
+
+
+def _require_place(host: Host) -> None:
+    """Raise ApiError where too many wait: the engine computes one text after the other."""
+    if sum(one.embeds for one in host.running.values()) >= MOST_REQUESTS:
+        host.metrics.refused += 1
+        raise ApiError(
+            429,
+            f"{MOST_REQUESTS} requests for embeddings are waiting already",
+            "queue_full",
+            retry_after=host.pace.seconds(MOST_REQUESTS // 4),
+        )
+
+
+async def _vector(host: Host, choice: Choice, tokens: tuple[int, ...]) -> tuple[float, ...]:
     try:
         return await host.engine.embed(tokens, choice.resolved.selection)
     except EdgeloraError as error:

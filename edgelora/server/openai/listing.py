@@ -39,9 +39,9 @@ async def model(request: Request) -> Response:
 
 async def listed(host: Host, tenant: Tenant) -> list[dict[str, Any]]:
     """What `tenant` may name as ``model``: the base first."""
-    found = [_base(host)] if tenant.may_use(BASE_NAME) else []
+    found = [_base(host)] if tenant.may_name(BASE_NAME) else []
     entries = await host.catalogue.entries()
-    return found + [_adapter(entry) for entry in entries if tenant.may_use(entry.name)]
+    return found + [_adapter(entry) for entry in entries if tenant.may_name(entry.name)]
 
 
 def _base(host: Host) -> dict[str, Any]:

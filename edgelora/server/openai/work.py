@@ -54,7 +54,8 @@ async def respond(
     """The answers: a stream of events, or one document where ``streamed`` is None. A client that leaves ends them."""
     work = await until_gone(request.receive, beginning)
     if streamed:
-        return EventStream(streamed(work), work.headers, work.begun.close)
+        stall_s = work.host.options.stall_s
+        return EventStream(streamed(work), work.headers, work.begun.close, stall_s=stall_s)
     try:
         return JSONResponse(await until_gone(request.receive, whole(work)), headers=work.headers)
     finally:
