@@ -33,13 +33,18 @@ class MemoryPlan:
     prepared_budget: int
     parked_budget: int
 
+    @property
+    def budget(self) -> int:
+        """What adapters and parked conversations may take together."""
+        return self.pool_budget + self.prepared_budget + self.parked_budget
+
 
 def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = None) -> MemoryPlan:
     """Divide the ``available`` bytes (by default what is free).
 
     Fewer conversations are kept when memory is short; MemoryLimitError, with the numbers, when not even one fits.
     """
-    free = free_memory() if available is None else available
+    free = max(0, (free_memory() if available is None else available) - config.reserved_bytes)
     ctx = config.ctx or min(facts.n_ctx_train or DEFAULT_CTX, DEFAULT_CTX)
     asked = sum(filter(None, (config.adapter_bytes, config.prepared_bytes, config.parked_bytes)))
     for conversations in range(KEPT_CONVERSATIONS, 0, -1):
