@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from edgelora.cli import options
+from edgelora.merge.options import PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from edgelora.config.settings import Settings
     from edgelora.server.options import ServerOptions
@@ -41,6 +42,20 @@ if TYPE_CHECKING:
 @click.option(
     "--answer-time", type=click.FloatRange(min=1), default=600, metavar="S", help="Longest answer in seconds."
 )
+@click.option(
+    "--bake",
+    "bake",
+    multiple=True,
+    metavar="SEL[,SEL]",
+    help="Serve these adapters or mixtures from bases of their own that they are baked into; may be repeated.",
+)
+@click.option(
+    "--bake-precision",
+    type=click.Choice(PRECISIONS),
+    default="auto",
+    show_default=True,
+    help="Types of what is baked, as for merge.",
+)
 @options.generation_options
 def command(**given: object) -> None:
     """Serve the base and all its adapters on one address; the `model` of a request says which adapter answers.
@@ -50,7 +65,7 @@ def command(**given: object) -> None:
     from edgelora.config.settings import load_settings
 
     names = ("host", "port", "api_key", "tenants", "open_to_all", "adapter_roots", "dynamic_adapters", "answer_time")
-    own = {name: given.pop(name) for name in names}
+    own = {name: given.pop(name) for name in (*names, "bake", "bake_precision")}
     settings = load_settings(given)
     _serve(settings, _server_options(settings, own))
 
@@ -72,7 +87,20 @@ def _server_options(settings: Settings, own: dict[str, object]) -> ServerOptions
         adapter_roots=own["adapter_roots"],  # type: ignore[arg-type]
         dynamic_adapters=bool(own["dynamic_adapters"]),
         answer_s=float(str(own["answer_time"])),
+        bake=_baked(own["bake"]),  # type: ignore[arg-type]
+        bake_precision=own["bake_precision"],  # type: ignore[arg-type]
     )
+
+
+def _baked(given: Sequence[str]) -> tuple[str, ...]:
+    """The selections of all ``--bake``, as canonical texts. Raises UsageError for what would bake nothing."""
+    from edgelora.adapters.selection import format_selection, parse_selection
+    from edgelora.errors import UsageError
+
+    selections = [parse_selection(text) for texts in given for text in texts.split(",")]
+    if not all(any(member.scale for member in members) for members in selections):
+        raise UsageError("--bake names something that does nothing", "Name adapters: --bake legal,medical:0.5")
+    return tuple(dict.fromkeys(map(format_selection, selections)))
 
 
 def _keys(given: object) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from edgelora.merge.options import Member, Precision
     from edgelora.merge.trade import Trade
+    from edgelora.merge.verification import Verdict
     from edgelora.types import AttestedAdapter, ReportProgress
 
 PATIENCE = 5.0
@@ -42,7 +43,8 @@ _REPORT = "edgelora.merge.report"
 @dataclass(frozen=True, slots=True)
 class BakedBase:
     """A file of the cache, as it describes itself. ``kept`` is the share of the adapters' change that is left in it;
-    ``faster``, "merged", "adapter" or "either", is what a merge expects to answer faster here."""
+    ``faster``, "merged", "adapter" or "either", is what a merge expects to answer faster here. ``verdict`` is that of
+    its verification, None where there was none."""
 
     path: Path
     base: str
@@ -53,6 +55,7 @@ class BakedBase:
     n_bytes: int
     faster: str
     made: datetime
+    verdict: Verdict | None = None
 
 
 class BakedBases:
@@ -62,12 +65,15 @@ class BakedBases:
         """``folder`` defaults to the one in the user's cache."""
         self.folder = folder or locations.baked_dir()
 
-    def find(self, base: Path, members: Sequence[Member], precision: Precision = "auto") -> BakedBase | None:
-        """What was baked before of the same base, adapters and scales.
+    def find(
+        self, base: Path, members: Sequence[Member], precision: Precision = "auto", *, verified: bool = False
+    ) -> BakedBase | None:
+        """What was baked before of the same base, adapters and scales; only what was ``verified``, if that is wanted.
 
         Raises GGUFError or ConversionError where an input cannot be read, UsageError for an adapter given twice.
         """
-        return _described(self._path(base, members, precision))
+        found = _described(self._path(base, members, precision))
+        return None if found and verified and not found.verdict else found
 
     def bake(
         self,
@@ -76,20 +82,23 @@ class BakedBases:
         precision: Precision = "auto",
         report: ReportProgress = ignore_progress,
         announce: Callable[[Trade], None] = lambda trade: None,
+        *,
+        verify: bool = False,
     ) -> BakedBase:
         """Bake ``members`` into ``base``, unless that was done before; then nothing is announced either. Blocks.
 
-        It is not verified, which would take longer than baking: types are chosen so that the adapters stay, and
-        ``edgelora merge`` proves it. What ``report`` or ``announce`` raises ends it; nothing is left behind then, nor
-        after an error. Raises what :meth:`find` and :func:`edgelora.merge.merge.merge` raise.
+        Without ``verify`` nothing is compared, which would take longer than baking: types are chosen so that the
+        adapters stay. With it, what was baked without is baked anew; the verdict, whatever it is, is in what is given.
+        What ``report`` or ``announce`` raises ends it; nothing is left behind then, nor after an error. Raises what
+        :meth:`find` and :func:`edgelora.merge.merge.merge` raise.
         """
         from edgelora.merge.merge import merge
 
-        path = self._path(base, members, precision)
-        found = _described(path)
+        found = self.find(base, members, precision, verified=verify)
         if found is None:
+            path = self._path(base, members, precision)
             self._make_room()
-            merge(base, members, path, Options(precision, verify=False), report=report, announce=announce)
+            merge(base, members, path, Options(precision, verify=verify), report=report, announce=announce)
             found = _described(path)
         if found is None:
             raise MergeError(f"{path}: what was baked has vanished", "Was the cache cleared meanwhile? Try again.")
@@ -131,18 +140,26 @@ def bake_apart(
     members: Sequence[Member],
     report: ReportProgress,
     announce: Callable[[Trade], None] = lambda trade: None,
+    *,
+    precision: Precision = "auto",
+    verify: bool = False,
 ) -> BakedBase:
-    """As :meth:`BakedBases.bake` with precision auto, in a process of its own: a crash there is one error here."""
-    return BakedBases().find(base, members) or run_apart(
-        "baking", _bake, base, tuple(members), report=report, announce=announce, patience=PATIENCE
+    """As :meth:`BakedBases.bake`, in a process of its own: a crash there is one error here."""
+    return BakedBases().find(base, members, precision, verified=verify) or run_apart(
+        "baking", _bake, base, tuple(members), precision, verify, report=report, announce=announce, patience=PATIENCE
     )
 
 
 def _bake(
-    base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+    base: Path,
+    members: Sequence[Member],
+    precision: Precision,
+    verify: bool,
+    report: ReportProgress,
+    announce: Callable[[Trade], None],
 ) -> BakedBase:
-    os.nice(NICENESS)  # who chats meanwhile goes first
-    return BakedBases().bake(base, members, report=report, announce=announce)
+    os.nice(NICENESS)  # who chats or is served meanwhile goes first
+    return BakedBases().bake(base, members, precision, report, announce, verify=verify)
 
 
 def _content(path: Path) -> str:
@@ -171,6 +188,7 @@ def _described(path: Path) -> BakedBase | None:
             n_bytes=header.file_size,
             faster=str(report["trade"]["faster"]),
             made=datetime.fromtimestamp(path.stat().st_mtime).astimezone(),
+            verdict=report.get("verdict"),
         )
     except (GGUFError, OSError, ValueError, KeyError, TypeError):
         return None

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
     from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
-    from edgelora.types import AttestedAdapter, RequestEvent, SamplingParams
+    from edgelora.server.weights import Weights
+    from edgelora.types import AttestedAdapter, RequestEvent, SamplingParams, Selection
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Prompt:
 class Begun:
     """Answers of which the first was admitted; :meth:`events` are theirs, by index. Always :meth:`close` it."""
 
+    weights: Weights
     adapters: tuple[AttestedAdapter, ...]
     _answers: AsyncGenerator[tuple[int, RequestEvent], None]
 
@@ -50,14 +52,17 @@ class Begun:
 async def begin(host: Host, choice: Choice, prompts: Sequence[Prompt]) -> Begun:
     """Ask for all ``prompts`` at once and wait until one is admitted. Raises ApiError."""
     require_room(host, choice, len(prompts))
-    events = _answers(host, choice, prompts)
+    weights = host.hot.weights(choice.text, choice.resolved.selection)
+    if choice.fallback:
+        weights = replace(weights, fallback=choice.fallback)
+    events = _answers(host, choice, weights, prompts)
     try:
         _, started = await anext(events)
         assert isinstance(started, Started)
     except BaseException:
         await events.aclose()
         raise
-    return Begun(started.adapters, events)
+    return Begun(weights, started.adapters, events)
 
 
 def require_room(host: Host, choice: Choice, wanted: int) -> None:
@@ -77,29 +82,31 @@ def require_room(host: Host, choice: Choice, wanted: int) -> None:
 
 
 async def _answers(
-    host: Host, choice: Choice, prompts: Sequence[Prompt]
+    host: Host, choice: Choice, weights: Weights, prompts: Sequence[Prompt]
 ) -> AsyncGenerator[tuple[int, RequestEvent], None]:
     """The events of all answers as they come. Raises ApiError as soon as one fails; then the others are cancelled."""
     heard: asyncio.Queue[tuple[int, RequestEvent]] = asyncio.Queue()
     names = tuple(file.name for file in choice.resolved.files)
-    running = [Running(_request(host, choice, prompt), choice.tenant.name, names) for prompt in prompts]
+    requests = [_request(host, choice, weights.selection, prompt) for prompt in prompts]
+    running = [Running(request, choice.tenant.name, names) for request in requests]
     for one in running:
         host.begin(one)
-    tasks = [asyncio.create_task(_listen(host, i, one, heard)) for i, one in enumerate(running)]
-    left = len(tasks)
-    try:
-        while left:
-            index, event = await heard.get()
-            if isinstance(event, Failed):
-                raise _failure(host, event)
-            left -= isinstance(event, Finished)
-            yield index, event
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for one in running:
-            host.end(one.request.id)
+    with weights.used():
+        tasks = [asyncio.create_task(_listen(host, weights, i, one, heard)) for i, one in enumerate(running)]
+        left = len(tasks)
+        try:
+            while left:
+                index, event = await heard.get()
+                if isinstance(event, Failed):
+                    raise _failure(host, event)
+                left -= isinstance(event, Finished)
+                yield index, event
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for one in running:
+                host.end(one.request.id)
 
 
 def _failure(host: Host, failed: Failed) -> ApiError:
@@ -110,7 +117,7 @@ def _failure(host: Host, failed: Failed) -> ApiError:
     return error
 
 
-def _request(host: Host, choice: Choice, prompt: Prompt) -> Request:
+def _request(host: Host, choice: Choice, selection: Selection, prompt: Prompt) -> Request:
     most = choice.tenant.max_tokens
     wanted = prompt.sampling.max_tokens
     if most is not None and (wanted is None or wanted > most):
@@ -118,21 +125,25 @@ def _request(host: Host, choice: Choice, prompt: Prompt) -> Request:
     return Request(
         f"http-{uuid4().hex}",
         prompt.tokens,
-        choice.resolved.selection,
+        selection,
         prompt.sampling,
         client=choice.tenant.name if choice.tenant.key else "",
         deadline_s=host.options.answer_s,
     )
 
 
-async def _listen(host: Host, index: int, running: Running, heard: asyncio.Queue[tuple[int, RequestEvent]]) -> None:
+async def _listen(
+    host: Host, weights: Weights, index: int, running: Running, heard: asyncio.Queue[tuple[int, RequestEvent]]
+) -> None:
     """Put the events of one request into ``heard``; when this task is cancelled, so is the request."""
     how, made = "cancelled", None
     try:
-        async with aclosing(host.engine.generate(running.request)) as events:
+        async with aclosing(weights.engine.generate(running.request)) as events:
             async for event in events:
                 if isinstance(event, Prefilling):
                     continue
+                if isinstance(event, Started | Finished):
+                    event = replace(event, adapters=weights.attested(event.adapters))
                 running.pieces += isinstance(event, Token)
                 if isinstance(event, Finished):
                     how, made = event.reason, event

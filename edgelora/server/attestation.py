@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from edgelora.adapters.selection import BASE_NAME, format_scale
@@ -12,7 +12,8 @@ from edgelora.adapters.selection import BASE_NAME, format_scale
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from edgelora.types import AttestedAdapter, BaseInfo, Finished
+    from edgelora.server.weights import Weights
+    from edgelora.types import AttestedAdapter, Finished
 
 
 def selection_text(adapters: Sequence[AttestedAdapter]) -> str:
@@ -21,27 +22,37 @@ def selection_text(adapters: Sequence[AttestedAdapter]) -> str:
     return "+".join(written) or BASE_NAME
 
 
-def attestation_headers(base: BaseInfo, adapters: Sequence[AttestedAdapter], fallback: str = "") -> dict[str, str]:
-    """The headers ``x-edgelora-*``: base, selection, and each adapter's content hash and scale."""
+def attestation_headers(weights: Weights, adapters: Sequence[AttestedAdapter]) -> dict[str, str]:
+    """The headers ``x-edgelora-*``: base, selection, each adapter's content hash and scale, and whether they were
+    baked; then with the fingerprint of what they were baked into."""
+    base, baked = weights.base, weights.baked
     listed = (f"{quote(one.name)};sha256={one.sha256};scale={format_scale(one.scale)}" for one in adapters)
     headers = {
         "x-edgelora-base": base.fingerprint,
         "x-edgelora-selection": quote(selection_text(adapters), safe="+:@-._"),
         "x-edgelora-adapters": ", ".join(listed),
-        "x-edgelora-mode": "baked" if base.baked and not adapters else "run-time",
+        "x-edgelora-mode": mode(weights, adapters),
     }
-    return headers | ({"x-edgelora-fallback": quote(fallback, safe=" ,.;:'")} if fallback else {})
+    headers |= {"x-edgelora-weights": baked.fingerprint} if baked else {}
+    return headers | ({"x-edgelora-fallback": quote(weights.fallback, safe=" ,.;:'")} if weights.fallback else {})
 
 
-def attestation(base: BaseInfo, adapters: Sequence[AttestedAdapter], fallback: str = "") -> dict[str, Any]:
+def attestation(weights: Weights, adapters: Sequence[AttestedAdapter]) -> dict[str, Any]:
     """The same for the field ``edgelora`` of a body."""
+    base, baked = weights.base, weights.baked
     document = {
         "selection": selection_text(adapters),
         "adapters": [asdict(one) for one in adapters],
         "base": {"name": base.name, "fingerprint": base.fingerprint, "baked": [asdict(one) for one in base.baked]},
-        "mode": "baked" if base.baked and not adapters else "run-time",
+        "mode": mode(weights, adapters),
     }
-    return document | ({"fallback": fallback} if fallback else {})
+    document |= {"weights": baked.fingerprint} if baked else {}
+    return document | ({"fallback": weights.fallback} if weights.fallback else {})
+
+
+def mode(weights: Weights, adapters: Sequence[AttestedAdapter]) -> Literal["baked", "run-time"]:
+    """Baked where every adapter is in the weights: of a base made for the selection, or of the server's own."""
+    return "baked" if weights.baked or (weights.base.baked and not adapters) else "run-time"
 
 
 def timings(made: Finished) -> dict[str, Any]:
@@ -53,7 +64,8 @@ def timings(made: Finished) -> dict[str, Any]:
     }
 
 
-def system_fingerprint(base: BaseInfo, adapters: Sequence[AttestedAdapter]) -> str:
+def system_fingerprint(weights: Weights, adapters: Sequence[AttestedAdapter]) -> str:
     """OpenAI's ``system_fingerprint``: another one whenever other weights answer."""
-    text = "\n".join([base.fingerprint, *(f"{one.sha256}:{one.scale}" for one in adapters)])
+    opened = weights.baked or weights.base
+    text = "\n".join([opened.fingerprint, *(f"{one.sha256}:{one.scale}" for one in adapters)])
     return "fp_" + hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -36,6 +36,7 @@ class Catalogue:
         self._library, self._base = library, base
         self._lock = asyncio.Lock()
         self._known: dict[str, ResolvedSelection] = {}
+        self.changes = 0  # of what names mean
         self._numbers: dict[str, int] = {}  # by name
         self._added: dict[str, tuple[AdapterEntry, AdapterFile]] = {}
         self._asked: dict[
@@ -79,7 +80,7 @@ class Catalogue:
                 await asyncio.to_thread(self._library.release, sha256)
             if await asyncio.to_thread(self._library.has_changed):
                 await asyncio.to_thread(self._library.refresh)
-                self._known.clear()
+                self._forget()
 
     # --- by number
 
@@ -112,12 +113,16 @@ class Catalogue:
     def add(self, entry: AdapterEntry, file: AdapterFile) -> None:
         """Offer it under its name from now on."""
         self._added[entry.name] = entry, file
-        self._known.clear()
+        self._forget()
 
     def remove(self, name: str) -> bool:
         """Offer it no longer. False where it was not added."""
-        self._known.clear()
+        self._forget()
         return self._added.pop(name, None) is not None
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self.changes += 1
 
     # --- in a thread
 

@@ -16,6 +16,7 @@ from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
 from edgelora.errors import AdapterTooLargeError, EdgeloraError, MemoryLimitError
 from edgelora.server.catalogue import Catalogue
+from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
 from edgelora.server.pace import Pace
 from edgelora.server.selecting import ModelNames
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.chat.template import ChatTemplate
     from edgelora.engine.client import EngineClient
+    from edgelora.server.baking import Bakery
     from edgelora.server.options import ServerOptions
     from edgelora.server.tenants import Tenants
     from edgelora.types import AdapterFile, Finished, Request
@@ -58,12 +60,14 @@ class Host:
         sampling: Sampling,
         options: ServerOptions,
         tenants: Tenants,
+        bakery: Bakery,
     ) -> None:
         self.engine, self.sampling, self.options, self.tenants = engine, sampling, options, tenants
         self.usage = UsageCounts(library.folder)
         self.made: list[Finished] = []  # answers that are not in ``usage`` yet
         self.catalogue = Catalogue(library, engine.base.path)
         self.metrics, self.pace = Metrics(), Pace()
+        self.hot = HotSelections(engine, self.catalogue, self._wanted_baked, bakery, self.metrics)
         self.running: dict[str, Running] = {}
         self.scales: dict[str, dict[int, float]] = {}  # llama-server's, for each tenant
         self.draining = False
@@ -77,14 +81,24 @@ class Host:
 
     def start(self) -> None:
         """Begin to look after disk and engine. Call :meth:`stop` at the end."""
-        self._tasks = [asyncio.create_task(self._watch_disk()), asyncio.create_task(self._watch_engine())]
+        works = (self._watch_disk(), self._watch_engine(), self.hot.keep())
+        self._tasks = [asyncio.create_task(work) for work in works]
+
+    def drain(self) -> None:
+        """Take nothing new."""
+        self.draining = True
+        self.hot.stop_baking()
 
     async def stop(self) -> None:
         """End that."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.hot.close()
         await self._count()
+
+    def _wanted_baked(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys((*self.options.bake, *self.tenants.baked)))
 
     # --- adapters
 
@@ -150,13 +164,14 @@ class Host:
                 await self.catalogue.refresh(self._in_use())
             await self._count()
             problem = await asyncio.to_thread(self.tenants.refresh)
+            self.hot.look()
             if problem and problem != said:
                 log.warning("%s; the former tenants stay", problem)
             said = problem
 
     def _in_use(self) -> frozenset[str]:
         running = (sha256 for one in self.running.values() for sha256 in one.request.selection.adapters)
-        return frozenset({*running, *self._loading})
+        return frozenset({*running, *self._loading, *self.hot.in_use})
 
     async def _count(self) -> None:
         """Write down for the library what its adapters were used for."""

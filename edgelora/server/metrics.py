@@ -8,10 +8,10 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from edgelora.types import EngineStats, Finished
 
@@ -55,6 +55,8 @@ class Metrics:
         self.ttft: dict[str, Histogram] = {}
         self.refused = 0
         self.engine_restarts = 0
+        self.baked_requests: Counter[str] = Counter()  # by selection, as text
+        self.fallen_back: Counter[str] = Counter()
 
     def note_end(self, adapters: Sequence[str], how: str, made: Finished | None = None) -> None:
         """An answer under ``adapters`` has ended: "stop", "length", "cancelled", "failed", "embedded"."""
@@ -66,9 +68,27 @@ class Metrics:
                 if made.completion_tokens:
                     self.ttft.setdefault(name, Histogram()).note(made.ttft_ms / 1e3)
 
-    def exposition(self, stats: EngineStats, shows: Callable[[str], bool] = lambda name: True) -> str:
-        """All of it, with the engine's numbers of this moment; of adapters those that ``shows`` says so of."""
-        return "".join([*self._counters(shows), *_gauges(stats)])
+    def exposition(
+        self,
+        stats: EngineStats,
+        shows: Callable[[str], bool] = lambda name: True,
+        hot: Sequence[Mapping[str, Any]] = (),
+    ) -> str:
+        """All of it, with the engine's numbers of this moment; of adapters those that ``shows`` says so of, and of
+        selections to be baked those in ``hot`` (:meth:`edgelora.server.hot.HotSelections.listed`)."""
+        return "".join([*self._counters(shows), *self._baked(hot), *_gauges(stats)])
+
+    def _baked(self, hot: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+        states = [
+            ("", (("selection", one["selection"]), ("state", one["state"])), int(one["mode"] == "baked")) for one in hot
+        ]
+        yield _family("baked", "gauge", "Selections to be served baked; 1 where they are.", states)
+        for name, counts, says in (
+            ("baked_requests_total", self.baked_requests, "Requests that a baked base answers."),
+            ("fallback_requests_total", self.fallen_back, "Requests at run time for what is to be served baked."),
+        ):
+            texts = [one["selection"] for one in hot if one["selection"] in counts]
+            yield _family(name, "counter", says, [("", (("selection", text),), counts[text]) for text in texts])
 
     def _counters(self, shows: Callable[[str], bool]) -> Iterator[str]:
         counted = ((name, how, count) for (name, how), count in self.requests.items() if shows(name))

@@ -11,13 +11,16 @@ from edgelora.errors import UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from edgelora.merge.options import Precision
+
 
 @dataclass(frozen=True, slots=True)
 class ServerOptions:
     """What the operator decides. Sizes in bytes, times in seconds.
 
     ``keys`` are the API keys; none means that nobody needs one. ``default`` is the selection of requests that name
-    none. ``adapter_roots`` are the folders that a request's adapter paths must lie in; none means no paths.
+    none. ``bake`` are those to be served baked. ``adapter_roots`` are the folders that a request's adapter paths must
+    lie in; none means no paths.
     """
 
     host: str = "127.0.0.1"
@@ -30,6 +33,8 @@ class ServerOptions:
     system: str = ""
     adapter_roots: tuple[Path, ...] = ()
     dynamic_adapters: bool = False
+    bake: tuple[str, ...] = ()
+    bake_precision: Precision = "auto"
     body_bytes: int = 8 << 20
     body_s: float = 30.0
     answer_s: float = 600.0

@@ -17,6 +17,7 @@ from edgelora.adapters.library import AdapterLibrary
 from edgelora.engine.client import open_engine
 from edgelora.errors import UsageError
 from edgelora.server.app import make_app
+from edgelora.server.baking import Bakery
 from edgelora.server.connections import KEEP_ALIVE_S, MOST_CONNECTIONS, Connection
 from edgelora.server.host import Host
 from edgelora.server.tenants import Tenants
@@ -52,7 +53,10 @@ async def serve(
         library = await asyncio.to_thread(AdapterLibrary, config.base)
         engine = await open_engine(config, in_process=in_process, report=report)
         try:
-            host = Host(engine, library, partial(sampling, engine.base), options, tenants)
+            bakery = Bakery(config, options.bake_precision, in_process=in_process)
+            host = Host(engine, library, partial(sampling, engine.base), options, tenants, bakery)
+            for text in options.bake:
+                await host.catalogue.resolve(text)  # a name that nobody has is an error now
             if options.default != "base":
                 await host.ensure_loaded((await host.catalogue.resolve(options.default)).files)
             server = Server(host, address(options, listening))
@@ -108,7 +112,8 @@ class Server(uvicorn.Server):
             self.force_exit = True
             return
         log.info("ending: %d answers are under way", len(self.host.running))
-        self.host.draining = self.should_exit = True
+        self.should_exit = True
+        self.host.drain()
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ default = "legal"                   # where a request names no model
 max_running = 4                     # answers at a time
 max_tokens = 512                    # of one answer
 when_missing = "error"              # or "base": then the answer says so
+baked = true                        # serve its default baked, as --bake does
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from edgelora.adapters.selection import BASE_NAME, parse_selection
-from edgelora.errors import ConfigError
+from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
+from edgelora.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,7 @@ class Tenant:
     max_running: int | None = None
     max_tokens: int | None = None
     when_missing: Literal["error", "base"] = "error"
+    baked: bool = False
 
     def may_use(self, selection: str) -> bool:
         """Whether every member of the selection, in text form, is allowed."""
@@ -74,6 +76,11 @@ class Tenants:
     def need_key(self) -> bool:
         """Whether nobody may do anything without one."""
         return bool(self.keys or self.path)
+
+    @property
+    def baked(self) -> tuple[str, ...]:
+        """The selections that are to be served baked, as texts."""
+        return tuple(format_selection(parse_selection(tenant.default)) for tenant in self._listed if tenant.baked)
 
     def who(self, key: str) -> Tenant | None:
         """Whose ``key`` it is. Takes as long for a wrong one as for a right one."""
@@ -116,6 +123,7 @@ class _Listed(BaseModel):
     max_running: int | None = Field(None, ge=1)
     max_tokens: int | None = Field(None, ge=1)
     when_missing: Literal["error", "base"] = "error"
+    baked: bool = False
 
     @model_validator(mode="after")
     def _one_key(self) -> _Listed:
@@ -123,11 +131,21 @@ class _Listed(BaseModel):
             raise ValueError("give either key or key_sha256")
         return self
 
+    @model_validator(mode="after")
+    def _something_to_bake(self) -> _Listed:
+        try:
+            something = any(member.scale for member in parse_selection(self.default or BASE_NAME))
+        except UsageError as error:
+            raise ValueError(str(error)) from None
+        if self.baked and not something:
+            raise ValueError("baked needs a default that names an adapter")
+        return self
+
     def tenant(self, name: str) -> Tenant:
         key = hashed(self.key) if self.key is not None else bytes.fromhex(self.key_sha256 or "")
         allowed = None if self.selections is None else frozenset(self.selections)
         limits = {"max_running": self.max_running, "max_tokens": self.max_tokens}
-        return Tenant(name, key, allowed, self.default, when_missing=self.when_missing, **limits)
+        return Tenant(name, key, allowed, self.default, when_missing=self.when_missing, baked=self.baked, **limits)
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:

@@ -37,7 +37,7 @@ class Engine:
 
 def host(engine: Engine, demo_base: Path, tmp_path: Path) -> Host:
     library = AdapterLibrary(demo_base, folder=tmp_path)
-    return Host(cast(Any, engine), library, lambda card: GREEDY, local(), Tenants())
+    return Host(cast(Any, engine), library, lambda card: GREEDY, local(), Tenants(), cast(Any, None))
 
 
 async def test_ten_requests_load_an_adapter_once(demo_base: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--clear", is_flag=True, help="Remove all of them.")
 @options.as_json
 def baked(clear: bool, as_json: bool) -> None:
-    """List the bases with adapters in their weights that the chat has made, and where they lie.
+    """List the bases with adapters in their weights that chat and serve have made, and where they lie.
 
     They are kept so that the same adapters are baked into the same base once; all can be made again.
     """

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from edgelora.server.answers import Begun
-    from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
+    from edgelora.server.weights import Weights
     from edgelora.types import AttestedAdapter, Finished, TokenLogprob
 
 
@@ -37,9 +37,9 @@ async def completion(request: Request) -> Response:
     """Answer, streamed or not."""
     host = host_of(request)
     asked = await read_model(request, host.options, LlamaRequest)
-    choice, begun = await until_gone(request.receive, _begin(host, request, asked))
-    headers = attestation_headers(host.engine.base, begun.adapters, choice.fallback)
-    documents = _documents(host, asked, choice, begun)
+    begun = await until_gone(request.receive, _begin(host, request, asked))
+    headers = attestation_headers(begun.weights, begun.adapters)
+    documents = _documents(host, begun)
     if asked.stream:
         return EventStream(documents, headers, begun.close, stall_s=host.options.stall_s, ends_with="")
     try:
@@ -48,7 +48,7 @@ async def completion(request: Request) -> Response:
         await begun.close()
 
 
-async def _begin(host: Host, request: Request, asked: LlamaRequest) -> tuple[Choice, Begun]:
+async def _begin(host: Host, request: Request, asked: LlamaRequest) -> Begun:
     choice = await choose(host, tenant_of(request), asked.model, asked.scales)
     sampling = asked.sampling(
         host.sampling(choice.resolved.sampling), host.engine.base.n_vocab, logprobs=asked.n_probs or None
@@ -58,7 +58,7 @@ async def _begin(host: Host, request: Request, asked: LlamaRequest) -> tuple[Cho
     if asked.json_schema is not None:
         sampling = replace(sampling, grammar=_grammar(asked.json_schema))
     prompt = Prompt(await prompt_tokens_of(host, asked.prompt), sampling)
-    return choice, await begin(host, choice, [prompt])
+    return await begin(host, choice, [prompt])
 
 
 def _grammar(schema: object) -> str:
@@ -68,9 +68,7 @@ def _grammar(schema: object) -> str:
         raise ApiError(400, str(error), "invalid_grammar", param="json_schema") from None
 
 
-async def _documents(
-    host: Host, asked: LlamaRequest, choice: Choice, begun: Begun
-) -> AsyncGenerator[dict[str, Any], None]:
+async def _documents(host: Host, begun: Begun) -> AsyncGenerator[dict[str, Any], None]:
     """The answer piece by piece, and last what made it."""
     async with aclosing(begun.events()) as events:
         async for _, event in events:
@@ -78,7 +76,7 @@ async def _documents(
                 probabilities = {"completion_probabilities": _probabilities(event.logprobs)} if event.logprobs else {}
                 yield {"index": 0, "content": event.text, "stop": False, **probabilities}
             else:
-                yield _last(host, asked, choice, event)
+                yield _last(host, begun.weights, event)
 
 
 async def _whole(documents: AsyncGenerator[dict[str, Any], None]) -> dict[str, Any]:
@@ -90,7 +88,7 @@ async def _whole(documents: AsyncGenerator[dict[str, Any], None]) -> dict[str, A
     return last | {"content": text} | ({"completion_probabilities": probabilities} if probabilities else {})
 
 
-def _last(host: Host, asked: LlamaRequest, choice: Choice, made: Finished) -> dict[str, Any]:
+def _last(host: Host, weights: Weights, made: Finished) -> dict[str, Any]:
     return {
         "index": 0,
         "content": "",
@@ -108,7 +106,7 @@ def _last(host: Host, asked: LlamaRequest, choice: Choice, made: Finished) -> di
             "predicted_n": made.completion_tokens,
             "predicted_per_second": round(made.tok_per_s, 3),
         },
-        "edgelora": attestation(host.engine.base, made.adapters, choice.fallback),
+        "edgelora": attestation(weights, made.adapters),
     }
 
 

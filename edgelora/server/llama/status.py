@@ -26,7 +26,7 @@ async def health(request: Request) -> Response:
 
 async def props(request: Request) -> Response:
     """What this server has, and what applies to requests that say nothing."""
-    host = host_of(request)
+    host, tenant = host_of(request), tenant_of(request)
     base, sampling = host.engine.base, host.sampling({})
     return JSONResponse(
         {
@@ -48,6 +48,7 @@ async def props(request: Request) -> Response:
             "chat_template": base.chat_template or "",
             "mode": base.mode,
             "mode_reason": base.mode_reason,
+            "baked": host.hot.listed(tenant.may_use),
             "build_info": f"edgelora {edgelora.__version__}",
         }
     )
@@ -78,5 +79,5 @@ async def slots(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """What was counted of the adapters that this tenant may use, for Prometheus."""
     host, tenant = host_of(request), tenant_of(request)
-    text = host.metrics.exposition(await host.engine.stats(), tenant.may_name)
+    text = host.metrics.exposition(await host.engine.stats(), tenant.may_name, host.hot.listed(tenant.may_use))
     return PlainTextResponse(text, media_type=CONTENT_TYPE)

@@ -80,8 +80,8 @@ async def _begin(host: Host, request: Request, asked: ChatRequest) -> _Chat:
         host, choice, [replace(prompt, sampling=nth_seed(prompt.sampling, i)) for i in range(asked.choices)]
     )
     model = asked.model or choice.text
-    envelope = Envelope("chatcmpl", "chat.completion", model, host.engine.base, begun.adapters)
-    return _Chat(host, choice, begun, envelope, asked)
+    envelope = Envelope("chatcmpl", "chat.completion", model, begun.weights, begun.adapters)
+    return _Chat(host, begun, envelope, asked)
 
 
 def _messages(chat: _Chat) -> list[_Message]:

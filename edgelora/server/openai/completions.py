@@ -71,8 +71,8 @@ async def _begin(host: Host, request: Request, asked: CompletionRequest) -> _Com
             prompts.append(Prompt(tokens, nth_seed(sampling, i)))
             texts.append(one if asked.echo and isinstance(one, str) else text)
     begun = await begin(host, choice, prompts)
-    envelope = Envelope("cmpl", "text_completion", asked.model or choice.text, host.engine.base, begun.adapters)
-    return _Completion(host, choice, begun, envelope, asked, texts, len(listed))
+    envelope = Envelope("cmpl", "text_completion", asked.model or choice.text, begun.weights, begun.adapters)
+    return _Completion(host, begun, envelope, asked, texts, len(listed))
 
 
 def _listed(prompt: str | list[Any]) -> list[str | list[int]]:

@@ -22,6 +22,7 @@ from edgelora.server.openai.requests import Text
 from edgelora.server.prompts import prompt_tokens_of
 from edgelora.server.routing import host_of, tenant_of
 from edgelora.server.streaming import until_gone
+from edgelora.server.weights import Weights
 from edgelora.types import AttestedAdapter, Request, SamplingParams
 
 if TYPE_CHECKING:
@@ -65,15 +66,16 @@ async def _answer(host: Host, request: HttpRequest, asked: EmbeddingRequest) -> 
         {"object": "embedding", "index": i, "embedding": _base64(vector) if in_base64 else list(vector)}
         for i, vector in enumerate(vectors)
     ]
-    n_tokens, base, adapters = sum(map(len, texts)), host.engine.base, _attested(choice)
+    n_tokens, adapters = sum(map(len, texts)), _attested(choice)
+    weights = Weights(host.engine, host.engine.base, choice.resolved.selection, fallback=choice.fallback)
     document = {
         "object": "list",
         "data": data,
         "model": asked.model or choice.text,
         "usage": {"prompt_tokens": n_tokens, "total_tokens": n_tokens},
-        "edgelora": attestation(base, adapters, choice.fallback),
+        "edgelora": attestation(weights, adapters),
     }
-    return JSONResponse(document, headers=attestation_headers(base, adapters, choice.fallback))
+    return JSONResponse(document, headers=attestation_headers(weights, adapters))
 
 
 def _listed(given: str | list[Any]) -> list[Any]:

@@ -11,19 +11,22 @@ from edgelora.server.attestation import attestation, system_fingerprint, timings
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from edgelora.types import AttestedAdapter, BaseInfo, Finished, TokenLogprob, TopToken
+    from edgelora.server.weights import Weights
+    from edgelora.types import AttestedAdapter, Finished, TokenLogprob, TopToken
 
 
 class Envelope:
     """What every document of one answer has in common."""
 
-    def __init__(self, prefix: str, kind: str, model: str, base: BaseInfo, adapters: Sequence[AttestedAdapter]) -> None:
+    def __init__(
+        self, prefix: str, kind: str, model: str, weights: Weights, adapters: Sequence[AttestedAdapter]
+    ) -> None:
         self.kind = kind
         self._common = {
             "id": f"{prefix}-{uuid4().hex}",
             "created": int(time.time()),
             "model": model,
-            "system_fingerprint": system_fingerprint(base, adapters),
+            "system_fingerprint": system_fingerprint(weights, adapters),
         }
 
     def document(self, choices: Sequence[dict[str, Any]], *, kind: str = "", **more: object) -> dict[str, Any]:
@@ -43,9 +46,9 @@ def usage(made: Sequence[Finished], prompts: int = 1) -> dict[str, Any]:
     }
 
 
-def made_by(base: BaseInfo, made: Finished, fallback: str) -> dict[str, Any]:
+def made_by(weights: Weights, made: Finished) -> dict[str, Any]:
     """The field ``edgelora``: what made the answer, and how quickly."""
-    return attestation(base, made.adapters, fallback) | timings(made)
+    return attestation(weights, made.adapters) | timings(made)
 
 
 def chat_logprobs(tokens: Iterable[TokenLogprob]) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def listed(host: Host, tenant: Tenant) -> list[dict[str, Any]]:
     """What `tenant` may name as ``model``: the base first."""
     found = [_base(host)] if tenant.may_name(BASE_NAME) else []
     entries = await host.catalogue.entries()
-    return found + [_adapter(entry) for entry in entries if tenant.may_name(entry.name)]
+    return found + [_adapter(host, entry) for entry in entries if tenant.may_name(entry.name)]
 
 
 def _base(host: Host) -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _base(host: Host) -> dict[str, Any]:
     }
 
 
-def _adapter(entry: AdapterEntry) -> dict[str, Any]:
+def _adapter(host: Host, entry: AdapterEntry) -> dict[str, Any]:
     return {
         "id": entry.name,
         "object": "model",
@@ -72,4 +72,5 @@ def _adapter(entry: AdapterEntry) -> dict[str, Any]:
         "description": entry.description,
         "sha256": entry.sha256,
         "rank": entry.rank,
+        "mode": host.hot.mode(entry.sha256),
     }

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from edgelora.server.answers import Begun
-    from edgelora.server.choosing import Choice
     from edgelora.server.host import Host
     from edgelora.types import Finished, SamplingParams
 
@@ -28,18 +27,17 @@ class Work:
     """What was chosen for a request, and the answers to it, of which the first was admitted."""
 
     host: Host
-    choice: Choice
     begun: Begun
     envelope: Envelope
 
     @property
     def headers(self) -> dict[str, str]:
         """What attests the answers."""
-        return attestation_headers(self.host.engine.base, self.begun.adapters, self.choice.fallback)
+        return attestation_headers(self.begun.weights, self.begun.adapters)
 
     def made_by(self, made: Finished) -> dict[str, Any]:
         """The same for one answer, as a field of the body."""
-        return made_by(self.host.engine.base, made, self.choice.fallback)
+        return made_by(self.begun.weights, made)
 
 
 AnyWork = TypeVar("AnyWork", bound=Work)
