@@ -20,9 +20,8 @@ if TYPE_CHECKING:
     from edgelora.types import Selection
 
 SEQUENCES = (1, 8, 16)
-PROMPTS = (60, 1000)
-REPEATS = 5
-"""How often a prompt is read."""
+PROMPTS = {60: 15, 1000: 5}
+"""Lengths in tokens, and how often each is read."""
 
 STEPS = 48
 """Steps of each way whose time is taken."""
@@ -59,7 +58,7 @@ def _of(way: int, found: Mapping[int, Sequence[float]]) -> dict[int, float]:
 
 def _waits(ways: Sequence[Way], length: int) -> list[float]:
     """Milliseconds to the first token, for each way."""
-    return _middles([[_first_token_ms(*way, length) for way in ways] for _ in range(REPEATS)])
+    return _middles([[_first_token_ms(*way, length) for way in ways] for _ in range(PROMPTS[length])])
 
 
 def _first_token_ms(core: EngineCore, selection: Selection, length: int) -> float:
