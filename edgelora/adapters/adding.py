@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,12 @@ from edgelora.gguf.split import read_joined
 from edgelora.types import Progress, ReportProgress, ignore_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from edgelora_convert.encode import DType
     from edgelora_convert.options import Options
     from edgelora_convert.report import ConversionReport
+    from edgelora_convert.sources.hub.address import HubAddress
 
     from edgelora.adapters.store.store import AdapterStore, Added
     from edgelora.gguf.header import Header
@@ -33,8 +37,8 @@ _SOURCE_SHA256, _COMMIT, _BASE = "edgelora.source_sha256", "edgelora.source_comm
 class Source:
     """What to add: ``sources`` as `convert` takes them, for ``base``; several become one adapter.
 
-    ``must_fit``: somebody named the base, so that an adapter for another one is refused. ``shown`` and ``commit`` say
-    where it is from if that is not where it lies.
+    ``must_fit``: somebody named the base, so that an adapter for another one is refused. ``address`` and ``commit`` say
+    where on the hub it is from, if it was fetched.
     """
 
     sources: tuple[str, ...]
@@ -42,7 +46,7 @@ class Source:
     must_fit: bool = True
     dtype: DType = "auto"
     options: Options | None = None
-    shown: str = ""
+    address: HubAddress | None = None
     commit: str = ""
 
 
@@ -133,10 +137,27 @@ def _origin(source: Source, header: Header, converted: ConversionReport | None) 
     if converted:
         said |= {"base_name": converted.base_name, "base_path": str(source.base.resolve())}
     said["commit"] = source.commit or said["commit"]
-    return Origin(source.shown or " + ".join(map(_shown, source.sources)), time.time(), **said)
+    said["arguments"] = shlex.join(_arguments(source))
+    shown = str(source.address) if source.address else " + ".join(map(_shown, source.sources))
+    return Origin(shown, time.time(), **said)
+
+
+def _arguments(source: Source) -> Iterator[str]:
+    """What `adapters add` takes to do the same."""
+    from edgelora_convert.options import EVERYTHING
+
+    options = source.options or EVERYTHING
+    if source.address:
+        yield source.address.repo
+        options = replace(options, revision=source.commit, subfolder=source.address.subfolder or None)
+    else:
+        yield from map(_shown, source.sources)
+    if source.dtype != "auto":
+        yield f"--dtype={source.dtype}"
+    yield from options.arguments()
 
 
 def _shown(source: str) -> str:
     """A path that still means something from elsewhere; an address as it is."""
     path = expanded(source)
-    return str(path.resolve()) if os.path.exists(path) else source
+    return str(path.absolute()) if os.path.exists(path) else source

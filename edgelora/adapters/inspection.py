@@ -8,6 +8,7 @@ from edgelora.adapters.converted import ConvertedFolder
 from edgelora.adapters.convertible import is_adapter_folder, is_converted_on_the_way, shown_name
 from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.hashing import FileHashes
+from edgelora.config.locations import is_missing
 from edgelora.errors import AdapterError, ConversionError, EdgeloraError
 from edgelora.gguf.facts import AdapterFacts, names_of
 from edgelora.gguf.fit import by_kind, check_fit, require_fit
@@ -63,8 +64,8 @@ class Inspector:
         try:
             return self._described(path, read_header(path), sha256)
         except EdgeloraError as error:
-            missing = "its file is missing from the library; add it again" if not path.exists() else error.message
-            return AdapterEntry(name=path.stem, path=path, sha256=sha256, problem=missing)
+            problem = "its file is missing from the library; add it again" if is_missing(path) else error.message
+            return AdapterEntry(name=path.stem, path=path, sha256=sha256, problem=problem)
 
     def file(self, entry: AdapterEntry, report: ReportProgress) -> AdapterFile:
         """The GGUF of ``entry``, as it is on disk now; what is no GGUF is converted unless it was before.

@@ -73,7 +73,7 @@ def _of_ollama() -> Iterator[OfferedBase]:
     for store in stores:
         for manifest in _all(store / "manifests", "*/*/*/*"):
             blob = _model_blob(manifest)
-            if blob and (store / "blobs" / blob).is_file():
+            if blob and os.path.isfile(store / "blobs" / blob):
                 host, namespace, model, tag = manifest.relative_to(store / "manifests").parts
                 own = (host, namespace) == ("registry.ollama.ai", "library")
                 title = f"{model}:{tag}" if own else f"{host}/{namespace}/{model}:{tag}"
@@ -98,7 +98,7 @@ def _ggufs(folder: Path) -> list[Path]:
 
 def _all(folder: Path, pattern: str) -> list[Path]:
     try:
-        return sorted(path for path in folder.glob(pattern) if path.is_file())
+        return sorted(path for path in folder.glob(pattern) if os.path.isfile(path))
     except OSError:  # another user's
         return []
 

@@ -105,6 +105,7 @@ def info(base: str, as_json: bool) -> None:
 
 def _described(name: str, path: Path) -> dict[str, Any]:
     from edgelora.adapters.bases import read_base
+    from edgelora.config.locations import is_missing
     from edgelora.errors import EdgeloraError
 
     row = {"name": name, "path": str(path), "facts": None, "n_bytes": None, "problem": None}
@@ -112,7 +113,7 @@ def _described(name: str, path: Path) -> dict[str, Any]:
         facts = read_base(path)
     except EdgeloraError as error:
         missing = f"it is not there any more; edgelora bases add PATH --name {name}, or remove {name}"
-        return row | {"problem": error.message if path.exists() else missing}
+        return row | {"problem": missing if is_missing(path) else error.message}
     shown = f"{facts.name}, {facts.arch}, {facts.quantization}, {facts.file_size / 1e9:.2f} GB"
     return row | {"facts": shown, "n_bytes": facts.file_size}
 

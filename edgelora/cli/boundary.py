@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 import traceback
 from os import getpid
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 INTERRUPTED = 130
+_REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EMFILE, errno.ENFILE}
 
 
 def guarded(command: click.Command, arguments: Sequence[str]) -> int:
@@ -34,7 +36,8 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         click.echo("edgelora: there is too little memory for this", err=True)
         return 1
     except Exception as error:
-        click.echo(f"edgelora: internal error: {_one_line(error)} (details in {_write_log()})", err=True)
+        said = _of_the_system(error) or f"internal error: {_one_line(error)} (details in {_write_log()})"
+        click.echo(f"edgelora: {said}", err=True)
         return 1
     return code if isinstance(code, int) else 0
 
@@ -42,6 +45,13 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
 def _printable(text: str) -> str:
     """Names in a message come from anywhere, and may hold what a terminal obeys."""
     return "".join(char if char.isprintable() or char == "\n" else "?" for char in text)
+
+
+def _of_the_system(error: Exception) -> str:
+    """What the system does not allow or cannot do, in its words; empty for an error that is ours."""
+    if not isinstance(error, OSError) or error.errno not in _REFUSALS:
+        return ""
+    return _printable(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
 
 
 def _one_line(error: Exception) -> str:

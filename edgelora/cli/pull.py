@@ -66,7 +66,7 @@ def _pull_adapter(found: Found, name: str | None, base: str | None, progress: Pr
     called = check_name(name) if name else name_from_stem(found.address.name)
     fetched = fetch(found.address, progress)
     source = replace(
-        _source(fetched, for_base), must_fit=base is not None, shown=str(found.address), commit=fetched.commit
+        _source(fetched, for_base), must_fit=base is not None, address=found.address, commit=fetched.commit
     )
     store = open_store()
     added, converted = add(store, called, source, report=progress)

@@ -58,15 +58,17 @@ def named_base(text: str) -> Path:
     if text in known:
         return _there(known[text])
     what = f"{path} is a folder, not a base" if is_folder else f"there is no base at {path}, and none of that name"
+    if not is_folder and not locations.is_missing(path):
+        return path  # who reads it says what is wrong with it
     near = difflib.get_close_matches(text, [DEMO, *known], n=3, cutoff=0.5)
     names = f"Nearest: {', '.join(near)}." if near else "edgelora bases list shows the names."
     raise ConfigError(what, f"--base takes the path of a GGUF file, or a name. {names}")
 
 
 def _there(base: KnownBase) -> Path:
-    if base.path.is_file():
-        return base.path
-    raise ConfigError(
-        f"the base {base.name} is not at {base.path} any more",
-        f"Say where it is now: edgelora bases add FILE --name {base.name}",
-    )
+    if locations.is_missing(base.path):
+        raise ConfigError(
+            f"the base {base.name} is not at {base.path} any more",
+            f"Say where it is now: edgelora bases add FILE --name {base.name}",
+        )
+    return base.path

@@ -17,6 +17,17 @@ def expanded(text: str | Path) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def is_missing(path: Path) -> bool:
+    """Whether nothing is at ``path``. What nobody may look at is not missing: who reads it says why that fails."""
+    try:
+        path.stat()
+    except PermissionError:
+        return False
+    except (OSError, ValueError):  # too long for a path; a null byte
+        return True
+    return False
+
+
 def models_dir() -> Path:
     """The embedded demo's folder: inside the package in a wheel, beside it in a checkout."""
     package = Path(edgelora.__file__).parent

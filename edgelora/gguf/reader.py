@@ -94,7 +94,8 @@ def _opened(path: str | PathLike[str]) -> Iterator[FileIO]:
     except IsADirectoryError:
         raise GGUFError(f"{path}: this is a folder, not a GGUF file") from None
     except (OSError, ValueError) as error:
-        raise GGUFError(f"{path}: cannot be read ({error})") from None
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise GGUFError(f"{path}: cannot be read ({reason or error})") from None
 
 
 def _parse(cursor: Cursor) -> Header:

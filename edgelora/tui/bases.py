@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -41,7 +42,7 @@ def list_bases(config: EngineConfig, folder: Path | None, recent: Iterable[str])
     Reads the header of each, so it is nothing for an event loop.
     """
     given = [config.base, *map(Path, recent), *(sorted(folder.glob("*.gguf")) if folder else ()), locations.demo_base()]
-    there = dict.fromkeys(path.resolve() for path in given if path.is_file() and not _LATER_PART.search(path.name))
+    there = dict.fromkeys(path.resolve() for path in given if os.path.isfile(path) and not _LATER_PART.search(path.name))
     choices = [choice for path in there if (choice := _choice(path, config))]
     return sorted(choices, key=lambda choice: bool(choice.problem))
 

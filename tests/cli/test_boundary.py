@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import click
@@ -25,6 +27,12 @@ def test_an_expected_error_is_its_message_and_its_code(
     assert guarded(failing_with(error), []) == code
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"edgelora: {error}\n")
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EIO])
+def test_what_the_system_does_not_allow_is_said_in_its_words(capsys: pytest.CaptureFixture[str], number: int) -> None:
+    assert guarded(failing_with(OSError(number, os.strerror(number), "/some/file")), []) == 1
+    assert capsys.readouterr() == ("", f"edgelora: /some/file: {os.strerror(number)}\n")
 
 
 def test_an_interruption_is_130_without_words(capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -17,7 +18,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 """A version has one spelling: an alias of `legal@01` would not be seen when `legal@1` is removed."""
 _SURROGATE = re.compile("[\ud800-\udfff]")
 """What stands for a byte of a path that is no UTF-8 (PEP 383); UTF-8 cannot write it, JSON can."""
-_TEXTS = ("source", "source_sha256", "commit", "base", "base_name", "base_path")
+_TEXTS = ("source", "source_sha256", "commit", "base", "base_name", "base_path", "arguments")
 _YEAR_5000 = 95_617_584_000.0
 _ON_CARDS = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty")
 
@@ -28,7 +29,8 @@ class Origin:
 
     ``source_sha256`` and ``commit`` say exactly what was read. ``base`` is the fingerprint of the base that it was
     converted for, ``base_name`` and ``base_path`` what and where that was; they are empty for a GGUF that was taken as
-    it is and does not say. ``converter`` is the converter's version, 0 where nothing was converted.
+    it is and does not say. ``converter`` is the converter's version, 0 where nothing was converted. ``arguments`` are
+    those with which `adapters add` makes it once more, as a shell reads them, without the base.
     """
 
     source: str
@@ -39,6 +41,16 @@ class Origin:
     base_name: str = ""
     base_path: str = ""
     converter: int = 0
+    arguments: str = ""
+
+    def command(self, name: str) -> str:
+        """What adds it once more as ``name``."""
+        base = f" --base {shlex.quote(self.base_path)}" if self.base_path else ""
+        return f"edgelora adapters add {self.arguments or shlex.quote(self.source)}{base} --name {name}"
+
+    def choices(self) -> str:
+        """The options among the arguments."""
+        return " ".join(word for word in shlex.split(self.arguments) if word.startswith("--"))
 
 
 @dataclass(frozen=True, slots=True)

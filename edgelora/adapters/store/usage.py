@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgelora.adapters.store.store import FOLDER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
     from edgelora.types import AttestedAdapter, Finished
@@ -25,6 +25,7 @@ _COUNT = """
 INSERT INTO usage VALUES (?, ?, 1, ?, ?) ON CONFLICT (sha256) DO UPDATE
 SET name = excluded.name, runs = runs + 1, tokens = tokens + excluded.tokens, last = max(last, excluded.last)
 """
+_ALL = "SELECT sha256, name, runs, tokens, last FROM usage"
 _PATIENCE = 2.0
 """Seconds that a count waits for another process."""
 
@@ -67,18 +68,13 @@ class UsageCounts:
 
     def read(self) -> dict[str, Usage]:
         """What was counted, by content hash."""
-        return {usage.sha256: usage for usage in self._rows()}
+        for how in ("mode=rw", "immutable=1"):  # the second where nothing can be written, as SQLite's log must be
+            with suppress(sqlite3.Error), closing(self._open_to_read(how)) as database:
+                return {row[0]: Usage(*row) for row in database.execute(_ALL)}
+        return {}
 
-    def _rows(self) -> Iterator[Usage]:
-        if not self._path.is_file():
-            return
-        try:
-            with closing(self._open()) as database:
-                yield from (
-                    Usage(*row) for row in database.execute("SELECT sha256, name, runs, tokens, last FROM usage")
-                )
-        except sqlite3.Error:
-            return
+    def _open_to_read(self, how: str) -> sqlite3.Connection:
+        return sqlite3.connect(f"{self._path.absolute().as_uri()}?{how}", timeout=_PATIENCE, uri=True)
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_PATIENCE)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgelora.cli import options
+from edgelora.cli.adapters.words import counted, date
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -81,6 +82,8 @@ def _fits(store: AdapterStore, version: Version) -> dict[str, str | None]:
 
 
 def _lines(described: Mapping[str, Any]) -> Iterator[str]:
+    from edgelora.adapters.store.manifest import Origin
+
     version = described["versions"][described["version"]]
     origin, card = version["origin"], described["card"]
     yield f"{described['name']}@{described['version']}  {version['n_bytes'] / 1e6:.1f} MB  sha256 {version['sha256']}"
@@ -91,17 +94,19 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
     if card["sampling"]:
         yield f"sampling   {', '.join(f'{key} {value:g}' for key, value in card['sampling'].items())}"
     yield f"source     {origin['source']}{_commit(origin['commit'])}"
+    if choices := Origin(**origin).choices():
+        yield f"made with  {choices}"
     if origin["base_name"] or origin["base"]:
         yield f"made for   {_base(described['made_for'], origin)}"
     for name, problem in described["bases"].items():
         yield f"base       {name}: {problem or 'fits'}"
     for number, other in described["versions"].items():
         mark = "current" if number == described["current"] else ""
-        yield f"version    {number:<4} {_date(other['origin']['added'])}  {other['sha256'][:12]}  {mark}".rstrip()
+        yield f"version    {number:<4} {date(other['origin']['added'])}  {other['sha256'][:12]}  {mark}".rstrip()
     for alias, ref in described["aliases"].items():
         yield f"alias      {alias} means {ref}"
     if used := described["usage"]:
-        yield f"used       {used['runs']:,} times, {used['tokens']:,} tokens, last {_date(used['last'])}"
+        yield f"used       {counted(used['runs'], used['tokens'])}, last {date(used['last'])}"
     yield f"file       {described['path']}"
 
 
@@ -113,9 +118,3 @@ def _base(known: str | None, origin: Mapping[str, Any]) -> str:
 
 def _commit(commit: str) -> str:
     return f" (commit {commit[:12]})" if commit else ""
-
-
-def _date(seconds: float) -> str:
-    from datetime import datetime
-
-    return f"{datetime.fromtimestamp(seconds).astimezone():%Y-%m-%d %H:%M}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from edgelora.cli import options
+from edgelora.cli.adapters.words import counted, date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,15 +67,11 @@ def _tokens(entry: AdapterEntry, used: Mapping[str, Usage]) -> int:
 
 
 def _usage(entry: AdapterEntry, used: Mapping[str, Usage]) -> str:
-    from datetime import datetime
-
     found = used.get(entry.sha256 or "")
     if not found:
         return f"\n{'':20} not used yet"
-    last = datetime.fromtimestamp(found.last).astimezone()
-    answers = "1 answer" if found.runs == 1 else f"{found.runs:,} answers"
     share = found.tokens / sum(each.tokens for each in used.values())
-    return f"\n{'':20} {answers}, {found.tokens:,} tokens ({share:.0%} of all), last {last:%Y-%m-%d %H:%M}"
+    return f"\n{'':20} {counted(found.runs, found.tokens)} ({share:.0%} of all), last {date(found.last)}"
 
 
 def _print_json(entries: Sequence[AdapterEntry], used: Mapping[str, Usage] | None) -> None:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _DAMAGED = "its file is damaged: its bytes are not those that were added"
 _MISSING = "its file is missing"
-_AGAIN = "Add it again: edgelora adapters add {source} --name {name}"
 
 
 @dataclass(frozen=True)
@@ -67,7 +66,6 @@ def verify(refs: tuple[str, ...], base: str | None, no_probe: bool, as_json: boo
 def _files(store: AdapterStore, refs: Iterable[str], progress: ProgressBar) -> Iterator[Verdict]:
     """The verdict on the files of all versions, or of those that ``refs`` mean."""
     from edgelora.adapters.store.changes import require
-    from edgelora.gguf.hashes import file_sha256
     from edgelora.types import AdapterFile, Progress
 
     manifest = store.read()
@@ -77,10 +75,23 @@ def _files(store: AdapterStore, refs: Iterable[str], progress: ProgressBar) -> I
         progress(Progress("checking files", done, len(wanted)))
         version = manifest.version(name, number)
         file = AdapterFile(f"{name}@{number}", store.path(version.sha256), version.sha256)
-        problem = _MISSING if not file.path.is_file() else ""
-        problem = problem or (_DAMAGED if file_sha256(file.path) != version.sha256 else "")
-        hint = _AGAIN.format(source=version.origin.source, name=name) if problem else ""
+        problem = _problem(file)
+        hint = f"Add it again: {version.origin.command(name)}" if problem in (_MISSING, _DAMAGED) else ""
         yield Verdict(file.name, file, problem, hint)
+
+
+def _problem(file: AdapterFile) -> str:
+    """What is wrong with the file itself, if anything."""
+    from edgelora.config.locations import is_missing
+    from edgelora.errors import GGUFError
+    from edgelora.gguf.hashes import file_sha256
+
+    if is_missing(file.path):
+        return _MISSING
+    try:
+        return "" if file_sha256(file.path) == file.sha256 else _DAMAGED
+    except GGUFError as error:
+        return error.message
 
 
 def _bases(chosen: str | None) -> list[Path]:
