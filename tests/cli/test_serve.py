@@ -29,6 +29,8 @@ LONG = {"model": "legal", "prompt": "Once", "max_tokens": 1500, "logit_bias": {s
         (["--tenants", "none.toml"], 1, "none.toml cannot be read"),
         (["--api-key", "@none.txt"], 2, "the keys in 'none.txt' cannot be read"),
         (["--adapter", "auto"], 2, "reserved"),
+        (["--bake", "legal,base"], 2, "--bake names something that does nothing"),
+        (["--bake", "legal,"], 2, "a member is missing"),
         (["--adapter-root", "none"], 2, "none"),
         (["--base", "none.gguf"], 1, "none.gguf"),
         (["--port", "99999"], 2, "--port"),

@@ -68,6 +68,20 @@ def test_another_base_adapter_scale_or_precision_is_another_file(
     assert cache.find(f32_base, [Member(first)]) is None
 
 
+@pytest.mark.slow
+def test_what_was_not_verified_is_baked_anew_where_that_is_wanted(
+    demo_base: Path, adapters: tuple[Path, Path], cache: Path
+) -> None:
+    members = [Member(adapters[0])]
+    made = BakedBases().bake(demo_base, members)
+    assert made.verdict is None
+    assert BakedBases().find(demo_base, members, verified=True) is None
+    verified = BakedBases().bake(demo_base, members, verify=True)
+    assert verified.verdict
+    assert BakedBases().find(demo_base, members, verified=True) == BakedBases().find(demo_base, members) == verified
+    assert files(cache) == [made.path]
+
+
 def test_an_adapter_that_changed_is_not_what_was_baked(demo_base: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.gguf"
     write_adapter(path, demo_base, seed=1)

@@ -171,6 +171,9 @@ def test_a_change_of_the_file_is_noticed(server: Server, clients: dict[str, Http
         (f"[tenants.a]\nkey = '{KEY}'\nlimit = 3", "tenants.a.limit"),
         (f"[tenants.a]\nkey = '{KEY}'\n[tenants.b]\nkey = '{KEY}'", "the same key"),
         ("tenants = [", "is not TOML"),
+        (f"[tenants.a]\nkey = '{KEY}'\nbaked = true", "a default that names an adapter"),
+        (f"[tenants.a]\nkey = '{KEY}'\nbaked = true\ndefault = 'legal:0'", "a default that names an adapter"),
+        (f"[tenants.a]\nkey = '{KEY}'\nbaked = true\ndefault = 'a+'", "a member is missing"),
     ],
 )
 def test_a_file_that_means_nothing_is_refused(tmp_path: Path, text: str, says: str) -> None:
@@ -180,6 +183,16 @@ def test_a_file_that_means_nothing_is_refused(tmp_path: Path, text: str, says: s
         Tenants(path=path)
     with pytest.raises(ConfigError, match="cannot be read"):
         Tenants(path=tmp_path / "none")
+
+
+def test_the_defaults_of_hot_tenants_are_to_be_baked(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(f"""
+        [tenants]
+        a = {{ key = "{ACME}", default = "legal:0.50+medical", baked = true }}
+        b = {{ key = "{ZETA}", default = "medical" }}
+    """)
+    assert Tenants(path=path).baked == ("legal:0.5+medical",)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.1", "example.org"])
