@@ -157,7 +157,8 @@ class HotSelections:
         self._bakery.stop()
 
     async def close(self) -> None:
-        """End every engine at once. Call it when :meth:`keep` has ended."""
+        """End every engine at once, and what is baked. Call it when :meth:`keep` has ended."""
+        self._bakery.stop()
         await asyncio.gather(*(self._let_go(hot, at_once=True) for hot in self._hot.values()))
         self._hot.clear()
 
