@@ -3,10 +3,10 @@
 What a grammar cannot say (`pattern`, `minimum`, `not`, ...) is refused by name: an answer that only looks right is
 worse than an error. Sources: json-schema.org, draft 2020-12; grammars/README.md of llama.cpp for GBNF.
 
-llama_cpp.llama_grammar's converter (0.3.36) cannot stand here even behind a check of the keywords, because its strings may
-hold raw line ends and control characters, so that no schema with a string in it is sure to give JSON. It also drops what
-stands beside a list of types, takes references that end alike for the same, reads `{}` as an object, and recurses once for
-each property.
+llama_cpp.llama_grammar's converter (0.3.36) cannot stand here even behind a check of the keywords, because its strings
+may hold raw line ends and control characters, so that no schema with a string in it is sure to give JSON. It also drops
+what stands beside a list of types, takes references that end alike for the same, reads `{}` as an object, and recurses
+once for each property.
 """
 
 from __future__ import annotations
