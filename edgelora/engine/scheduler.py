@@ -34,6 +34,9 @@ ROWS = 16
 four tokens at a time, and what is left over one by one, each as slowly as a batch of its own.
 Source: ``forward_mul_mat_one_chunk``, ggml/src/ggml-cpu/repack.cpp."""
 
+ENDED_KEPT = 64
+"""Requests that have ended and are kept until their deadline, beside as many as have not ended."""
+
 Group = Selection | None
 """None: everything the pool can serve; else the one selection that has the batch for itself."""
 
@@ -70,7 +73,7 @@ class Scheduler:
         self.running: list[Sequence] = []
         self.places = places
         self._by_id: dict[str, Sequence] = {}
-        self._deadlines: list[tuple[float, int, Sequence]] = []  # a heap; those that have ended leave it when due
+        self._deadlines: list[tuple[float, int, Sequence]] = []  # a heap, a few of which have ended
         self._numbers = count()
         self._batch, self._pace, self._group_of = batch, pace, group_of
         self._turn: Group = None
@@ -122,13 +125,19 @@ class Scheduler:
             self.running.remove(sequence)
         else:
             self.waiting.remove(sequence)
+        if len(self._deadlines) > 2 * len(self._by_id) + ENDED_KEPT:
+            self._deadlines = [each for each in self._deadlines if self._is_alive(each[2])]
+            heapq.heapify(self._deadlines)
+
+    def _is_alive(self, sequence: Sequence) -> bool:
+        return self._by_id.get(sequence.request.id) is sequence
 
     def overdue(self, now: float) -> list[Sequence]:
         """Those whose deadline has passed, each once."""
         due = []
         while self._deadlines and self._deadlines[0][0] <= now:
             _, _, sequence = heapq.heappop(self._deadlines)
-            if self._by_id.get(sequence.request.id) is sequence:
+            if self._is_alive(sequence):
                 due.append(sequence)
         return due
 

@@ -134,6 +134,16 @@ def test_the_background_stands_back_for_what_still_waits() -> None:
     assert machine.scheduler.has_work
 
 
+def test_who_has_ended_is_forgotten_long_before_the_deadline() -> None:
+    machine = Machine()
+    machine.run(stays := sequence("stays", deadline_s=600.0))
+    for i in range(1000):
+        machine.run(one := sequence(f"{i}", deadline_s=500.0))
+        machine.scheduler.remove(one)
+    assert len(machine.scheduler._deadlines) < 100
+    assert machine.scheduler.overdue(1e9) == [stays]
+
+
 def test_deadlines_are_found_once() -> None:
     machine = Machine()
     late, later, gone = (sequence(name, deadline_s=1.0) for name in ("late", "later", "gone"))
