@@ -51,8 +51,8 @@ def _table(report: ConversionReport) -> Table:
     for title in ("rank", "scale", "change"):
         table.add_column(title, justify="right")
     for row in report.targets:
-        change = "ignored" if row.ignored else _change(row.relative_change)
-        numbers = (_numbers(row.ranks), _numbers(row.scales), change)
+        changed = "ignored" if row.ignored else change(row.relative_change)
+        numbers = (_numbers(row.ranks), _numbers(row.scales), changed)
         table.add_row(row.target, _layers(row, report.n_layers), *numbers, style="dim" if row.ignored else "")
     return table
 
@@ -93,7 +93,7 @@ def _numbers(values: Sequence[float]) -> str:
     return (", " if few is values else " to ").join(f"{value:.4g}" for value in few)
 
 
-def _change(relative: Spread | None) -> str:
+def change(relative: Spread | None) -> str:
     """Of the weights' own size, from the least to the most changed tensor."""
     if relative is None:
         return "?"

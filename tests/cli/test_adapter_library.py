@@ -74,6 +74,10 @@ def test_a_folder_is_converted_and_remembers_where_it_is_from(edgelora: Edgelora
     assert "try        Draft it" in words
     assert "base       demo: fits" in words
     assert "made for   demo (edgelora demo)" in words
+    changes = [line for line in words.splitlines() if line.startswith("changes")]
+    assert [line.split()[1] for line in changes] == [target["target"] for target in told["report"]["targets"]]
+    Path(told["path"]).with_suffix(".json").write_text('{"targets": [{}]}')
+    assert edgelora("adapters", "info", "legal").code == 0
 
 
 def test_the_card_decides_where_nobody_does(edgelora: Edgelora, folder: Path) -> None:
@@ -86,7 +90,7 @@ def test_the_card_decides_where_nobody_does(edgelora: Edgelora, folder: Path) ->
 
 
 def test_usage_is_counted_for_each_adapter_of_an_answer(edgelora: Edgelora, folder: Path) -> None:
-    edgelora("adapters", "add", ADAPTERS / "legal.gguf", "--name", "law")
+    edgelora("adapters", "add", ADAPTERS / "legal.gguf", "--name", "law", "--description", "Clauses")
     edgelora("run", "Hello", "--max-tokens", 3, "--adapter", "law:0.5+medical")
     edgelora("run", "Hello", "--max-tokens", 2, "--adapter", "law")
     edgelora("run", "Hello", "--max-tokens", 2)
@@ -95,7 +99,9 @@ def test_usage_is_counted_for_each_adapter_of_an_answer(edgelora: Edgelora, fold
     assert used == [("law", 2, 5), ("medical", 1, 3)]
     lines = edgelora("adapters", "list", "--usage").out.splitlines()
     assert lines[0].startswith("law@1 ")
-    assert "2 answers, 5 tokens (62% of all)" in lines[1]
+    assert lines[1].strip() == "Clauses"
+    assert "2 answers, 5 tokens (62% of all)" in lines[2]
+    assert len({line.index("rank") for line in lines if "rank" in line}) == 1
 
 
 def test_verify_finds_damage_strays_and_what_does_nothing(

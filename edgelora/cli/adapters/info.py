@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -96,6 +97,7 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
     yield f"source     {origin['source']}{_commit(origin['commit'])}"
     if choices := Origin(**origin).choices():
         yield f"made with  {choices}"
+    yield from _converted(described["report"] or {})
     if origin["base_name"] or origin["base"]:
         yield f"made for   {_base(described['made_for'], origin)}"
     for name, problem in described["bases"].items():
@@ -108,6 +110,20 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
     if used := described["usage"]:
         yield f"used       {counted(used['runs'], used['tokens'])}, last {date(used['last'])}"
     yield f"file       {described['path']}"
+
+
+def _converted(report: Mapping[str, Any]) -> Iterator[str]:
+    """What the conversion found, as far as its report can be read."""
+    from edgelora_convert.report import Spread
+
+    from edgelora.cli.conversion import change, printable
+
+    with suppress(KeyError, TypeError, ValueError):
+        for row in report["targets"]:
+            spread = row["relative_change"]
+            yield f"changes    {printable(row['target']):20} by {change(spread and Spread(**spread))} of its size"
+        for warning in report["warnings"]:
+            yield f"warning    {printable(warning)}"
 
 
 def _base(known: str | None, origin: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ from edgelora.cli import options
 from edgelora.cli.adapters.words import counted, date
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgelora.adapters.entry import AdapterEntry
     from edgelora.adapters.store.usage import Usage
@@ -46,19 +46,29 @@ def list_(base: str | None, usage: bool, as_json: bool) -> None:
     if as_json:
         _print_json(entries, used if usage else None)
         return
+    width = max((len(_name(entry)) for entry in entries), default=0)
     for entry in entries:
-        click.echo(_line(entry) + (_usage(entry, used) if usage else ""))
+        first, *others = _lines(entry, used if usage else None)
+        click.echo(f"{_name(entry):{width}}  {first}")
+        for line in others:
+            click.echo(f"{'':{width}}  {line}")
     if not entries:
         click.echo(f"There are no adapters for this base; put some into {library.folder}", err=True)
 
 
-def _line(entry: AdapterEntry) -> str:
-    name = " ".join([entry.full_name, *(f"({alias})" for alias in entry.aliases)])
+def _name(entry: AdapterEntry) -> str:
+    return " ".join([entry.full_name, *(f"({alias})" for alias in entry.aliases)])
+
+
+def _lines(entry: AdapterEntry, used: Mapping[str, Usage] | None) -> Iterator[str]:
+    """What is said of one adapter, beside its name."""
     if entry.problem:
-        return f"{name:20} cannot be used: {entry.problem}"
-    size = f"{entry.n_bytes / 1e6:.1f} MB"
-    doubt = f"\n{'':20} {entry.warning}" if entry.warning else ""
-    return f"{name:20} rank {entry.rank:<4} {size:>10}  {', '.join(entry.targets)}{doubt}"
+        yield f"cannot be used: {entry.problem}"
+    else:
+        yield f"rank {entry.rank:<4} {entry.n_bytes / 1e6:>8.1f} MB  {', '.join(entry.targets)}"
+    yield from filter(None, (entry.description, None if entry.problem else entry.warning))
+    if used is not None:
+        yield _usage(used.get(entry.sha256 or ""), sum(each.tokens for each in used.values()))
 
 
 def _tokens(entry: AdapterEntry, used: Mapping[str, Usage]) -> int:
@@ -66,12 +76,11 @@ def _tokens(entry: AdapterEntry, used: Mapping[str, Usage]) -> int:
     return found.tokens if found else 0
 
 
-def _usage(entry: AdapterEntry, used: Mapping[str, Usage]) -> str:
-    found = used.get(entry.sha256 or "")
+def _usage(found: Usage | None, tokens: int) -> str:
+    """How much it was used, of ``tokens`` in all."""
     if not found:
-        return f"\n{'':20} not used yet"
-    share = found.tokens / sum(each.tokens for each in used.values())
-    return f"\n{'':20} {counted(found.runs, found.tokens)} ({share:.0%} of all), last {date(found.last)}"
+        return "not used yet"
+    return f"{counted(found.runs, found.tokens)} ({found.tokens / tokens:.0%} of all), last {date(found.last)}"
 
 
 def _print_json(entries: Sequence[AdapterEntry], used: Mapping[str, Usage] | None) -> None:
