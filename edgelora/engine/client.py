@@ -43,7 +43,7 @@ class EngineClient(Protocol):
         """End a request within one step; it finishes with reason "cancelled". Unknown ids are ignored."""
 
     async def load(self, adapter: AdapterFile) -> AdapterStatus:
-        """Make ``adapter`` resident and prove that it does something.
+        """Make ``adapter`` resident and prove that it does something; waits while answers that are made use the room.
 
         Raises AdapterError or EngineError; QuarantinedError where it has crashed the engine twice.
         """

@@ -29,7 +29,7 @@ from edgelora.engine.messages import (
     Submit,
     Tokenize,
 )
-from edgelora.errors import EdgeloraError
+from edgelora.errors import AdapterTooLargeError, EdgeloraError, MemoryLimitError
 from edgelora.types import EngineConfig
 
 
@@ -138,10 +138,13 @@ class _Service:
             self._mailbox.send(Reply(call, error=as_error(error)))
 
     def _loaded(self, load: Load) -> bool:
-        """Is ``load`` answered? Not while its file is being read."""
+        """Is ``load`` answered? Not while its file is being read, or answers that are being made use the room."""
         try:
             status = self._core.try_load(load.adapter)
         except Exception as error:
+            in_the_way = isinstance(error, MemoryLimitError) and not isinstance(error, AdapterTooLargeError)
+            if in_the_way and self._core.residency.n_used:
+                return False
             self._mailbox.send(Reply(load.call, error=as_error(error)))
             return True
         if status:

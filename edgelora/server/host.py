@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
-from edgelora.errors import AdapterTooLargeError, EdgeloraError, MemoryLimitError
+from edgelora.errors import EdgeloraError
 from edgelora.server.catalogue import Catalogue
 from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
@@ -74,7 +74,6 @@ class Host:
         self._loading: dict[str, asyncio.Task[object]] = {}
         self._loaded: dict[str, Path] = {}  # where the engine will find them again
         self.engine_ended = False
-        self._one_ended = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         base = engine.base
         self.names = ModelNames(frozenset({"base", base.name, base.path.name, base.path.stem}), options.adapter_roots)
@@ -109,7 +108,7 @@ class Host:
                 continue
             task = self._loading.get(file.sha256)
             if task is None:
-                task = self._loading[file.sha256] = asyncio.create_task(self._load(file))
+                task = self._loading[file.sha256] = asyncio.create_task(self.engine.load(file))
                 task.add_done_callback(partial(self._note_loaded, file))
             await asyncio.shield(task)
 
@@ -117,21 +116,6 @@ class Host:
         self._loading.pop(file.sha256, None)
         if not done.cancelled() and not done.exception():
             self._loaded[file.sha256] = file.path
-
-    async def _load(self, file: AdapterFile) -> None:
-        while True:
-            self._one_ended.clear()
-            busy = bool(self.running)
-            try:
-                await self.engine.load(file)
-                return
-            except AdapterTooLargeError:
-                raise
-            except MemoryLimitError:
-                if not busy:
-                    raise
-            if self.running:  # what runs may hold the room
-                await self._one_ended.wait()
 
     async def template(self, carried: Sequence[str]) -> ChatTemplate:
         """The chat template of adapters that carry these. Raises TemplateError."""
@@ -148,7 +132,6 @@ class Host:
         """It has ended, in whatever way."""
         if self.running.pop(request, None):
             self.pace.note_end()
-        self._one_ended.set()
 
     def running_by_tenant(self) -> Counter[str]:
         """How many answers each tenant has under way."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.adapters import write_adapter
-from support.engines import exact_config, greedy, opened, run, selection
+from support.engines import exact_config, greedy, opened, pool_bytes, run, selection
 
 from edgelora.engine.client import EngineClient, open_engine
 from edgelora.engine.process import start_process
@@ -124,6 +124,25 @@ async def test_evict_waits_for_the_answer_to_end(engine: EngineClient, adapter: 
 
     await asyncio.gather(answer(), evict())
     assert order == ["answering", "answered", "evicted"]
+
+
+async def test_a_load_waits_for_room_that_answers_use(f32_base: Path, tmp_path: Path, in_process: bool) -> None:
+    files = [write_adapter(tmp_path / f"a{i}.gguf", f32_base, rank=16, seed=i) for i in range(3)]
+    config = exact_config(f32_base, adapter_bytes=pool_bytes(f32_base, 32), prepared_bytes=1)
+    engine = await open_engine(config, in_process=in_process)
+    try:
+        answers = []
+        for file in files[:2]:
+            await engine.load(file)
+            stream = engine.generate(greedy(file.name, PROMPT, selection((file, 1.0)), 60))
+            await anext(stream)
+            answers.append(stream)
+        loaded = asyncio.create_task(engine.load(files[2]))
+        ends = [[event async for event in stream][-1] for stream in answers]
+        assert all(isinstance(end, Finished) for end in ends)
+        assert (await loaded).sha256 == files[2].sha256
+    finally:
+        await engine.close()
 
 
 async def test_tokenize_knows_special_tokens(engine: EngineClient) -> None:
