@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from edgelora.chat.resolved import ResolvedSelection
     from edgelora.chat.session import ChatSession, SessionEvent
+    from edgelora.types import SamplingParams
 
 
 class Comparison:
@@ -23,12 +24,20 @@ class Comparison:
     session's own conversation stays as it was until :meth:`choose`.
     """
 
-    def __init__(self, session: ChatSession, prompt: str, columns: Sequence[ResolvedSelection]) -> None:
+    def __init__(
+        self,
+        session: ChatSession,
+        prompt: str,
+        columns: Sequence[ResolvedSelection],
+        sampling: Sequence[SamplingParams] | None = None,
+    ) -> None:
+        """``sampling`` is of each column; None: the session's."""
         self._session = session
         self._prompt = prompt
         self._before = self._current = session.conversation
         seed = randrange(LARGEST_SEED)
-        self._columns = [(session.fork(seed), resolved) for resolved in columns]
+        pairs = zip(columns, sampling or [session.sampling] * len(columns), strict=True)
+        self._columns = [(session.fork(seed, each), resolved) for resolved, each in pairs]
         self._stopped: set[int] = set()
 
     async def events(self) -> AsyncGenerator[tuple[int, SessionEvent], None]:

@@ -81,15 +81,16 @@ class ChatSession:
         """
         self.conversation = Conversation(turns=turns, left_out=_beyond(turns, CHARACTERS * self.engine.base.ctx))
 
-    def fork(self, seed: int) -> ChatSession:
+    def fork(self, seed: int, sampling: SamplingParams | None = None) -> ChatSession:
         """Another session that goes on from this conversation at the same time. :meth:`stop` stops it too.
 
-        It samples with ``seed`` where none was asked for.
+        It samples as this one where no other ``sampling`` is given, with ``seed`` where none was asked for.
         """
         fork = copy(self)
         fork._request, fork._forks = "", WeakSet()
-        if self.sampling.seed is None:
-            fork.sampling = replace(self.sampling, seed=seed)
+        fork.sampling = sampling or self.sampling
+        if fork.sampling.seed is None:
+            fork.sampling = replace(fork.sampling, seed=seed)
         self._forks.add(fork)
         return fork
 

@@ -42,10 +42,7 @@ class ChatTemplate:
         """
         if messages and messages[0].role == "system" and not self.takes_system:
             messages = _system_into_user(messages)
-        try:
-            return self._render(messages, add_generation_prompt)
-        except Exception as error:  # whatever the template's code does; a template must not end the chat
-            raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
+        return self._render(messages, add_generation_prompt)
 
     def render_documents(
         self, messages: Sequence[dict[str, Any]], tools: Sequence[dict[str, Any]] | None = None
@@ -53,10 +50,7 @@ class ChatTemplate:
         """The prompt's text for messages with any roles and fields, and tools. Raises TemplateError."""
         if messages and all(message.keys() == {"role", "content"} for message in messages) and not tools:
             return self.render([Message(message["role"], message["content"]) for message in messages])
-        try:
-            return self._render_any(messages, tools, True)
-        except Exception as error:  # whatever the template's code does
-            raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
+        return self._render_any(messages, tools, True)
 
     @cached_property
     def takes_tools(self) -> bool:
@@ -66,7 +60,7 @@ class ChatTemplate:
             text = self._render_any(
                 [{"role": "user", "content": "Hello"}], [{"type": "function", "function": function}], True
             )
-        except Exception:
+        except TemplateError:
             return False
         return _PROBE in text
 
@@ -75,7 +69,7 @@ class ChatTemplate:
         """Whether a system message reaches the prompt, found by trying."""
         try:
             return _PROBE in self._render([Message("system", _PROBE), Message("user", "Hello")], True)
-        except Exception:  # refusing the system role is how many templates say that they have none
+        except TemplateError:  # refusing the system role is how many templates say that they have none
             return False
 
     def _render(self, messages: Sequence[Message], add_generation_prompt: bool) -> str:
@@ -95,7 +89,10 @@ class ChatTemplate:
             "documents": None,
             **self._special,
         }
-        return self._environment.render_limited(self._compiled, variables)
+        try:
+            return self._environment.render_limited(self._compiled, variables)
+        except Exception as error:  # whatever the template's code does; a template must not end the chat
+            raise TemplateError(f"the chat template of {self.origin} failed: {_reason(error)}", _HINT) from error
 
 
 @lru_cache(maxsize=32)

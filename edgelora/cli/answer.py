@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
+from edgelora.cli.counting import counted
 from edgelora.cli.inputs import system_text
 from edgelora.config.resolved import engine_config, sampling_params
 from edgelora.engine.client import open_engine
@@ -77,14 +78,6 @@ class Answer:
         self.progress.clear()
         click.echo(f"edgelora: {text}", err=True)
 
-    def count(self) -> None:
-        """Count it for the adapters that it was made with."""
-        if self._finished and self._finished.adapters:
-            from edgelora.adapters.store.usage import UsageCounts
-            from edgelora.config import locations
-
-            UsageCounts(locations.adapters_dir()).count(self._finished)
-
     def document(self) -> dict[str, Any]:
         """The answer as `--json` prints it. Only after the end."""
         assert self._finished is not None
@@ -146,13 +139,12 @@ async def generate(prompt: str, settings: Settings, max_tokens: int | None, answ
         answer.opened(engine.base)
         hints = engine.base.sampling_hints
         sampling = sampling_params(settings, hints, card=resolved.sampling, max_tokens=max_tokens)
-        session = ChatSession(engine, sampling=sampling, template=settings.template, system=system)
+        session = ChatSession(counted(engine), sampling=sampling, template=settings.template, system=system)
         for file in resolved.files:
             answer.note(await engine.load(file))
         async with aclosing(session.ask(prompt, resolved)) as events:
             async for event in events:
                 answer.take(event)
-        answer.count()
     finally:
         await engine.close()
 

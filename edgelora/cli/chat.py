@@ -15,7 +15,7 @@ from edgelora.cli.signals import cleaning_up
 from edgelora.errors import ConfigError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from edgelora.adapters.library import AdapterLibrary
@@ -153,15 +153,13 @@ def _open_history(path: Path) -> History:
 
 
 async def _open_engine(config: EngineConfig, base: Path, report: ReportProgress) -> EngineClient:
-    from edgelora.adapters.store.usage import UsageCounts
     from edgelora.cli.counting import counted
-    from edgelora.config import locations
     from edgelora.engine.client import open_engine
 
-    return counted(await open_engine(replace(config, base=base), report=report), UsageCounts(locations.adapters_dir()))
+    return counted(await open_engine(replace(config, base=base), report=report))
 
 
-def _sampling(settings: Settings, base: BaseInfo) -> SamplingParams:
+def _sampling(settings: Settings, base: BaseInfo, card: Mapping[str, float]) -> SamplingParams:
     from edgelora.config.resolved import sampling_params
 
-    return sampling_params(settings, base.sampling_hints)
+    return sampling_params(settings, base.sampling_hints, card=card)

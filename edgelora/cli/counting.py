@@ -11,20 +11,18 @@ from edgelora.types import Finished
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
-    from edgelora.adapters.store.usage import UsageCounts
     from edgelora.engine.client import EngineClient
     from edgelora.types import Request, RequestEvent
 
 
-def counted(engine: EngineClient, counts: UsageCounts) -> EngineClient:
-    """``engine``, which tells ``counts`` of every answer but those in the background."""
-    return cast("EngineClient", _Counted(engine, counts))
+def counted(engine: EngineClient) -> EngineClient:
+    """``engine``, whose answers are counted beside the library, but for those in the background."""
+    return cast("EngineClient", _Counted(engine))
 
 
 class _Counted:
-    def __init__(self, engine: EngineClient, counts: UsageCounts) -> None:
+    def __init__(self, engine: EngineClient) -> None:
         self._engine = engine
-        self._counts = counts
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._engine, name)
@@ -33,5 +31,12 @@ class _Counted:
         async with aclosing(self._engine.generate(request)) as events:
             async for event in events:
                 if isinstance(event, Finished) and event.adapters and not request.background:
-                    await asyncio.to_thread(self._counts.count, event)
+                    await asyncio.to_thread(_count, event)
                 yield event
+
+
+def _count(made_by: Finished) -> None:
+    from edgelora.adapters.store.usage import UsageCounts
+    from edgelora.config import locations
+
+    UsageCounts(locations.adapters_dir()).count(made_by)

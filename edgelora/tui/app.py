@@ -16,6 +16,7 @@ from edgelora.tui.appearing import watch_folder
 from edgelora.tui.baking import Baking
 from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
+from edgelora.tui.chat_screen import ChatScreen
 from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
 from edgelora.tui.comparing import Comparing
 from edgelora.tui.comparing_app import ComparingApp
@@ -295,6 +296,10 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
     @property
     def _is_demo(self) -> bool:
         return self._setup.is_demo and self._conductor.home == self._setup.base
+
+    def get_default_screen(self) -> ChatScreen:
+        """The one that renders what is new only."""
+        return ChatScreen(id="_default")
 
     def get_driver_class(self) -> type[Driver]:
         """On a terminal one that notices when it is gone."""

@@ -141,7 +141,8 @@ class Round:
         self._kept = [keeping.ask(prompt, format_selection(pick), keeping.head) for pick in self.columns]
         resolved = await self._resolve()
         self._asked = list(resolved)
-        self._comparison = Comparison(session, prompt, list(resolved.values()))
+        sampling = [self._conductor.sampling(self.columns[column]) for column in resolved]
+        self._comparison = Comparison(session, prompt, list(resolved.values()), sampling)
         if self._conductor.stopped:
             await self._comparison.stop()
         async for index, event in self._comparison.events():

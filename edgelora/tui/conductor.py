@@ -57,6 +57,8 @@ class Conductor:
         self.home = setup.base  # where adapters are applied beside the base, and what a baked one goes back to
         self._change: object = None  # the latest change of base that was asked for
         self.busy = asyncio.Lock()  # held by whoever asks the engine, or changes what is asked
+        self.is_shown = asyncio.Event()  # the conversation that is gone on with; one that is being reopened not yet
+        self.is_shown.set()
         self.stopped = False  # a person asked to stop what is running
         self._superseded = False  # something newer takes the place of the re-reading that is running
         self._closed = False
@@ -126,6 +128,7 @@ class Conductor:
         if not self.takes_prompts:
             self._stage.give_back(prompt)
             return
+        await self.is_shown.wait()
         if instead_of:
             await self._stage.show_branch(instead_of.parent)
         await self._stage.show_prompt(prompt)
@@ -141,11 +144,12 @@ class Conductor:
             if unread and not self._closed and self._state.phase == "ready":
                 await self._read_again(self._session)
 
-    @property
-    def sampling(self) -> SamplingParams:
-        """How the next answer is sampled."""
-        default = self._setup.sampling(self._state.base) if self._state.base else SamplingParams()
-        return self.keeping.sampling or default
+    def sampling(self, pick: Pick) -> SamplingParams:
+        """How an answer under ``pick`` is sampled: as the conversation says, else as a lone adapter's card does."""
+        if self.keeping.sampling or not self._state.base:
+            return self.keeping.sampling or SamplingParams()
+        entry = self._state.entry(pick[0].ref) if len(pick) == 1 else None
+        return self._setup.sampling(self._state.base, entry.sampling if entry else {})
 
     async def switch(self, pick: Pick) -> None:
         """Answer with ``pick`` from the next message on. The conversation is read under it at once, or when the
@@ -185,9 +189,9 @@ class Conductor:
             await self._read_again(self._session)
 
     def apply_settings(self) -> None:
-        """Ask with this conversation's system prompt and sampling from the next request on."""
+        """Ask with this conversation's system prompt from the next request on."""
         if self._session:
-            self._session.system, self._session.sampling = self.keeping.system, self.sampling
+            self._session.system = self.keeping.system
 
     async def close(self) -> None:
         """End the engine, and wait a moment for what was running to end with it."""
@@ -232,7 +236,7 @@ class Conductor:
         if self._session:
             self._session.use(engine)
         else:
-            self._session = ChatSession(engine, sampling=self.sampling, template=self._setup.template)
+            self._session = ChatSession(engine, sampling=self.sampling(()), template=self._setup.template)
             self._session.go_on_from(self.keeping.tree.turns)
         self.apply_settings()
         return self._session
@@ -286,6 +290,7 @@ class Conductor:
         """Run one request to its end: an answer, or a re-reading where there is no prompt."""
         try:
             resolved = await self.adapters.resolve(pick)
+            session.sampling = self.sampling(pick)
             if not (self.stopped or self._superseded):
                 events = session.reread(resolved) if prompt is None else session.ask(prompt, resolved)
                 async with aclosing(events):

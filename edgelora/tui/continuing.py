@@ -46,6 +46,7 @@ class Continuing:
         async with self._conductor.busy:
             await self._show(stored, pick, remarks)
             self._conductor.apply_settings()
+            self._conductor.is_shown.set()
             await self._go_on()
 
     async def configure(self, system: str, sampling: SamplingParams | None) -> None:

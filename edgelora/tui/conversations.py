@@ -74,7 +74,7 @@ class Conversations:
         """Choose how the answers of this conversation are sampled."""
         from edgelora.tui.dialogs import SamplingDialog
 
-        chosen = await self._answer_of(SamplingDialog(self._conductor.sampling))
+        chosen = await self._answer_of(SamplingDialog(self._conductor.sampling(self._app.state.active)))
         if chosen is not None:
             sampling: SamplingParams | None = chosen[0]
             await self._continuing.configure(self._conductor.keeping.system, sampling)

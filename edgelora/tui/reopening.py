@@ -50,18 +50,23 @@ class Reopening:
             self._stage.refresh_state()
 
     async def open(self, conversation: int) -> None:
-        """Go on with a kept conversation, under the adapters of its last answer where they are here."""
+        """Go on with a kept conversation, under the adapters of its last answer where they are here.
+
+        What is asked meanwhile waits until it is shown.
+        """
         archive = self.archive()
         if archive is None or conversation == self._conductor.keeping.conversation:
             return
+        self._conductor.is_shown.clear()
         try:
             stored = await archive.get(conversation)
             await archive.close()
+            pick = self._pick(stored)
+            await self._continuing.resume(stored, pick, self._differences(stored, pick))
         except EdgeloraError as error:
             await self._stage.say("error", str(error))
-            return
-        pick = self._pick(stored)
-        await self._continuing.resume(stored, pick, self._differences(stored, pick))
+        finally:
+            self._conductor.is_shown.set()
 
     def _differences(self, stored: StoredConversation, pick: Pick | None) -> Iterator[str]:
         """What is not as it was before."""

@@ -29,6 +29,7 @@ class ChatSetup:
     ``open_engine`` opens ``base``, another one that adapters were baked into, and either again when its engine died for
     good; ``open_library`` is called once, in a thread. ``bake`` blocks, says what it costs before it writes, and is
     ended by what these two functions raise.
+    ``sampling`` is given the base, and what the card of an adapter says.
     ``selection`` is the text form of what to begin with; ``baked`` a base that it is baked into, to begin on.
     ``open_history`` is called in a thread, perhaps more than once; None keeps no history.
     ``is_demo``: the base is the embedded demo's. ``list_bases`` blocks; it is given paths of bases used before.
@@ -38,7 +39,7 @@ class ChatSetup:
     base: Path
     open_engine: Callable[[Path, ReportProgress], Awaitable[EngineClient]]
     open_library: Callable[[], AdapterLibrary]
-    sampling: Callable[[BaseInfo], SamplingParams]
+    sampling: Callable[[BaseInfo, Mapping[str, float]], SamplingParams]
     bake: Callable[[Path, Sequence[Member], ReportProgress, Callable[[Trade], None]], BakedBase]
     open_history: Callable[[], History] | None = None
     selection: str = BASE_NAME

@@ -10,6 +10,7 @@ import select
 from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
+from textual._ansi_sequences import SYNC_END, SYNC_START
 from textual.drivers.linux_driver import LinuxDriver
 
 if TYPE_CHECKING:
@@ -34,10 +35,18 @@ class TerminalDriver(LinuxDriver):
         # the thread that writes goes on without a terminal, so that nobody waits for it
         if self._file:
             self._file = cast(TextIOWrapper, _Screen(self._file, self._note_gone))
+        self._picture: list[str] = []
         self._hang_up = select.poll()
         self._hang_up.register(self.fileno, 0)  # hang-ups are reported unasked
         self._next_look: TimerHandle | None = None
         self._look()
+
+    def write(self, data: str) -> None:
+        """A picture in one piece, because each wakes the thread that writes."""
+        self._picture.append(data)
+        if self._picture[0] != SYNC_START or data == SYNC_END:
+            super().write("".join(self._picture))
+            self._picture.clear()
 
     def run_input_thread(self) -> None:
         """Textual's, to the end of the app or of the terminal."""

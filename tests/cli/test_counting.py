@@ -12,12 +12,16 @@ from edgelora.gguf.hashes import file_sha256
 from edgelora.types import AdapterFile, EngineConfig, Finished, Member, Request, SamplingParams, Selection
 
 if TYPE_CHECKING:
+    import pytest
+
     from edgelora.engine.client import EngineClient
 
 
-async def test_answers_count_and_reading_ahead_does_not(tmp_path: Path, demo_base: Path) -> None:
-    counts = UsageCounts(tmp_path)
-    engine = counted(await open_engine(EngineConfig(demo_base, ctx=64, threads=1), in_process=True), counts)
+async def test_answers_count_and_reading_ahead_does_not(
+    tmp_path: Path, demo_base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGELORA_ADAPTERS", str(tmp_path))
+    engine = counted(await open_engine(EngineConfig(demo_base, ctx=64, threads=1), in_process=True))
     path = demo_base.parent / "adapters" / "legal.gguf"
     file = AdapterFile("legal@1", path, file_sha256(path))
     await engine.load(file)
@@ -26,7 +30,7 @@ async def test_answers_count_and_reading_ahead_does_not(tmp_path: Path, demo_bas
     await finished(engine, Request("two", (1, 2, 3), selection, SamplingParams(max_tokens=4), background=True))
     await finished(engine, Request("three", (1, 2, 3), sampling=SamplingParams(max_tokens=4)))
     await engine.close()
-    (usage,) = counts.read().values()
+    (usage,) = UsageCounts(tmp_path).read().values()
     assert (usage.name, usage.runs, usage.sha256) == ("legal@1", 1, file.sha256)
 
 

@@ -179,7 +179,7 @@ async def chat(
     """A chat on ``engines`` (one by default), or on what ``opener`` opens; open already unless ``wait`` is False."""
     queue = Opener(list(engines) or [FakeEngine()])
     shelf = library or FakeLibrary()
-    sampling, bake = (lambda base: SamplingParams()), baker or FakeBaker()
+    sampling, bake = (lambda base, card: SamplingParams(**card)), baker or FakeBaker()
     app = ChatApp(ChatSetup(Path("demo.gguf"), opener or queue, lambda: shelf, sampling, bake, **setup))  # type: ignore
     async with app.run_test(size=size, notifications=True) as pilot:
         driver = Driver(app, pilot, queue.opened[0] if queue.opened else FakeEngine())

@@ -37,7 +37,7 @@ async def test_the_baked_base_answers_as_the_adapter_does(tmp_path: Path, monkey
         base=base,
         open_engine=opened,
         open_library=partial(AdapterLibrary, base, folder=tmp_path / "none"),
-        sampling=lambda base: SamplingParams(temperature=0),
+        sampling=lambda base, card: SamplingParams(temperature=0),
         bake=bake_apart,
     )
     app = ChatApp(setup)

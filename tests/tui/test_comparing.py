@@ -9,9 +9,11 @@ from edgelora.errors import AdapterError
 from edgelora.tui.widgets.column import Column, Head
 from edgelora.tui.widgets.columns import Columns
 from edgelora.tui.widgets.columns_chooser import ColumnsChooser
+from edgelora.types import SamplingParams
 from tests.tui.driving import Driver, chat
 from tests.tui.fake_baker import FakeBaker
 from tests.tui.fake_engine import FakeEngine
+from tests.tui.fake_library import FakeLibrary, entry
 
 if TYPE_CHECKING:
     from edgelora.tui.picks import Pick
@@ -245,3 +247,15 @@ async def test_beside_a_baked_base_the_adapters_are_swapped_again() -> None:
         await choose(driver, *"medical", "space")
         assert driver.app.state.baked == ()
         assert driver.app.state.columns == (BASE, LEGAL, MEDICAL)
+
+
+async def test_each_column_is_sampled_as_the_card_of_its_adapter_says() -> None:
+    library = FakeLibrary([entry("legal", sampling={"temperature": 0.25}), entry("medical")])
+    async with chat(library=library) as driver:
+        await driver.pick(*"legal")
+        await driver.ask("Alone")
+        assert driver.engine.requests[-1].sampling.temperature == 0.25
+        await choose(driver)
+        await ask(driver)
+        asked = {bool(each.selection.adapters): each.sampling.temperature for each in driver.engine.requests[-2:]}
+        assert asked == {False: SamplingParams().temperature, True: 0.25}

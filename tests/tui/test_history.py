@@ -250,7 +250,7 @@ async def test_system_prompt_and_sampling_belong_to_a_conversation(file: Path) -
         await driver.keys("backspace")
         await driver.keys("0")
         await driver.keys("enter")
-        await driver.until(lambda: driver.app._conductor.sampling.temperature == 0)
+        await driver.until(lambda: driver.app._conductor.sampling(()).temperature == 0)
         await driver.until(lambda: len(engine.requests) == 3 and driver.app.state.phase == "ready")
         assert (await engine.tokenize("Brief"))[0] in engine.requests[-1].tokens
         await driver.ask("Second")
@@ -266,6 +266,37 @@ async def test_system_prompt_and_sampling_belong_to_a_conversation(file: Path) -
         await driver.ask("Third")
         assert engine.requests[-1].sampling.temperature == 0
         assert (await engine.tokenize("Brief"))[0] in engine.requests[-1].tokens
+
+
+class SlowHistory(History):
+    """Reads a conversation when it may."""
+
+    may_read = threading.Event()
+
+    def get(self, conversation: int) -> StoredConversation:
+        assert self.may_read.wait(60)
+        return super().get(conversation)
+
+
+async def test_what_is_asked_while_a_conversation_is_read_goes_on_from_it(file: Path) -> None:
+    keep(file, "First")
+    SlowHistory.may_read.set()
+    async with chat(open_history=lambda: SlowHistory(file)) as driver:
+        await driver.ask("Of another")
+        await browse(driver, 2)
+        await driver.keys("down")
+        SlowHistory.may_read.clear()
+        await driver.keys("enter")
+        await driver.until(lambda: not isinstance(driver.app.screen, HistoryScreen))
+        await driver.type("Second")
+        assert driver.prompts == ["Of another"]
+        SlowHistory.may_read.set()
+        await driver.until(lambda: driver.prompts == ["First", "Second"] and driver.app.state.phase == "ready")
+        await driver.app.workers.wait_for_complete()
+    history = History(file)
+    kept = {info.title: [turn.prompt for turn in history.get(info.id).turns] for info in history.list()}
+    history.close()
+    assert kept == {"First": ["First", "Second"], "Of another": ["Of another"]}
 
 
 async def test_a_question_stopped_before_the_engine_is_asked_leaves_nothing(file: Path) -> None:

@@ -125,3 +125,12 @@ async def test_a_report_is_one_key_away() -> None:
         await driver.keys(*["backspace"] * 5, *"broken", "question_mark")
         await driver.until(lambda: "/adapters/broken.gguf" in driver.screen_text)
         assert "it is cut off after 812 bytes" in driver.screen_text
+
+
+async def test_what_the_library_says_about_an_adapter_is_under_the_list() -> None:
+    library = FakeLibrary([entry("legal", version=3, description="Drafts clauses.")])
+    async with chat(library=library) as driver:
+        await driver.keys("ctrl+t", *"legal")
+        await driver.until(
+            lambda: "Drafts clauses." in driver.screen_text and "version 3 · rank 8" in driver.screen_text
+        )

@@ -136,8 +136,10 @@ async def test_text_that_comes_bit_by_bit_is_painted_as_the_whole() -> None:
         expected = painted(whole)
     async with page.run_test(size=(20, 30)) as pilot:
         for begin in range(0, len(TEXT), 7):
-            page.markdown.append(TEXT[begin : begin + 7])
+            if page.markdown.append(TEXT[begin : begin + 7]):
+                page.markdown.lay_out(page.markdown.n_lines + 2)
             await pilot.pause()
+            painted(page)
         page.markdown.end()
         await pilot.pause()
         assert painted(page) == expected

@@ -31,8 +31,11 @@ def adapter_detail(entry: AdapterEntry, state: ChatState) -> Content:
         lines.append(Content.styled("changes nothing on this base", "$text-warning"))
     elif status:
         lines.append(Content(f"changes the logits by {status.effect:.0%}"))
+    if entry.description:
+        lines.append(Content(entry.description))
+    version = f"version {entry.version} · " if entry.version else ""
     rank = f"rank {entry.rank} · " if entry.rank else ""
-    lines.append(Content(f"{rank}{size(entry.n_bytes)} · {_last_used(entry, state)}"))
+    lines.append(Content(f"{version}{rank}{size(entry.n_bytes)} · {_last_used(entry, state)}"))
     if entry.targets:
         lines.append(Content(f"on {', '.join(entry.targets)}"))
     if entry.trained_on and not entry.warning:

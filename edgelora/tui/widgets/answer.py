@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import QUIET
+from edgelora.tui.widgets.frames import Frames
 from edgelora.tui.widgets.lazy_column import LazyColumn
 from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
     from edgelora.types import AttestedAdapter, Finished
 
-FRAMES_PER_SECOND = 20
+SHARE = 0.04
+"""Of the time goes into painting, at most."""
+SPARE_LINES = 3
+"""Laid out ahead while an answer grows."""
 BROKEN_OFF = "● broken off, not part of the conversation"
 
 
@@ -54,7 +58,7 @@ class Caption(Static):
 
 
 class Answer(Vertical):
-    """Shows text as it comes, at most 20 times a second, however fast tokens arrive. Implements AnswerView."""
+    """Shows text as it comes, however fast tokens arrive. Implements AnswerView."""
 
     def __init__(self, label: str, tint: int | None, baked: tuple[AttestedAdapter, ...]) -> None:
         """``baked`` are the adapters in the weights of the base that answers."""
@@ -62,8 +66,8 @@ class Answer(Vertical):
         self._baked = baked
         self.text = ""
         self._pending: list[str] = []
+        self._frames = Frames(self, self._paint, SHARE)
         self._body = StreamedMarkdown()
-        self._finished = False
         self._more = Static(markup=False, classes="more")
         self._more.display = False
         self._caption = Caption(f"● {label} …")
@@ -76,7 +80,7 @@ class Answer(Vertical):
 
     def show_finished(self, text: str, caption: str) -> None:
         """Be an answer that was made before. Called before it is mounted."""
-        self.text, self._finished = text, True
+        self.text = text
         self._body = StreamedMarkdown(text)
         self._caption.show(caption)
 
@@ -90,11 +94,6 @@ class Answer(Vertical):
         first, *more = self.text.strip().split("\n")
         self._more.update(Content.assemble(first, (f" … {len(more):,} more lines" if more else "", QUIET)))
 
-    def on_mount(self) -> None:
-        """Begin to paint."""
-        if not self._finished:
-            self._painting = self.set_interval(1 / FRAMES_PER_SECOND, self._paint)
-
     @property
     def caption(self) -> str:
         """The line under the answer."""
@@ -104,15 +103,18 @@ class Answer(Vertical):
         """More text; it is painted with the next frame."""
         self._pending.append(text)
         self.text += text
+        self._frames.ask()
 
     async def finish(self, finished: Finished) -> None:
         """All text is there; the caption says what made it."""
-        self._end()
+        self._paint()
+        self._body.end()
         self._caption.show(answer_caption(finished, self._baked))
 
     async def abandon(self) -> None:
         """It ended by an error: what came stays readable, and nothing is left where nothing came."""
-        self._end()
+        self._paint()
+        self._body.end()
         if self.text.strip():
             self._caption.show(BROKEN_OFF)
         elif isinstance(self.parent, LazyColumn):
@@ -120,12 +122,9 @@ class Answer(Vertical):
 
     def _paint(self) -> None:
         if self._pending:
-            self._body.append("".join(self._pending))
+            if self._body.append("".join(self._pending)):
+                self._body.lay_out(self._body.n_lines + SPARE_LINES)
             self._pending.clear()
-
-    def _end(self) -> None:
-        self._painting.stop()
-        self._paint()
 
 
 def answer_caption(made_by: Finished, baked: tuple[AttestedAdapter, ...] = ()) -> str:

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
     from edgelora.types import Finished
 
-SPARE_LINES = 6
-"""Laid out ahead of each column's text."""
-
 
 class Head(Static):
     """Number and name of a column, and whether the conversation goes on from it. A click chooses it."""
@@ -63,7 +60,7 @@ class Column(Vertical):
         self._end: str | None = None  # the caption to come, once nothing else does
         self.failed = False
         self.is_painted = False  # to its end
-        self.body = StreamedMarkdown(spare_lines=SPARE_LINES)
+        self.body = StreamedMarkdown()
         self._caption = Static(f"● {label} …", markup=False, classes="caption")
 
     def compose(self) -> ComposeResult:
@@ -99,19 +96,15 @@ class Column(Vertical):
         self._end, self.failed = reason, True
 
     def paint(self) -> bool:
-        """Show what came since the last time; gives whether there was anything."""
-        if not self._pending and (self.is_painted or self._end is None):
-            return False
-        text = "".join(self._pending)
+        """Show what came since the last time. Gives whether the text has become too high for what is laid out."""
+        is_too_high = bool(self._pending) and self.body.append("".join(self._pending))
         self._pending.clear()
-        if text:
-            self.body.append(text)
-        elif self._end is not None:
+        if self._end is not None and not self.is_painted:
             self.is_painted = True
             self.body.end()
             self._caption.update(self._end)
             self._caption.set_class(self.failed, "-error")
-        return True
+        return is_too_high
 
     def on_click(self) -> None:
         """Choose, unless text was being selected."""

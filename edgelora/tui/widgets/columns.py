@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from time import thread_time
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
@@ -12,6 +11,7 @@ from textual.widgets import Static
 
 from edgelora.tui.differences import Marks, differences
 from edgelora.tui.widgets.column import Column, Head
+from edgelora.tui.widgets.frames import Frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
     from edgelora.types import Finished
 
-FRAME = 1 / 20
-"""Seconds between two pictures of all columns together."""
-SHARE = 4
-"""Where a picture takes long, as many times that long lies between two, so that keys and the engine have the rest."""
+SHARE = 0.08
+"""Of the time goes into painting, at most."""
+SPARE_LINES = 8
+"""Laid out ahead while answers grow, below the longest."""
 LEAST_WIDTH = 28
 """Cells of a column, its border among them; below that there are tabs."""
 
@@ -62,6 +62,7 @@ class Columns(Vertical, can_focus=True):
         self.is_complete = False
         self.differing = False
         self._marking: object = None
+        self._frames = Frames(self, self._paint, SHARE)
 
     def compose(self) -> ComposeResult:
         """Heads over answers; the heads are the tabs."""
@@ -70,15 +71,15 @@ class Columns(Vertical, can_focus=True):
         yield self._hint
 
     def on_mount(self) -> None:
-        """Begin to paint."""
+        """Show what is chosen so far."""
         self.choose(self.chosen)
-        self.set_timer(FRAME, self._paint)
 
     def on_resize(self, event: events.Resize) -> None:
         """Tabs where columns would be too narrow."""
         in_tabs = event.size.width < LEAST_WIDTH * len(self.columns)
         if in_tabs != self.has_class("-tabs"):
             self.set_class(in_tabs, "-tabs")
+            self._frames.ask()
             self._show_differences()
 
     # --- from the conductor of the comparison
@@ -86,14 +87,17 @@ class Columns(Vertical, can_focus=True):
     def write(self, column: int, text: str) -> None:
         """More text; it is painted with the next picture, as everything is."""
         self.columns[column].write(text)
+        self._frames.ask()
 
     def finish(self, column: int, finished: Finished) -> None:
         """A column is complete; this is what made it."""
         self.columns[column].finish(finished)
+        self._frames.ask()
 
     def fail(self, column: int, reason: str) -> None:
         """A column ended by an error, or was never asked."""
         self.columns[column].fail(reason)
+        self._frames.ask()
 
     def choose(self, column: int) -> None:
         """Show which column the conversation goes on from."""
@@ -102,6 +106,7 @@ class Columns(Vertical, can_focus=True):
         for each in self.columns:
             each.set_class(each is self.columns[column], "-chosen")
         self._show_heads()
+        self._frames.ask()
         self._show_differences()
 
     def close(self) -> None:
@@ -147,25 +152,21 @@ class Columns(Vertical, can_focus=True):
     # --- painting
 
     def _paint(self) -> None:
-        began = thread_time()
-        changed = False
+        in_tabs = self.has_class("-tabs")  # who is behind a tab can wait
         with self.app.batch_update():
-            for column in self.columns:
-                if column.display or column.has_ended:  # who is behind a tab can wait
-                    changed |= column.paint()
-        if all(column.is_painted for column in self.columns):
-            self.is_complete = True
-            self._show_heads()
+            chosen = self.columns[self.chosen]
+            shown = [each for each in self.columns if not in_tabs or each is chosen or each.has_ended]
+            too_high = [column.paint() for column in shown]
+            if any(too_high):
+                height = SPARE_LINES + max(column.body.n_lines for column in shown)
+                for column in shown:  # at once, so that the next layout is the same for all
+                    if not column.is_painted:
+                        column.body.lay_out(height)
+        complete = all(column.is_painted for column in self.columns)
+        ended, self.is_complete = complete and not self.is_complete, complete
+        self._show_heads()
+        if ended:
             self._show_differences()
-        elif changed:
-            self._show_heads()
-            self.call_after_refresh(self._paint_again, began)
-        else:
-            self.set_timer(FRAME, self._paint)
-
-    def _paint_again(self, began: float) -> None:
-        took = thread_time() - began
-        self.set_timer(max(FRAME - took, SHARE * took, 0.001), self._paint)
 
     def _show_heads(self) -> None:
         for index, (head, column) in enumerate(zip(self._heads, self.columns, strict=True)):

@@ -102,6 +102,7 @@ and Ctrl+D shows the differences.
             label = f"edited, for {label}" if state.editing else label
             later = state.phase == "answering" and state.active != state.settled
             self.border_title = f"next: {label}" if later else label
+        self.cursor_blink = state.phase != "answering"  # it would cost what a hundredth of a core can compute
         used = f"{state.context_used:,} of {state.base.ctx:,} tokens" if state.base and state.context_used else ""
         self.border_subtitle = used
 

@@ -23,6 +23,7 @@ class ProgressLine(Static):
         self.update(Content.assemble(*bar(filled, BAR_CELLS), f" {100 * min(done, total) // total:3} %  ", label))
 
     def hide(self) -> None:
-        """Nothing goes on any more."""
-        self.display = False
-        self.update("")
+        """Nothing goes on any more. Costs nothing where nothing is shown; with every token this is called."""
+        if self.display:
+            self.display = False
+            self.update("")

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
-from rich.segment import Segment
 from textual.geometry import Region
 from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
 
 from edgelora.tui.markdown_rows import GrowingMarkdown
+from edgelora.tui.painting import paint
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual.geometry import Size
     from textual.selection import Selection
 
-    from edgelora.tui.rows import Line, Piece
+    from edgelora.tui.rows import Line
 
 MARKED = "on $accent 35%"
 
@@ -27,7 +28,7 @@ Spans = list[tuple[Style | str, int, int]]
 
 
 class StreamedMarkdown(Widget):
-    """As high as its text, and a little higher while more comes.
+    """As high as its text, or as it is told to be while more comes: every change of height lays the screen out again.
 
     Places in its text, as selections have them, are of the row (y) and of the character in the row's text (x), so that
     they hold whatever its width is.
@@ -35,17 +36,16 @@ class StreamedMarkdown(Widget):
 
     DEFAULT_CSS = "StreamedMarkdown { height: auto; width: 1fr; }"
 
-    def __init__(self, text: str = "", *, spare_lines: int = 0) -> None:
-        """``spare_lines`` are laid out ahead, because a change of height lays the whole screen out again."""
+    def __init__(self, text: str = "") -> None:
         super().__init__()
         self._markdown = GrowingMarkdown()
-        self._spare_lines = spare_lines
         self.marks: Mapping[int, Sequence[tuple[int, int]]] = {}
         self._lines: list[tuple[int, Line]] = []  # after the rows that they belong to
         self._begins: list[int] = []  # the first line of each row
         self._strips: dict[int, Strip] = {}
         self._width = 0
         self._n_laid_out = 0
+        self._grows = False
         if text:
             self._markdown.append(text)
 
@@ -59,17 +59,27 @@ class StreamedMarkdown(Widget):
         """What is shown, row by row."""
         return [row.text for row in self._markdown.rows]
 
-    def append(self, text: str) -> None:
-        """More text."""
+    @property
+    def n_lines(self) -> int:
+        """What its text takes."""
+        return len(self._lines)
+
+    def append(self, text: str) -> bool:
+        """More text. Gives whether it has become too high for what is laid out."""
         changed = self._wrap_from(self._markdown.append(text))
-        if len(self._lines) > self._n_laid_out:
-            self._lay_out(len(self._lines) + self._spare_lines)
-        else:
-            self.refresh(Region(0, changed, self._width, self._n_laid_out - changed))
+        if changed:
+            self.refresh(Region(0, changed.start, self._width, len(changed)))
+        return self.n_lines > self._n_laid_out
+
+    def lay_out(self, n_lines: int) -> None:
+        """Be so high until :meth:`end`."""
+        self._grows, self._n_laid_out = True, n_lines
+        self.refresh(layout=True)
 
     def end(self) -> None:
-        """No more text comes."""
-        self._lay_out(len(self._lines))
+        """Be as high as the text; no more comes."""
+        self._grows = False
+        self.refresh(layout=True)
 
     def mark(self, marks: Mapping[int, Sequence[tuple[int, int]]]) -> None:
         """Highlight these pieces of rows: row -> where they begin and end."""
@@ -85,12 +95,17 @@ class StreamedMarkdown(Widget):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """In lines, for a width in cells."""
-        if width != self._width:
-            spare = self._n_laid_out - len(self._lines)
-            self._width = width
-            self._wrap_from(0)
-            self._n_laid_out = len(self._lines) + spare
+        if not self._grows:
+            self._wrap_in(width)
+            self._n_laid_out = self.n_lines
         return self._n_laid_out
+
+    def on_resize(self) -> None:
+        """While more comes its height is told, and only this tells its width."""
+        self._wrap_in(self.content_size.width)
+        self.refresh()
+        if self.n_lines > self._n_laid_out:
+            self.lay_out(self.n_lines)
 
     def render_line(self, y: int) -> Strip:
         """One line, painted once."""
@@ -120,35 +135,35 @@ class StreamedMarkdown(Widget):
 
     # --- lines
 
-    def _lay_out(self, n_lines: int) -> None:
-        self._n_laid_out = n_lines
-        self.refresh(layout=True)
+    def _wrap_in(self, width: int) -> None:
+        if width != self._width:
+            self._width = width
+            self._strips.clear()
+            self._wrap_from(0)
 
-    def _wrap_from(self, row: int) -> int:
-        """Wrap the rows from ``row`` on. Gives the first line that may be another."""
+    def _wrap_from(self, row: int) -> range:
+        """Wrap the rows from ``row`` on. Gives the lines that are others than before."""
         if not self._width:
-            return 0
+            return range(0)
         first = self._begins[row] if row < len(self._begins) else len(self._lines)
+        before = self._lines[first:]
         del self._begins[row:], self._lines[first:]
-        self._strips = {y: strip for y, strip in self._strips.items() if y < first}
         for index, each in enumerate(self._markdown.rows[row:], row):
             self._begins.append(len(self._lines))
             self._lines += [(index, line) for line in each.lines(self._width)]
-        return first
+        now = self._lines[first:]
+        n_same = sum(1 for _ in takewhile(_is_same, zip(before, now, strict=False)))
+        changed = range(first + n_same, first + max(len(before), len(now)))
+        for y in changed:
+            self._strips.pop(y, None)
+        return changed
 
     def _paint_again(self) -> None:
         self._strips.clear()
         self.refresh()
 
     def _paint(self, row: int, line: Line) -> Strip:
-        ground = self.visual_style
-        spans = self._spans(row)
-        segments = [segment for piece in line.pieces for segment in _segments(piece, row, ground, spans)]
-        cells = sum(segment.cell_length for segment in segments)
-        if line.ground:
-            ground += Style.parse(line.ground)
-        left = Segment(" " * (self._width - cells), ground.rich_style)
-        return Strip([*segments, left]).adjust_cell_length(self._width)
+        return paint(line, row, self._width, self.visual_style, self._spans(row))
 
     def _spans(self, row: int) -> Spans:
         """What is marked and what is selected in a row."""
@@ -161,17 +176,10 @@ class StreamedMarkdown(Widget):
         return spans
 
 
-def _segments(piece: Piece, row: int, ground: Style, spans: Spans) -> Iterator[Segment]:
-    """A piece of a line, with the places of its characters for the mouse."""
-    content, at = piece.content, piece.at
-    if not piece.is_text:
-        for text, style in content.render(ground, end=""):
-            placed = style.rich_style_with_offset(at, row)
-            yield from (Segment(cell, placed) for cell in text)
-        return
-    for added, begin, end in spans:
-        if begin < at + len(content) and end > at:
-            content = content.stylize(added, max(0, begin - at), end - at)
-    for text, style in content.render(ground, end=""):
-        yield Segment(text or " ", style.rich_style_with_offset(at, row))
-        at += len(text)
+def _is_same(lines: tuple[tuple[int, Line], tuple[int, Line]]) -> bool:
+    """Whether a line looks as another, of the same row."""
+    (row, before), (other_row, now) = lines
+    if row != other_row or before.ground != now.ground or len(before.pieces) != len(now.pieces):
+        return False
+    pieces = zip(before.pieces, now.pieces, strict=True)
+    return all(a.at == b.at and a.is_text == b.is_text and a.content.is_same(b.content) for a, b in pieces)

@@ -1,0 +1,51 @@
+"""When what has come is painted: at once after a rest, not too often, and never for long."""
+
+from __future__ import annotations
+
+from time import thread_time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from textual.widget import Widget
+
+FRAME, LONGEST = 1 / 20, 1 / 4
+"""Seconds between two pictures, at least and at most."""
+WEIGHT = 0.25
+"""What one picture counts against those before it: a layout of the screen takes ten times what a line does."""
+
+
+class Frames:
+    """Calls ``paint`` for a widget, once however often it was asked in the meantime."""
+
+    def __init__(self, widget: Widget, paint: Callable[[], None], share: float) -> None:
+        """``share`` of a core's time, at most, is spent on painting: the engine computes on the same cores."""
+        self._widget = widget
+        self._paint = paint
+        self._share = share
+        self._usual = 0.0  # seconds that a picture takes
+        self._asked = False
+        self._resting = False
+
+    def ask(self) -> None:
+        """There is something to paint."""
+        self._asked = True
+        if not self._resting:
+            self._begin()
+
+    def _begin(self) -> None:
+        self._asked, self._resting = False, True
+        began = thread_time()
+        self._paint()
+        self._widget.call_after_refresh(self._rest, began)
+
+    def _rest(self, began: float) -> None:
+        took = thread_time() - began
+        self._usual += (took - self._usual) * WEIGHT
+        self._widget.set_timer(min(max(FRAME, self._usual / self._share), LONGEST), self._go_on)
+
+    def _go_on(self) -> None:
+        self._resting = False
+        if self._asked:
+            self._begin()
