@@ -6,7 +6,7 @@ import os
 import shlex
 import shutil
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -143,18 +143,17 @@ def _origin(source: Source, header: Header, converted: ConversionReport | None) 
 
 
 def _arguments(source: Source) -> Iterator[str]:
-    """What `adapters add` takes to do the same."""
+    """What `edgelora` takes to do the same."""
     from edgelora_convert.options import EVERYTHING
 
-    options = source.options or EVERYTHING
     if source.address:
-        yield source.address.repo
-        options = replace(options, revision=source.commit, subfolder=source.address.subfolder or None)
-    else:
-        yield from map(_shown, source.sources)
+        inside = f":{source.address.subfolder}" if source.address.subfolder else ""
+        yield from ("pull", f"{source.address.repo}{inside}", f"--revision={source.commit}")
+        return
+    yield from ("adapters", "add", *map(_shown, source.sources))
     if source.dtype != "auto":
         yield f"--dtype={source.dtype}"
-    yield from options.arguments()
+    yield from (source.options or EVERYTHING).arguments()
 
 
 def _shown(source: str) -> str:

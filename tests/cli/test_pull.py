@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,6 +73,10 @@ def test_an_adapter_is_converted_on_arrival(edgelora: Edgelora, hub: Hub, repo: 
     run = json.loads(edgelora("run", "Hello", "--max-tokens", 2, "--adapter", name, "--json").out)
     assert run["selection"]["members"][0]["effect"] > 0.01
     assert edgelora("pull", repo).out == f"{name}@1\n"
+    Path(pulled["path"]).unlink()
+    advice = edgelora("adapters", "verify", "--no-probe").out.partition("Add it again: ")[2]
+    assert edgelora(*shlex.split(advice)[1:]).out == f"{name}@1\n"
+    assert edgelora("adapters", "verify", "--no-probe").code == 0
     told = read_header(pulled["path"])
     if pulled["report"]:
         assert told.metadata["general.name"] == name

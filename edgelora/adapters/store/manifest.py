@@ -30,7 +30,7 @@ class Origin:
     ``source_sha256`` and ``commit`` say exactly what was read. ``base`` is the fingerprint of the base that it was
     converted for, ``base_name`` and ``base_path`` what and where that was; they are empty for a GGUF that was taken as
     it is and does not say. ``converter`` is the converter's version, 0 where nothing was converted. ``arguments`` are
-    those with which `adapters add` makes it once more, as a shell reads them, without the base.
+    those with which `edgelora` makes it once more, as a shell reads them, without the base.
     """
 
     source: str
@@ -46,11 +46,12 @@ class Origin:
     def command(self, name: str) -> str:
         """What adds it once more as ``name``."""
         base = f" --base {shlex.quote(self.base_path)}" if self.base_path else ""
-        return f"edgelora adapters add {self.arguments or shlex.quote(self.source)}{base} --name {name}"
+        return f"edgelora {self.arguments or f'adapters add {shlex.quote(self.source)}'}{base} --name {name}"
 
     def choices(self) -> str:
-        """The options among the arguments."""
-        return " ".join(word for word in shlex.split(self.arguments) if word.startswith("--"))
+        """What was chosen of a source, as options; a fetched one is told by its commit."""
+        words = shlex.split(self.arguments)
+        return " ".join(word for word in words if word.startswith("--")) if words[:1] != ["pull"] else ""
 
 
 @dataclass(frozen=True, slots=True)
