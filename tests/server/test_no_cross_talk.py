@@ -9,10 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from support.engines import exact_config
 
-from edgelora.cli import answer as cli_answer
-from edgelora.cli.boundary import guarded
-from edgelora.cli.root import root
-from edgelora.engine.client import open_engine
 from tests.server.serving import Http, serving
 
 if TYPE_CHECKING:
@@ -42,21 +38,49 @@ def complete(http: Http, model: str) -> str:
     return text
 
 
-def llama(http: Http, model: str) -> str:
+def complete_stream(http: Http, model: str) -> str:
+    events = http.events("/v1/completions", model=model, prompt=PROMPT, max_tokens=10)
+    return "".join(event["choices"][0]["text"] for event in events)
+
+
+def by_numbers(http: Http, model: str) -> list[dict[str, float]]:
+    """``model`` as llama-server's ``lora``."""
     numbers = {one["name"]: one["id"] for one in http.get("/lora-adapters")}
     members = [member.partition(":") for member in model.split("+") if model != "base"]
-    lora = [{"id": numbers[name], "scale": float(scale or 1)} for name, _, scale in members]
-    text: str = http.post("/completion", lora=lora, prompt=PROMPT, n_predict=10)["content"]
+    return [{"id": numbers[name], "scale": float(scale or 1)} for name, _, scale in members]
+
+
+def chat_by_numbers(http: Http, model: str) -> str:
+    messages = [{"role": "user", "content": PROMPT}]
+    body = http.post("/v1/chat/completions", lora=by_numbers(http, model), messages=messages, max_tokens=10)
+    text: str = body["choices"][0]["message"]["content"]
     return text
+
+
+def llama(http: Http, model: str) -> str:
+    text: str = http.post("/completion", lora=by_numbers(http, model), prompt=PROMPT, n_predict=10)["content"]
+    return text
+
+
+def llama_stream(http: Http, model: str) -> str:
+    events = http.events("/completion", model=model, prompt=PROMPT, n_predict=10)
+    return "".join(event["content"] for event in events)
+
+
+def embedding(http: Http, model: str) -> str:
+    vector = http.post("/v1/embeddings", model=model, input=PROMPT)["data"][0]["embedding"]
+    return str([round(value, 4) for value in vector])
+
+
+ALSO = (chat_stream, complete, complete_stream, chat_by_numbers, llama_stream, embedding)
+DIALECTS = (chat, llama, *ALSO)
 
 
 def exact(base: Path) -> EngineConfig:
     return replace(exact_config(base), ctx=512)
 
 
-@pytest.mark.parametrize(
-    "ask", [chat, llama, *(pytest.param(ask, marks=pytest.mark.slow) for ask in (chat_stream, complete))]
-)
+@pytest.mark.parametrize("ask", [chat, llama, *(pytest.param(ask, marks=pytest.mark.slow) for ask in ALSO)])
 def test_any_order_gives_what_cold_servers_give(
     http: Http, f32_base: Path, strong: dict[str, AdapterFile], ask: Any, cold: dict[tuple[str, str], str]
 ) -> None:
@@ -64,7 +88,7 @@ def test_any_order_gives_what_cold_servers_give(
 
 
 def test_many_connections_at_once_do_so_too(http: Http, cold: dict[tuple[str, str], str]) -> None:
-    jobs = [(ask, model) for model in ORDER for ask in (chat, complete, chat_stream, llama)]
+    jobs = [(ask, model) for model in ORDER for ask in DIALECTS]
     with ThreadPoolExecutor(8) as pool:
         texts = list(pool.map(lambda job: job[0](http, job[1]), jobs))
     assert texts == [cold[ask.__name__, model] for ask, model in jobs]
@@ -77,22 +101,10 @@ def cold(f32_base: Path, strong: dict[str, AdapterFile]) -> dict[tuple[str, str]
     for model in sorted(set(ORDER)):
         with serving(exact(f32_base)) as server:
             http = Http(server.address)
-            answers["chat", model] = answers["chat_stream", model] = chat(http, model)
-            answers["complete", model] = answers["llama", model] = complete(http, model)
+            in_chat, as_text = chat(http, model), complete(http, model)
+            for ask in DIALECTS:
+                answers[ask.__name__, model] = in_chat if ask.__name__.startswith("chat") else as_text
+            answers["embedding", model] = embedding(http, model)
             http.client.close()
-    assert len(set(answers.values())) == 2 * len(set(ORDER))
+    assert len(set(answers.values())) == 3 * len(set(ORDER))
     return answers
-
-
-@pytest.mark.parametrize("model", ["base", "legal", "legal:0.5+second:-0.25"])
-def test_an_answer_is_that_of_edgelora_run(
-    http: Http, f32_base: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], model: str
-) -> None:
-    async def engine(config: EngineConfig, **more: Any) -> Any:
-        return await open_engine(exact(f32_base), in_process=True)
-
-    monkeypatch.setattr(cli_answer, "open_engine", engine)
-    capfd.readouterr()
-    arguments = ["run", PROMPT, "--base", str(f32_base), "--adapter", model, "--max-tokens", "10", "--temperature", "0"]
-    assert guarded(root, arguments) == 0
-    assert capfd.readouterr().out.rstrip("\n") == chat(http, model).rstrip("\n")
