@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import sys
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,6 +16,7 @@ from edgelora.tui.baking import Baking
 from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
 from edgelora.tui.chat_screen import ChatScreen
+from edgelora.tui.collecting import CollectingApp
 from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
 from edgelora.tui.comparing import Comparing
 from edgelora.tui.comparing_app import ComparingApp
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from edgelora.tui.state import Phase
 
 
-class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
+class ChatApp(ComparingApp, MessagesApp, CollectingApp, inherit_bindings=False):
     """Implements Stage. All state is in ``state``; what happens is decided by the conductor."""
 
     TITLE = "edgelora"
@@ -100,7 +100,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
         yield TitleBar(id="title")
         with Horizontal(id="columns"):
             with Vertical(id="conversation"):
-                yield Transcript(self._branching.count_alternatives, id="transcript")
+                yield Transcript(self._branching.has_others, id="transcript")
                 yield BakingLine(id="baking")
                 yield ProgressLine(id="progress")
                 yield composer
@@ -121,9 +121,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
 
     def open_behind(self, painted: asyncio.Event) -> None:
         """Open base, library and history behind the first frame, which waits for nothing that they import."""
-        if not gc.isenabled():  # the command line's start does without
-            gc.freeze()  # what it has made stays, and would hold up a key for a tenth of a second to look through
-            gc.enable()
+        self.begin_to_collect()
         painted.set()
         self.run_worker(self._reopening.look())
         self._watch = asyncio.create_task(watch_folder(self.state, self._conductor))
@@ -337,7 +335,7 @@ class ChatApp(ComparingApp, MessagesApp, inherit_bindings=False):
             await welcome.show()
         self.query_one(BakingLine).show_state(self.state)
         if self.state.phase != "answering":
-            self._transcript.settle()
+            await self._transcript.settle()
         keys = (self.state.phase, bool(self.state.baking or self.state.editing))
         if self._keys_shown != keys:
             self._keys_shown = keys

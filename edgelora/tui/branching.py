@@ -45,9 +45,9 @@ class Branching:
         number, of = self.place(exchange)
         return AnswerItem(exchange, made_by_label(made_by, exchange.base.baked), tint, number, of)
 
-    def count_alternatives(self, exchange: Exchange) -> int:
-        """How many answers there are to its question, itself among them."""
-        return len(self._alternatives(exchange))
+    def has_others(self, exchange: Exchange) -> bool:
+        """Whether there are other answers to its question."""
+        return any(other is not exchange for other in self._alternatives(exchange))
 
     def place(self, exchange: Exchange) -> tuple[int, int]:
         """Which of how many answers to its question it is."""

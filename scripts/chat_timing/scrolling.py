@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from itertools import chain, repeat
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
 from chat_timing.terminal import ChatTerminal, of_all
@@ -24,14 +24,20 @@ CODE = """def scale(values: list[float], by: float = 1.0) -> list[float]:
     \"\"\"Each value times `by`.\"\"\"
     return [by * v for v in values]  # no copy is kept
 """
-KEYS = {"pageup": "\x1b[5~", "pagedown": "\x1b[6~", "home": "\x1b[H", "end": "\x1b[F", "up": "\x1b[A"}
+KEYS = {
+    "pageup": "\x1b[5~", "pagedown": "\x1b[6~", "home": "\x1b[H", "end": "\x1b[F", "up": "\x1b[A", "down": "\x1b[B"
+}  # fmt: skip
 LAST_WORDS = "That is all there is to say."
-LEAST_PAGE = 1500
-"""Bytes of a picture in which a page has moved; the scrollbar alone takes fewer."""
+LEAST_PAGE, LEAST_STEP = 1500, 300
+"""Bytes of a picture in which a page has moved, or another message stands out; the scrollbar alone takes fewer."""
+HELD = 1 / 30
+"""Seconds between two presses, as a keyboard repeats a key that is held down."""
 
 
-def measure(folder: Path, options: list[str], n_messages: int, n_presses: int, pause: float) -> dict[str, Any]:
-    """``pause`` lies between a picture and the next key, in seconds."""
+def measure(
+    folder: Path, options: list[str], n_messages: int, n_presses: int, pause: float, n_trips: int
+) -> dict[str, Any]:
+    """``pause`` lies between a picture and the next key, in seconds; a trip is one to the beginning and back."""
     keep_long(folder / "history.sqlite3", n_messages)
     with ChatTerminal(options, environment(folder)) as chat:
         chat.wait_for("Loaded:")
@@ -44,24 +50,23 @@ def measure(folder: Path, options: list[str], n_messages: int, n_presses: int, p
         chat.rest(0.5)
         chat.press(KEYS["up"])
         chat.rest()
-        memory, walls, cpus, mute = [chat.resident], [], [], 0
-        for key in chain.from_iterable(repeat(list(_trip()), -(-n_presses // len(list(_trip()))))):
+        walls, cpus, mute = [], [], 0
+        for key in islice(cycle(_trip()), n_presses):
+            least = LEAST_STEP if key in ("up", "down") else LEAST_PAGE
             pressed, cpu_before = chat.press(KEYS[key])
-            painted = list(chat.pictures(3, until=lambda picture: len(picture.data) > LEAST_PAGE))
-            if painted and len(painted[-1].data) > LEAST_PAGE:
+            painted = list(chat.pictures(3, until=lambda picture, least=least: len(picture.data) > least))
+            if painted and len(painted[-1].data) > least:
                 walls.append(painted[-1].at - pressed)
                 cpus.append(painted[-1].cpu - cpu_before)
             else:
                 mute += 1
             chat.rest(pause, at_most=pause)
         chat.rest()
-        memory.append(chat.resident)
-        for _ in range(2):
-            for key in (*["home"], *["pagedown"] * 40, *["end"], *["pageup"] * 40):
-                chat.press(KEYS[key])
-                chat.rest(0.02, at_most=0.5)
-            chat.press(KEYS["end"])
-            chat.rest()
+        lag = _held(chat)
+        memory = [chat.resident]
+        for _ in range(n_trips):
+            _to_the_end(chat, "pageup")
+            _to_the_end(chat, "pagedown")
             memory.append(chat.resident)
         return {
             "messages": n_messages,
@@ -71,8 +76,29 @@ def measure(folder: Path, options: list[str], n_messages: int, n_presses: int, p
             "presses_without_a_picture": mute,
             "key_to_paint_ms": of_all(walls),
             "key_to_paint_cpu_ms": of_all(cpus),
+            "behind_a_held_key_ms": round(lag * 1e3),
             "resident_mib": [round(each / 2**20, 1) for each in memory],
         }
+
+
+def _held(chat: ChatTerminal) -> float:
+    """Seconds between the last press of a key that is held down for two seconds and the last picture of it."""
+    chat.press(KEYS["end"])
+    chat.rest()
+    for _ in range(60):
+        pressed, _cpu = chat.press(KEYS["pageup"])
+        chat.rest(HELD, at_most=HELD)
+    return max((picture.at - pressed for picture in chat.pictures(1)), default=0)
+
+
+def _to_the_end(chat: ChatTerminal, key: str) -> None:
+    """Press ``key`` until nothing moves any more."""
+    moved = True
+    while moved:
+        for _ in range(20):
+            chat.press(KEYS[key])
+        moved = any(len(picture.data) > LEAST_PAGE for picture in chat.pictures(0.2))
+        chat.rest(0.05)
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -134,4 +160,7 @@ def _trip() -> Iterator[str]:
     yield "home"
     yield from ["pagedown"] * 18
     yield from ["pageup"] * 6
+    yield from ["down"] * 6
+    yield "end"
+    yield from ["up"] * 12
     yield "end"

@@ -8,16 +8,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.command import CommandInput, CommandList, CommandPalette
 from textual.events import Key
 
 from edgelora.tui.app import ChatApp
 from edgelora.tui.setup import ChatSetup
-from edgelora.tui.widgets.answer import Answer
 from edgelora.tui.widgets.composer import Composer
+from edgelora.tui.widgets.items import AnswerItem, PromptItem, RemarkItem
 from edgelora.tui.widgets.picker import AdapterPicker
-from edgelora.tui.widgets.prompt import Prompt
-from edgelora.tui.widgets.remark import Remark
+from edgelora.tui.widgets.transcript import Transcript
 from edgelora.types import ReportProgress, SamplingParams
 from tests.tui.fake_baker import FakeBaker
 from tests.tui.fake_engine import FakeEngine
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from textual.pilot import Pilot
     from textual.screen import Screen
+
+    from edgelora.tui.widgets.answer import Answer
 
 PATIENCE = 3000
 """Rounds of 10 ms, so that a busy machine gets more time."""
@@ -80,7 +82,7 @@ class Driver:
         self.app.query_one(Composer).insert(text)
         await self.keys("enter")
 
-    async def ask(self, text: str) -> Answer:
+    async def ask(self, text: str) -> Answer | AnswerItem:
         """Send ``text`` and wait for the end of its answer."""
         await self.type(text)
         await self.app.workers.wait_for_complete()
@@ -112,16 +114,26 @@ class Driver:
         raise AssertionError(f"did not come true: {self.screen_text}")
 
     @property
-    def answers(self) -> list[Answer]:
-        return list(self.app.query(Answer))
+    def transcript(self) -> Transcript:
+        return self.app.query_one(Transcript)
+
+    @property
+    def answers(self) -> list[Answer | AnswerItem]:
+        """Each as it is there: as a widget while it is being made."""
+        return [item.widget or item for item in self.transcript.items if isinstance(item, AnswerItem)]
 
     @property
     def prompts(self) -> list[str]:
-        return [prompt.text for prompt in self.app.query(Prompt)]
+        return [item.text for item in self.transcript.items if isinstance(item, PromptItem)]
 
     @property
     def remarks(self) -> str:
-        return "\n".join(remark.text for remark in self.app.query(Remark))
+        return "\n".join(item.text for item in self.transcript.items if isinstance(item, RemarkItem))
+
+    async def click(self, text: str) -> None:
+        """Click on the first cell of ``text`` on the screen."""
+        y, line = next((y, line) for y, line in enumerate(self.screen_text.split("\n")) if text in line)
+        await self.pilot.click(offset=(cell_len(line[: line.index(text)]), y))
 
     @property
     def composer(self) -> Composer:

@@ -13,7 +13,7 @@ from textual.widgets import Static
 from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import QUIET
 from edgelora.tui.widgets.frames import Frames
-from edgelora.tui.widgets.lazy_column import LazyColumn
+from edgelora.tui.widgets.message_column import MessageColumn
 from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 
 if TYPE_CHECKING:
@@ -84,9 +84,9 @@ class Answer(Vertical):
         self._body = StreamedMarkdown(text)
         self._caption.show(caption)
 
-    def show_alternatives(self, number: int, of: int) -> None:
+    def show_alternatives(self, alternatives: str) -> None:
         """Which of the answers to its question it is."""
-        self._caption.show(alternatives=f"‹ {number}/{of} ›" if of > 1 else "")
+        self._caption.show(alternatives=alternatives)
 
     def fold(self, folded: bool) -> None:
         """Show its first words only, or all of it again."""
@@ -117,7 +117,7 @@ class Answer(Vertical):
         self._body.end()
         if self.text.strip():
             self._caption.show(BROKEN_OFF)
-        elif isinstance(self.parent, LazyColumn):
+        elif isinstance(self.parent, MessageColumn):
             await self.parent.discard(self)
 
     def _paint(self) -> None:

@@ -1,21 +1,44 @@
-"""What the transcript holds: light values, of which only those near the viewport have a widget."""
+"""What the transcript holds: light values, which are drawn when they come near the screen."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from edgelora.tui.widgets.prompt import Prompt
-from edgelora.tui.widgets.remark import Remark
+from edgelora.tui.message_rows import about, answer_rows, folded_rows, plain_rows, prompt_rows
 
 if TYPE_CHECKING:
     from textual.widget import Widget
 
     from edgelora.chat.tree import Exchange
+    from edgelora.tui.rows import Row
     from edgelora.tui.stage import Severity
+    from edgelora.tui.widgets.answer import Answer
 
 FOLDED_FROM = 40
 """Lines of a prompt that is shown folded until somebody unfolds it."""
+
+
+class Item(Protocol):
+    """Something in the transcript."""
+
+    @property
+    def widget(self) -> Widget | None:
+        """What shows it, if it is not drawn."""
+
+
+class Drawn(Item, Protocol):
+    """Something that can be drawn as rows of text."""
+
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """The component classes of its styles."""
+
+    def rows(self) -> list[Row]:
+        """What it says, at least one row."""
+
+    def estimate(self, width: int) -> int:
+        """In how many lines of ``width`` cells that goes, about."""
 
 
 @dataclass(eq=False, slots=True)
@@ -25,23 +48,28 @@ class PromptItem:
     text: str
     exchange: Exchange | None = None
     folded: bool = False
-    current: bool = False
-    lasting: bool = False
+    widget: None = None
 
     def __post_init__(self) -> None:
         self.folded = self.text.count("\n") >= FOLDED_FROM
 
-    def build(self) -> Widget:
-        """A prompt."""
-        prompt = Prompt(self.text)
-        prompt.fold(self.folded)
-        prompt.set_class(self.current, "-current")
-        return prompt
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """As prompts look."""
+        return ("messages--prompt",)
+
+    def rows(self) -> list[Row]:
+        """Plain text."""
+        return prompt_rows(self.text, folded=self.folded)
+
+    def estimate(self, width: int) -> int:
+        """By the number of characters."""
+        return 2 if self.folded else about(self.text, width)
 
 
 @dataclass(eq=False, slots=True)
 class AnswerItem:
-    """An answer. One that is ``lasting`` is being made: its widget takes what comes."""
+    """An answer. While it is being made it has a widget, which takes what comes."""
 
     exchange: Exchange
     label: str
@@ -49,37 +77,67 @@ class AnswerItem:
     number: int = 1
     of: int = 1
     folded: bool = False
-    current: bool = False
-    lasting: bool = False
+    widget: Answer | None = None
 
-    def build(self) -> Widget:
-        """An answer, at its end unless it is being made."""
-        # its Markdown is imported with the first one, for which the first frame does not wait
-        from edgelora.tui.widgets.answer import BROKEN_OFF, Answer, answer_caption
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """As answers look, in the colour of the adapter."""
+        return ("messages--answer",) if self.tint is None else ("messages--answer", f"messages--tint-{self.tint}")
 
-        exchange = self.exchange
-        answer = Answer(self.label, self.tint, exchange.base.baked)
-        if not self.lasting:
-            made_by = exchange.made_by
-            caption = answer_caption(made_by, exchange.base.baked) if made_by else BROKEN_OFF
-            answer.show_finished(exchange.answer, caption)
-        answer.show_alternatives(self.number, self.of)
-        answer.fold(self.folded)
-        answer.set_class(self.current, "-current")
-        return answer
+    @property
+    def text(self) -> str:
+        """What was answered."""
+        return self.exchange.answer
+
+    @property
+    def alternatives(self) -> str:
+        """Which of the answers to its question it is."""
+        return f"‹ {self.number}/{self.of} ›" if self.of > 1 else ""
+
+    @property
+    def caption(self) -> str:
+        """What made it."""
+        from edgelora.tui.widgets.answer import BROKEN_OFF, answer_caption
+
+        made_by = self.exchange.made_by
+        return answer_caption(made_by, self.exchange.base.baked) if made_by else BROKEN_OFF
+
+    def rows(self) -> list[Row]:
+        """Markdown over the caption."""
+        # imported with the first answer, for which the first frame does not wait
+        from edgelora.tui.markdown_rows import GrowingMarkdown
+
+        if self.folded:
+            return answer_rows(folded_rows(self.text), self.alternatives, self.caption)
+        markdown = GrowingMarkdown()
+        markdown.append(self.text)
+        return answer_rows(markdown.rows, self.alternatives, self.caption)
+
+    def estimate(self, width: int) -> int:
+        """By the number of characters."""
+        return (1 if self.folded else about(self.text, width)) + 2
 
 
 @dataclass(eq=False, slots=True)
 class RemarkItem:
-    """A remark of the program."""
+    """A remark of the program. Errors say what to do."""
 
     severity: Severity
     text: str
-    lasting: bool = False
+    widget: None = None
 
-    def build(self) -> Widget:
-        """A remark."""
-        return Remark(self.severity, self.text)
+    @property
+    def looks(self) -> tuple[str, ...]:
+        """By how grave it is."""
+        return ("messages--remark", f"messages--{self.severity}")
+
+    def rows(self) -> list[Row]:
+        """Plain text."""
+        return plain_rows(self.text)
+
+    def estimate(self, width: int) -> int:
+        """By the number of characters."""
+        return about(self.text, width)
 
 
 @dataclass(eq=False, slots=True)
@@ -87,11 +145,6 @@ class WidgetItem:
     """Anything else."""
 
     widget: Widget
-    lasting: bool = True
-
-    def build(self) -> Widget:
-        """The widget itself."""
-        return self.widget
 
 
 MessageItem = PromptItem | AnswerItem

@@ -4,32 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import takewhile
-from typing import TYPE_CHECKING, ClassVar, Literal, cast
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.binding import Binding, BindingType
-from textual.geometry import NULL_REGION
 from textual.message import Message
-from textual.widget import Widget
 
 from edgelora.tui.widgets.items import AnswerItem, MessageItem, PromptItem, RemarkItem, WidgetItem
-from edgelora.tui.widgets.lazy_column import LazyColumn
-from edgelora.tui.widgets.prompt import Prompt
+from edgelora.tui.widgets.message_column import MessageColumn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from textual import events
-    from textual.geometry import Region
+    from textual.widget import Widget
 
     from edgelora.chat.tree import Exchange
     from edgelora.tui.stage import Severity
-    from edgelora.tui.widgets.answer import Answer, Caption
-    from edgelora.tui.widgets.lazy_column import Item
+    from edgelora.tui.widgets.answer import Answer
+    from edgelora.tui.widgets.messages import Messages
 
 Wish = Literal["again", "edit", "before", "after"]
 
 
-class Transcript(LazyColumn, can_focus=True):
+class Transcript(MessageColumn, can_focus=True):
     """Prompts, answers and remarks. While it has the focus one message is the current one, which keys are about."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -67,10 +64,12 @@ class Transcript(LazyColumn, can_focus=True):
 
         text: str
 
-    def __init__(self, count_alternatives: Callable[[Exchange], int], *, id: str) -> None:
+    def __init__(self, has_others: Callable[[Exchange], bool], *, id: str) -> None:
+        """``has_others`` says whether there are other answers to the question of an exchange."""
         super().__init__(id=id)
-        self._count_alternatives = count_alternatives
+        self._has_others = has_others
         self._current: MessageItem | None = None
+        self._offered: tuple[bool, bool] | None = None
 
     # --- what the conversation is
 
@@ -85,27 +84,33 @@ class Transcript(LazyColumn, can_focus=True):
 
     async def add_answer(self, exchange: Exchange, label: str, tint: int | None, number: int, of: int) -> Answer:
         """An answer that begins under ``label``: ``number`` of those to the same question."""
+        from edgelora.tui.widgets.answer import Answer  # with its Markdown, for which the first frame does not wait
+
         last = next((item for item in reversed(self.items) if isinstance(item, PromptItem)), None)
         if last and last.exchange is None:
             last.exchange = exchange
-        item = AnswerItem(exchange, label, tint, number, of, lasting=True)
-        answer = cast("Answer", await self.append(item))
+        answer = Answer(label, tint, exchange.base.baked)
+        item = AnswerItem(exchange, label, tint, number, of, widget=answer)
+        answer.show_alternatives(item.alternatives)
+        await self.append(item)
         if self.has_focus and self._current not in self.items:
             self._choose(item)
         return answer
 
-    def settle(self) -> None:
-        """No answer is being made any more."""
-        for item in reversed(self.items):
-            if isinstance(item, AnswerItem) and item.lasting:
-                item.lasting = False
-                return
+    async def settle(self) -> None:
+        """No answer is being made any more: those that are there are drawn."""
+        made = [item for item in self.items if isinstance(item, AnswerItem) and item.widget]
+        for item in made:
+            item.widget = None
+        if made:
+            await self.show_items()
+            self._show_current()
 
     async def add_remark(self, severity: Severity, text: str) -> None:
         """A remark; before an answer that has no text yet, since it is about what led to it."""
         at = len(self.items)
         last = self.items[-1] if at else None
-        if isinstance(last, AnswerItem) and last.lasting and not last.exchange.answer:
+        if isinstance(last, AnswerItem) and last.widget and not last.exchange.answer:
             at -= 1
         await self.insert(at, RemarkItem(severity, text))
 
@@ -123,7 +128,7 @@ class Transcript(LazyColumn, can_focus=True):
 
     async def clear(self) -> None:
         """Take everything away."""
-        self._current = None
+        self._choose(None)
         await self.show(())
 
     # --- keys
@@ -133,19 +138,28 @@ class Transcript(LazyColumn, can_focus=True):
         if self.follows or self._current not in self.items:
             self._choose(self._messages()[-1] if self._messages() else None)
 
+    def watch_has_focus(self, has_focus: bool) -> None:
+        """The current message stands out while keys are about it."""
+        super().watch_has_focus(has_focus)
+        self._show_current()
+
     def on_click(self, event: events.Click) -> None:
-        """What is clicked on becomes the current message."""
-        found = self._item_at(event.widget)
-        if isinstance(found, MessageItem):
+        """An answer that is being made becomes the current message."""
+        around = event.widget.ancestors_with_self if event.widget else ()
+        found = next((item for item in self._messages() if item.widget in around), None)
+        if found:
             self._choose(found)
 
-    def on_caption_alternative_asked(self, message: Caption.AlternativeAsked) -> None:
+    def on_messages_clicked(self, message: Messages.Clicked) -> None:
+        """What is clicked on becomes the current message."""
+        message.stop()
+        if isinstance(message.item, MessageItem):
+            self._choose(message.item)
+
+    def on_messages_alternative_asked(self, message: Messages.AlternativeAsked) -> None:
         """The arrows of an answer."""
         message.stop()
-        sender = message._sender
-        found = self._item_at(sender) if sender else None
-        if isinstance(found, AnswerItem):
-            self._wish("before" if message.by < 0 else "after", found)
+        self._wish("before" if message.by < 0 else "after", message.item)
 
     def on_key(self, event: events.Key) -> None:
         """Other letters belong into the composer."""
@@ -156,9 +170,7 @@ class Transcript(LazyColumn, can_focus=True):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the current message is offered."""
         if action == "wish" and parameters and parameters[0] in ("before", "after"):
-            exchange = self._current.exchange if self._current else None
-            one = int(isinstance(self._current, AnswerItem))
-            return exchange is not None and self._count_alternatives(exchange) > one
+            return self._current_has_others()
         if action in ("wish", "copy", "fold"):
             return self._current is not None
         return True
@@ -180,37 +192,42 @@ class Transcript(LazyColumn, can_focus=True):
         item = self._current
         if item:
             item.folded = not item.folded
-            widget = cast("Prompt | Answer | None", self._widget(item))
-            if widget:
-                widget.fold(item.folded)
+            if item.widget:
+                item.widget.fold(item.folded)
+            else:
+                self.redraw(item)
 
-    async def action_move(self, by: int) -> None:
+    def action_move(self, by: int) -> None:
         """To the message before or after; through one that is higher than the screen first."""
         messages = self._messages()
         if not self._current or self._current not in messages:
             self._choose(messages[-1] if messages else None)
             return
-        region = self._widget_region(self._current)
-        seen = self.scrollable_content_region.height
-        if by < 0 and region.y < self.scroll_y < region.bottom:
-            self.scroll_to(y=max(region.y, self.scroll_y - seen // 2), animate=False, immediate=True)
-        elif by > 0 and region.y <= self.scroll_y + seen < region.bottom:
-            self.scroll_to(y=min(region.bottom - seen, self.scroll_y + seen // 2), animate=False, immediate=True)
+        top, height = self.place_of(self._current)
+        bottom, y, seen = top + height, round(self.scroll_y), self.scrollable_content_region.height
+        if by < 0 and top < y < bottom:
+            self.scroll_to(y=max(top, y - seen // 2), animate=False, immediate=True)
+        elif by > 0 and top <= y + seen < bottom:
+            self.scroll_to(y=min(bottom - seen, y + seen // 2), animate=False, immediate=True)
         else:
             index = messages.index(self._current) + by
             if index >= len(messages):
                 self.post_message(self.Left())
             elif index >= 0:
-                await self._go_to(messages[index], top=by > 0)
+                self.bring(messages[index], top=by > 0)
+                self._choose(messages[index])
 
     def action_page(self, pages: int) -> None:
         """Scroll."""
         self.scroll_relative(y=pages * max(1, self.size.height - 2), animate=False, immediate=True)
 
-    async def action_go(self, where: Literal["start", "end"]) -> None:
+    def action_go(self, where: Literal["start", "end"]) -> None:
         """To the first or the last message."""
         messages = self._messages()
-        await (self.show_start() if where == "start" else self.show_end())
+        if where == "start":
+            self.show_start()
+        else:
+            self.follow()
         if messages:
             self._choose(messages[0] if where == "start" else messages[-1])
 
@@ -227,36 +244,25 @@ class Transcript(LazyColumn, can_focus=True):
         if item.exchange:
             self.post_message(self.Wished(wish, item.exchange))
 
-    async def _go_to(self, item: MessageItem, *, top: bool) -> None:
-        widget = await self.bring(self.items.index(item))
-        self._choose(item)
-        fits = widget.virtual_region.height <= self.size.height
-        self.scroll_to_widget(widget, animate=False, immediate=True, top=top and not fits)
-
     def _choose(self, item: MessageItem | None) -> None:
-        for each in (self._current, item):
-            if each:
-                each.current = each is item
-                widget = self._widget(each)
-                if widget:
-                    widget.set_class(each.current, "-current")
         self._current = item
-        self.refresh_bindings()
+        self._show_current()
+        offered = item is not None, self._current_has_others()
+        if offered != self._offered:  # making the footer anew takes longer than a page
+            self._offered = offered
+            self.refresh_bindings()
 
-    def _widget(self, item: MessageItem) -> Widget | None:
-        items = self.items
-        return self.widget_of(items.index(item)) if item in items else None
+    def _show_current(self) -> None:
+        for messages in self.drawing():
+            is_here = self.has_focus and self._current in messages.items
+            messages.light(self._current if is_here else None)
+        for item in self.items:
+            if item.widget:
+                item.widget.set_class(item is self._current, "-current")
 
-    def _widget_region(self, item: MessageItem) -> Region:
-        widget = self._widget(item)
-        return widget.virtual_region if widget else NULL_REGION
-
-    def _item_at(self, widget: object) -> Item | None:
-        """The item whose widget is ``widget`` or around it."""
-        while isinstance(widget, Widget) and widget.parent is not self:
-            widget = widget.parent
-        index = self.index_of(widget) if isinstance(widget, Widget) else None
-        return None if index is None else self.items[index]
+    def _current_has_others(self) -> bool:
+        exchange = self._current.exchange if self._current else None
+        return exchange is not None and self._has_others(exchange)
 
 
 _KEYS = ("space", "less_than_sign", "greater_than_sign", "r", "e", "c")
