@@ -98,9 +98,7 @@ def run(base: Path, model: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.C
     return capfd.readouterr().out.rstrip("\n")
 
 
-@pytest.mark.parametrize(
-    "model", ["base", MIXTURE, *(pytest.param(form, marks=pytest.mark.slow) for form in OTHERS)]
-)
+@pytest.mark.parametrize("model", ["base", MIXTURE, *(pytest.param(form, marks=pytest.mark.slow) for form in OTHERS)])
 def test_it_is_what_edgelora_run_says(
     client: openai.OpenAI,
     f32_base: Path,
