@@ -99,6 +99,7 @@ class HotSelections:
         self._engine, self._catalogue, self._bakery, self._metrics = engine, catalogue, bakery, metrics
         self._wanted = wanted
         self._hot: dict[Selection, Hot] = {}
+        self._means: dict[str, Selection] = {}  # what each text meant when somebody looked last
         self._changed = asyncio.Event()
         self._seen: tuple[object, ...] = ()
 
@@ -123,10 +124,8 @@ class HotSelections:
         return "baked" if hot and hot.engine else "run-time"
 
     def listed(self, shows: Callable[[str], bool]) -> list[dict[str, Any]]:
-        """Each of them, as documents; of those whose text ``shows`` says so of."""
-        found = {hot.text: hot for hot in self._hot.values()}
-        texts = [text for text in dict.fromkeys((*self._wanted(), *found)) if shows(text)]
-        return [_document(text, found.get(text)) for text in texts]
+        """What is wanted and how it is served, as documents; of texts that ``shows`` says so of."""
+        return [_document(text, self._hot.get(self._means.get(text, BASE))) for text in self._wanted() if shows(text)]
 
     @property
     def in_use(self) -> frozenset[str]:
@@ -167,13 +166,16 @@ class HotSelections:
         for selection in [one for one in self._hot if one not in meant]:
             hot = self._hot.pop(selection)
             await self._let_go(hot)
-            log.info("%s means something else now; the engine of what it was has ended", hot.text)
+            log.info("%s is another version, or not wanted, now: the engine of the former one has ended", hot.text)
         for selection, (text, resolved) in meant.items():
+            if self._changed.is_set():
+                return  # a bake takes long: first look what is wanted now
             if selection not in self._hot:
                 await self._make(Hot(text, selection, _inside(resolved)), _members(resolved))
 
     async def _meant(self) -> dict[Selection, tuple[str, ResolvedSelection]]:
         meant: dict[Selection, tuple[str, ResolvedSelection]] = {}
+        means: dict[str, Selection] = {}
         for text in self._wanted():
             try:
                 resolved = await self._catalogue.resolve(text)
@@ -182,6 +184,8 @@ class HotSelections:
                 continue
             if not resolved.selection.is_base:
                 meant.setdefault(resolved.selection, (text, resolved))
+                means[text] = resolved.selection
+        self._means = means
         return meant
 
     async def _make(self, hot: Hot, members: Sequence[Member]) -> None:

@@ -234,11 +234,24 @@ async def test_a_selection_that_is_not_wanted_any_more_loses_its_engine() -> Non
         assert (await served.weights("b")).baked
 
 
+async def test_what_changes_during_a_bake_is_heeded_before_the_next() -> None:
+    served = Served("a", "b", "c", a="a", b="b", c="c")
+    served.bakery.gate.clear()
+    async with served:
+        await until(lambda: served.hot.in_use)
+        served.wanted.remove("b")
+        served.hot.look()
+        served.bakery.gate.set()
+        await until(lambda: served.state("c") == "baked")
+        assert served.bakery.baked == ["a", "c"]
+
+
 async def test_two_names_of_one_adapter_share_an_engine() -> None:
     async with Served("a", "same", "b", a="a", same="a", b="b") as served:
         await until(lambda: served.state("b") == "baked")
         assert served.bakery.baked == ["a", "b"]
         assert (await served.weights("same")).baked
+        assert served.state("same") == "baked"
 
 
 async def test_a_name_that_is_gone_is_no_end(caplog: pytest.LogCaptureFixture) -> None:
