@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from textual.app import App
+from textual.events import Key
 
 from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.transcript import Transcript
@@ -42,7 +43,8 @@ class MessagesApp(App[None], inherit_bindings=False):
         """Back from the messages."""
         composer = self.query_one(Composer)
         self.screen.set_focus(composer)
-        composer.insert(message.text)
+        if message.key:
+            composer.post_message(Key(message.key.key, message.key.character))
 
     def on_transcript_copied(self, message: Transcript.Copied) -> None:
         """Say so: the clipboard shows nothing by itself."""

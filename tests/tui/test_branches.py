@@ -116,6 +116,15 @@ async def test_what_is_typed_at_the_messages_goes_into_the_composer() -> None:
         assert driver.app.focused is driver.composer
 
 
+async def test_what_is_typed_at_the_messages_may_be_sent_at_once() -> None:
+    async with chat() as driver:
+        await driver.ask("First")
+        await driver.click("An answer from base.")
+        driver.press("H", "i", "enter")
+        await driver.until(lambda: driver.prompts == ["First", "Hi"])
+        await driver.until(lambda: driver.app.state.phase == "ready" and len(driver.answers) == 2)
+
+
 async def test_a_message_is_not_asked_again_while_an_answer_is_written() -> None:
     engine = FakeEngine()
     async with chat(engine) as driver:

@@ -35,6 +35,15 @@ async def test_a_number_picks_an_adapter_and_writes_its_example() -> None:
         assert driver.composer.text.endswith("days.4")
 
 
+async def test_a_number_and_enter_at_once_send_the_example() -> None:
+    async with chat(is_demo=True) as driver:
+        driver.press("4", "enter")
+        await driver.until(lambda: driver.prompts == ["Patient reports a dry cough for five days."])
+        await driver.until(lambda: driver.app.state.phase == "ready" and bool(driver.answers))
+        assert driver.answers[-1].caption.startswith("● medical")
+        assert driver.composer.text == ""
+
+
 async def test_swap_in_the_middle_of_a_conversation() -> None:
     async with chat(FakeEngine(answers={"medical": SOAP, "legal": "**Confidentiality.** Agreed."})) as driver:
         await driver.pick(*"medi")

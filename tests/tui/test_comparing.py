@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+from textual.app import App
+
 from edgelora.adapters.selection import MemberText
 from edgelora.errors import AdapterError
-from edgelora.tui.widgets.column import Column, Head
+from edgelora.tui.widgets.column import Column, Head, Parts
 from edgelora.tui.widgets.columns import Columns
 from edgelora.tui.widgets.columns_chooser import ColumnsChooser
 from edgelora.types import SamplingParams
@@ -259,3 +262,17 @@ async def test_each_column_is_sampled_as_the_card_of_its_adapter_says() -> None:
         await ask(driver)
         asked = {bool(each.selection.adapters): each.sampling.temperature for each in driver.engine.requests[-2:]}
         assert asked == {False: SamplingParams().temperature, True: 0.25}
+
+
+@pytest.mark.parametrize("width", [12, 20, 26, 58])
+async def test_captions_break_between_their_parts(width: int) -> None:
+    parts = ["● legal 0.25", "TTFT 2,345 ms", "1,204 tok/s", "1,200 tokens"]
+    page = App[None]()
+    async with page.run_test(size=(width + 1, 20)) as pilot:
+        caption = Parts(" · ".join(parts))
+        caption.styles.width = width
+        await page.mount(caption)
+        await pilot.pause()
+        lines = [caption.render_line(y).text.strip() for y in range(caption.size.height)]
+        assert all(any(part in line for line in lines) for part in parts if len(part) <= width)
+        assert all(len(line) <= width for line in lines)

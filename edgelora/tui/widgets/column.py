@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.containers import Vertical
 from textual.content import Content
 from textual.message import Message
@@ -16,8 +17,12 @@ from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.geometry import Size
 
     from edgelora.types import Finished
+
+BETWEEN = " · "
+"""The parts of a caption."""
 
 
 class Head(Static):
@@ -50,6 +55,26 @@ class Head(Static):
         self.post_message(self.Clicked(self._number))
 
 
+class Parts(Static):
+    """A caption whose lines end between its parts, so that a number stays with its unit."""
+
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        """In lines, for a width in cells."""
+        return self._in(width).get_height(self.styles, width)
+
+    def render(self) -> Content:
+        """In as few lines as the width allows."""
+        return self._in(self.content_size.width)
+
+    def _in(self, width: int) -> Content:
+        text = ""
+        for part in str(self.content).split(BETWEEN):
+            line = text.rpartition("\n")[2]
+            fits = cell_len(f"{line}{BETWEEN}{part}") <= width
+            text += f"{BETWEEN if fits else chr(10)}{part}" if text else part
+        return Content(text)
+
+
 class Column(Vertical):
     """An answer that is painted when it is told to."""
 
@@ -61,7 +86,7 @@ class Column(Vertical):
         self.failed = False
         self.is_painted = False  # to its end
         self.body = StreamedMarkdown()
-        self._caption = Static(f"● {label} …", markup=False, classes="caption")
+        self._caption = Parts(f"● {label} …", markup=False, classes="caption")
 
     def compose(self) -> ComposeResult:
         """Body over caption."""

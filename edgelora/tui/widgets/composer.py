@@ -61,14 +61,15 @@ and Ctrl+D shows the differences.
         )
         self.placeholder = "Ask something. Enter sends, Ctrl+J begins a new line."
         self.examples = 0
+        self._expects = False  # an example, which is on its way
+        self._sends_it = False
 
     async def _on_key(self, event: events.Key) -> None:
         if event.key == "enter":
             event.stop()
             event.prevent_default()
-            if self.text.strip():
-                self.post_message(self.Submitted(self.text.strip()))
-                self.clear()  # at once: what is typed next belongs to the next message
+            self._sends_it = self._expects and not self.text
+            self._submit()
         elif event.key in ("shift+enter", "ctrl+j"):  # not a binding: those run after letters typed next
             event.stop()
             event.prevent_default()
@@ -85,13 +86,23 @@ and Ctrl+D shows the differences.
             event.stop()
             event.prevent_default()
             self.post_message(self.ExampleAsked(int(event.key)))
+            self._expects = True
         else:
+            self._expects = self._sends_it = False
             await super()._on_key(event)
 
     def replace_text(self, text: str) -> None:
-        """Put ``text`` here, the cursor at its end."""
+        """Put ``text`` here, the cursor at its end. An example is sent where Enter was pressed before it came."""
         self.load_text(text)
         self.move_cursor(self.document.end)
+        if self._sends_it:
+            self._submit()
+        self._expects = self._sends_it = False
+
+    def _submit(self) -> None:
+        if self.text.strip():
+            self.post_message(self.Submitted(self.text.strip()))
+            self.clear()  # at once: what is typed next belongs to the next message
 
     def show_state(self, state: ChatState) -> None:
         """Say what the next message is answered with, and how full the context is."""

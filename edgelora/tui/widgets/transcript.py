@@ -54,9 +54,9 @@ class Transcript(MessageColumn, can_focus=True):
 
     @dataclass
     class Left(Message):
-        """The focus should go back, and ``text``, which was typed here, with it."""
+        """The focus should go back, and ``key``, which was pressed here, with it."""
 
-        text: str = ""
+        key: events.Key | None = None
 
     @dataclass
     class Copied(Message):
@@ -70,6 +70,7 @@ class Transcript(MessageColumn, can_focus=True):
         self._has_others = has_others
         self._current: MessageItem | None = None
         self._offered: tuple[bool, bool] | None = None
+        self._is_left = False  # for the composer, which has not got the focus yet
 
     # --- what the conversation is
 
@@ -162,10 +163,15 @@ class Transcript(MessageColumn, can_focus=True):
         self._wish("before" if message.by < 0 else "after", message.item)
 
     def on_key(self, event: events.Key) -> None:
-        """Other letters belong into the composer."""
-        if event.is_printable and event.character and event.key not in _KEYS:
+        """Other letters belong into the composer, and so does all that is pressed before the focus is there."""
+        if self._is_left or (event.is_printable and event.character and event.key not in _KEYS):
             event.stop()
-            self.post_message(self.Left(event.character))
+            self._is_left = True
+            self.post_message(self.Left(event))
+
+    def on_blur(self) -> None:
+        """The focus is in the composer, or elsewhere."""
+        self._is_left = False
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Only what can be done with the current message is offered."""
