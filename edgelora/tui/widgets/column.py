@@ -60,7 +60,7 @@ class Parts(Static):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """In lines, for a width in cells."""
-        return self._in(width).get_height(self.styles, width)
+        return self._in(width).get_height({}, width)
 
     def render(self) -> Content:
         """In as few lines as the width allows."""
