@@ -191,6 +191,22 @@ def test_a_prompt_that_is_too_long_is_an_error(client: openai.OpenAI) -> None:
     assert caught.value.code == "context_length_exceeded"
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/chat/completions", {"messages": [{"role": "user", "content": "x" * 70_000}]}),
+        ("/v1/completions", {"prompt": "x" * 70_000}),
+        ("/v1/embeddings", {"input": ["x", "x" * 70_000]}),
+        ("/completion", {"prompt": "x" * 70_000}),
+        ("/tokenize", {"content": "x" * 70_000}),
+    ],
+)
+def test_what_could_never_fit_is_not_even_read(http: Http, path: str, body: dict[str, Any]) -> None:
+    error = http.refused(path, body)
+    assert error["code"] == "context_length_exceeded"
+    assert "70,000 characters" in error["message"]
+
+
 def test_a_message_may_come_in_parts_and_from_the_developer(client: openai.OpenAI) -> None:
     content = [{"type": "text", "text": text} for text in ("Say ", "something.")]
     parts: Any = [{"role": "user", "content": content}]

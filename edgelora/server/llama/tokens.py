@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.responses import JSONResponse
 
 from edgelora.server.bodies import read_model
-from edgelora.server.prompts import require_vocabulary
+from edgelora.server.prompts import require_fitting, require_vocabulary
 from edgelora.server.routing import host_of
 from edgelora.server.streaming import until_gone
 
@@ -42,6 +42,7 @@ async def tokenize(request: Request) -> Response:
     """The tokens of a text."""
     host = host_of(request)
     asked = await read_model(request, host.options, TokenizeRequest)
+    require_fitting(host, len(asked.content), param="content")
     return JSONResponse({"tokens": await until_gone(request.receive, _tokenized(host, asked))})
 
 

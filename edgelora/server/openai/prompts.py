@@ -11,6 +11,7 @@ from edgelora.errors import EdgeloraError
 from edgelora.server.answers import Prompt
 from edgelora.server.errors import ApiError, as_api_error
 from edgelora.server.json_grammar import any_object, schema_grammar
+from edgelora.server.prompts import require_fitting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 async def chat_prompt(host: Host, choice: Choice, asked: ChatRequest) -> Prompt:
     """The prompt for the next message. Raises ApiError."""
     resolved = choice.resolved
+    require_fitting(host, sum(len(one.text) for one in asked.messages), param="messages")
     try:
         template = await host.template(resolved.templates)
         tools = _tools(template, asked)
