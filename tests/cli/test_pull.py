@@ -103,6 +103,30 @@ def test_what_was_interrupted_goes_on(edgelora: Edgelora, hub: Hub) -> None:
     assert hub.sent("tiny-Q8_0.gguf") < whole + 1_000_000
 
 
+def test_what_an_ended_run_has_left_is_gone_on_with(edgelora: Edgelora, hub: Hub, tmp_path: Path) -> None:
+    whole = len(hub.repos["org/tiny-GGUF"].files["tiny-Q8_0.gguf"])
+
+    def cut(handler: Handler, request: Request) -> bool:
+        """The first 2 MB, and nothing to those who come for the rest."""
+        is_head = request.range is not None and request.range.startswith("bytes=0-")
+        if request.method != "GET" or not request.path.endswith("tiny-Q8_0.gguf") or is_head:
+            return False
+        if request.range is not None:
+            handler.refuse(403)
+            return True
+        data = hub.repos["org/tiny-GGUF"].files["tiny-Q8_0.gguf"]
+        handler.send(request, data, None, {"ETag": '"x"', "X-Repo-Commit": COMMIT}, cut=2_000_000)
+        return True
+
+    hub.trouble = cut
+    assert edgelora("pull", "org/tiny-GGUF:*Q8_0*").code == 1
+    before, hub.trouble = hub.sent("tiny-Q8_0.gguf"), None
+    assert edgelora("pull", "org/tiny-GGUF:*Q8_0*").code == 0
+    assert hub.sent("tiny-Q8_0.gguf") - before < whole - 1_000_000
+    blobs = tmp_path / "hub" / "models--org--tiny-GGUF" / "blobs"
+    assert not list(blobs.glob("*.incomplete"))
+
+
 def test_what_came_damaged_is_thrown_away(edgelora: Edgelora, hub: Hub) -> None:
     data = hub.repos["org/tiny-GGUF"].files["tiny-Q8_0.gguf"]
 

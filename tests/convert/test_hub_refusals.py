@@ -110,7 +110,7 @@ def test_sizes_are_said_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_full_disk_is_seen_before(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     full = type("Usage", (), {"free": 200_000})()
     monkeypatch.setattr("shutil.disk_usage", lambda path: full)
-    assert "only has 0.20 MB free disk space" in str(refusal())
+    assert "has room for 0.2 MB" in str(refusal())
     assert hub.sent(WEIGHTS) == 0
 
 

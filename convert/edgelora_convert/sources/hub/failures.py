@@ -10,7 +10,7 @@ from edgelora.errors import ConversionError
 if TYPE_CHECKING:
     from edgelora_convert.sources.hub.address import HubAddress
 
-_AGAIN = "Run the same command again; files that are complete are not asked for again."
+_AGAIN = "Run the same command again; what has come is not asked for again."
 _TOKEN = "With access, make a token at {endpoint}/settings/tokens, and set HF_TOKEN or run `hf auth login`."
 _ROOM = f"Make room, or set HF_HOME to a folder on another disk. {_AGAIN}"
 _NOT_FOUND = (
