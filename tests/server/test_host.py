@@ -10,9 +10,9 @@ import pytest
 
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.errors import AdapterError, MemoryLimitError
-from edgelora.server.host import Host, Running
+from edgelora.server.host import Host
 from edgelora.server.tenants import Tenants
-from edgelora.types import AdapterFile, Request
+from edgelora.types import AdapterFile
 from tests.server.serving import GREEDY, local
 from tests.tui.fake_engine import base_info
 
@@ -66,21 +66,6 @@ async def test_a_load_that_failed_is_tried_again(demo_base: Path, tmp_path: Path
     assert len(engine.loads) == 2
 
 
-async def test_an_adapter_waits_for_the_room_of_what_runs(demo_base: Path, tmp_path: Path) -> None:
-    engine = Engine(MemoryLimitError("full"), MemoryLimitError("full"))
-    shared = host(engine, demo_base, tmp_path)
-    for name in ("x", "y", "z"):
-        shared.begin(Running(Request(name, (1,)), "somebody"))
-    loading = asyncio.create_task(shared.ensure_loaded([FILE]))
-    for name in ("x", "y"):
-        attempts = len(engine.loads)
-        while len(engine.loads) == attempts or (not loading.done() and shared._one_ended.is_set()):
-            await asyncio.sleep(0)
-        shared.end(name)
-    await loading
-    assert len(engine.loads) == 3
-
-
-async def test_without_anything_that_runs_there_is_no_room(demo_base: Path, tmp_path: Path) -> None:
+async def test_an_adapter_without_room_is_an_error(demo_base: Path, tmp_path: Path) -> None:
     with pytest.raises(MemoryLimitError):
         await host(Engine(MemoryLimitError("full")), demo_base, tmp_path).ensure_loaded([FILE])
