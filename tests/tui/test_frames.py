@@ -8,17 +8,19 @@ from itertools import count
 from typing import TYPE_CHECKING, cast
 
 import pytest
+from textual._compositor import Compositor
 from textual.app import App, ComposeResult
+from textual.geometry import Region
 
 from edgelora.tui.widgets import frames
 from edgelora.tui.widgets.frames import FRAME, LONGEST, WEIGHT, Frames
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
+from tests.tui.driving import chat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from textual.geometry import Region
     from textual.strip import Strip
     from textual.widget import Widget
 
@@ -177,3 +179,19 @@ async def test_lines_that_are_no_more_are_painted_over() -> None:
         await pilot.pause()
         assert [strip.text for strip in page.painted] == expected
         assert len(expected) == 7
+
+
+async def test_rows_of_the_chat_are_rendered_as_textual_renders_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with chat(size=(90, 30)) as driver:
+        await driver.ask("First")
+        await driver.keys("ctrl+t")  # the picker lies over the conversation where there is no room beside it
+        compositor = driver.app.screen._compositor
+        assert type(compositor) is not Compositor
+        for y, height in [(0, 1), (3, 5), (20, 10), (0, 30)]:
+            rows = Region(0, y, 90, height)
+            in_rows = rows.line_range.__contains__
+            ours = compositor._render_chops(rows, in_rows)
+            with monkeypatch.context() as patched:
+                patched.setattr(type(compositor), "_get_renders", Compositor._get_renders)
+                assert ours == compositor._render_chops(rows, in_rows)
+            assert any(strip.text.strip() for line in ours for strip in line.values() if strip)
