@@ -93,3 +93,17 @@ def test_what_cannot_be_embedded(f32_base: Path, strong: list[AdapterFile]) -> N
         assert answer
         assert isinstance(answer[1], UnknownAdapterError)
         assert not core.embedder.busy
+
+
+def test_what_nobody_waits_for_any_more_is_not_computed(f32_base: Path, strong: list[AdapterFile]) -> None:
+    with opened(exact_config(f32_base), strong) as core:
+        alone = embedding(core, BASE)
+        core.embedder.submit(7, TEXT, selection((strong[0], 1.0)))
+        core.embedder.submit(8, TEXT, BASE)
+        assert core.embedder.step(beside_answers=True) is None
+        core.embedder.abandon(7)
+        while (answer := core.embedder.step(beside_answers=True)) is None:
+            pass
+        assert answer[0] == 8
+        assert np.allclose(answer[1], alone, atol=1e-5)
+        assert not core.embedder.busy

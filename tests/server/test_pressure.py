@@ -52,6 +52,20 @@ def test_a_client_that_leaves_is_cancelled(server: Server, http: Http, stream: b
     assert http.post("/v1/completions", model="first", **SHORT)["usage"]["completion_tokens"] == 4
 
 
+def test_a_client_that_leaves_its_embeddings_is_cancelled(server: Server, http: Http) -> None:
+    body = json.dumps({"input": ["so it goes " * 80] * 20, "model": "first"}).encode()
+
+    def left() -> bool:
+        before = server.host.metrics.requests["first", "cancelled"]
+        with posted(server, "/v1/embeddings", body):
+            until(lambda: server.host.running)
+        until(lambda: idle(server))
+        return server.host.metrics.requests["first", "cancelled"] == before + 1
+
+    until(left)
+    assert http.post("/v1/embeddings", model="first", input="so it goes")["data"]
+
+
 def left_in_the_middle(server: Server, body: bytes) -> bool:
     """Ask and leave while the answer is being made. False where it was quicker."""
     before = server.host.metrics.requests["first", "cancelled"]
@@ -161,6 +175,17 @@ async def test_a_body_that_does_not_come_is_408() -> None:
     with pytest.raises(ApiError) as caught:
         await read_json(request, local(body_s=0.01))
     assert caught.value.status == 408
+
+
+def test_an_answer_that_takes_too_long_is_408(f32_base: Path, strong: dict[str, AdapterFile]) -> None:
+    with serving(replace(exact_config(f32_base), ctx=8192), local(answer_s=0.1)) as server:
+        http = Http(server.address)
+        for path, body in (
+            ("/v1/completions", {**LONG, "model": "first"}),
+            ("/v1/embeddings", {"input": ["so it goes " * 300] * 20}),
+        ):
+            assert http.refused(path, body, 408)["code"] == "timeout"
+        http.client.close()
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"\xff", b'"\\ud800"', b"[" * 15_000, b'{"model": NaN}', b"null"])
