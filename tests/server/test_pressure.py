@@ -118,6 +118,7 @@ def test_a_client_that_leaves_while_it_waits_is_forgotten(server: Server, http: 
     body = json.dumps({**LONG, "model": "first"}).encode()
     three = [posted(server, "/v1/completions", body) for _ in range(3)]
     until(lambda: len(server.host.running) == 3)
+    until(lambda: "\nedgelora_adapters_acquired 2\n" in http.client.get("/metrics").text)
     for one in reversed(three):
         one.close()
     until(lambda: idle(server))
