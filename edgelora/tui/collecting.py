@@ -15,7 +15,7 @@ PAUSE = 3.0
 """Seconds without a key or the mouse."""
 WORTH_IT = 10
 """Collections of younger objects after which Python would look through all."""
-SELDOM = 1000
+SELDOM = 100
 """As many of them where nobody ever pauses."""
 
 

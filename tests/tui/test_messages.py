@@ -122,18 +122,17 @@ def conversation(n_messages: int, seed: int = 1) -> list[MessageItem]:
 
 async def whole(items: list[MessageItem], width: int) -> list[str]:
     """All lines of the messages, on a screen that is high enough."""
-    async with page((width, 4000)) as (app, pilot):
+    async with page((width, 1500)) as (app, pilot):
         await app.transcript.show(items)
         await settled(pilot)
         [messages] = app.transcript.query(Messages)
         lines = [messages.render_line(y).text.rstrip() for y in range(messages.size.height)]
-        assert len(lines) < 3990
+        assert len(lines) < 1490
         return lines
 
 
 @pytest.mark.parametrize("theme", [theme.name for theme in THEMES])
-@pytest.mark.parametrize("tint", [None, 3])
-@pytest.mark.parametrize("width", [24, 60, 150])
+@pytest.mark.parametrize(("width", "tint"), [(24, None), (150, 3)])
 async def test_an_answer_looks_the_same_when_it_is_complete(width: int, tint: int | None, theme: str) -> None:
     async with page((width, 60)) as (app, pilot):
         app.theme = theme
@@ -151,10 +150,10 @@ async def test_an_answer_looks_the_same_when_it_is_complete(width: int, tint: in
         assert [type(child) for child in app.transcript.children] == [Messages]
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [0, pytest.param(1, marks=pytest.mark.slow), pytest.param(2, marks=pytest.mark.slow)])
 async def test_what_is_shown_is_a_part_of_the_whole_wherever_one_goes(seed: int) -> None:
     chance = random.Random(seed)
-    items = conversation(60, seed)
+    items = conversation(40, seed)
     lines = await whole(items, 49)  # there is no scrollbar
     async with page((50, 20)) as (app, pilot):
         app.transcript.focus()
@@ -163,7 +162,7 @@ async def test_what_is_shown_is_a_part_of_the_whole_wherever_one_goes(seed: int)
         height = len(app.lines)
         at = len(lines) - height
         assert app.lines == lines[at:]
-        for _ in range(25):
+        for _ in range(12):
             key = chance.choice(("pageup", "pageup", "pagedown", "home", "end", "up", "down"))
             await pilot.press(key)
             await settled(pilot)
@@ -186,16 +185,13 @@ async def test_what_is_read_stays_where_it_is_in_another_width() -> None:
     async with page((80, 20)) as (app, pilot):
         await app.transcript.show(items)
         await settled(pilot)
-        for _ in range(30):
-            app.transcript.action_page(-1)
-            await settled(pilot)
         app.transcript.bring(items[100], top=True)
         await settled(pilot)
         top, _ = app.transcript.place_of(items[100])
         app.transcript.scroll_to(y=top, animate=False, immediate=True)
         await settled(pilot)
         assert app.lines[0] == "▌ prompt 50.0"
-        for width in (30, 120, 41):
+        for width in (30, 120):
             await pilot.resize_terminal(width, 20)
             await settled(pilot)
             assert app.lines[0] == "▌ prompt 50.0"
@@ -217,12 +213,12 @@ async def test_the_end_is_followed_until_somebody_scrolls_up() -> None:
 
 
 async def test_only_what_was_seen_last_is_kept() -> None:
-    items = conversation(600)
+    items = conversation(400)
     async with page((50, 20)) as (app, pilot):
         await app.transcript.show(items)
         await settled(pilot)
         [messages] = app.transcript.query(Messages)
-        for where in (*range(0, 600, 50), *range(599, 0, -50)):
+        for where in range(0, 400, 40):
             app.transcript.bring(items[where], top=True)
             await settled(pilot)
             assert len(messages._drawings) <= KEPT
