@@ -42,7 +42,8 @@ def list_bases(config: EngineConfig, folder: Path | None, recent: Iterable[str])
     Reads the header of each, so it is nothing for an event loop.
     """
     given = [config.base, *map(Path, recent), *(sorted(folder.glob("*.gguf")) if folder else ()), locations.demo_base()]
-    there = dict.fromkeys(path.resolve() for path in given if os.path.isfile(path) and not _LATER_PART.search(path.name))
+    openable = [path for path in given if os.path.isfile(path) and not _LATER_PART.search(path.name)]
+    there = dict.fromkeys(path.resolve() for path in openable)
     choices = [choice for path in there if (choice := _choice(path, config))]
     return sorted(choices, key=lambda choice: bool(choice.problem))
 
