@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from tests.server.serving import until
+from tests.server.serving import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = os.pathsep.join(map(str, (ROOT, ROOT / "tests", ROOT / "convert")))
 CLI = ("-m", "edgelora.cli")
-PATIENCE_S = 120
 
 
 def environment(adapters: Path, **more: str) -> dict[str, str]:
