@@ -2,41 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from textual.containers import Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Static
 
 from edgelora.tui.picks import made_by_label
 from edgelora.tui.theme import QUIET
 from edgelora.tui.widgets.frames import Frames
 from edgelora.tui.widgets.message_column import MessageColumn
-from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
+from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown, next_step
 
 if TYPE_CHECKING:
-    from textual import events
     from textual.app import ComposeResult
 
     from edgelora.types import AttestedAdapter, Finished
 
 SHARE = 0.04
 """Of the time goes into painting, at most."""
-SPARE_LINES = 3
-"""Laid out ahead while an answer grows."""
+STEP = 3
+"""Lines by which an answer that grows is laid out higher."""
 BROKEN_OFF = "● broken off, not part of the conversation"
 
 
 class Caption(Static):
-    """The line under an answer. A click on its arrows asks for another answer to the same question."""
-
-    @dataclass
-    class AlternativeAsked(Message):
-        """The one before (-1) or the one after (1) should be shown."""
-
-        by: int
+    """The line under an answer."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text, markup=False, classes="caption")
@@ -49,12 +40,6 @@ class Caption(Static):
         self._alternatives = self._alternatives if alternatives is None else alternatives
         space = "  " if self._alternatives else ""
         self.update(Content.assemble((self._alternatives, "bold $accent"), space, self.text))
-
-    def on_click(self, event: events.Click) -> None:
-        """The first cells are the way back, those after the count the way on."""
-        if event.y == 0 and event.x < len(self._alternatives):
-            event.stop()
-            self.post_message(self.AlternativeAsked(-1 if event.x < len(self._alternatives) // 2 else 1))
 
 
 class Answer(Vertical):
@@ -77,12 +62,6 @@ class Answer(Vertical):
         yield self._body
         yield self._more
         yield self._caption
-
-    def show_finished(self, text: str, caption: str) -> None:
-        """Be an answer that was made before. Called before it is mounted."""
-        self.text = text
-        self._body = StreamedMarkdown(text)
-        self._caption.show(caption)
 
     def show_alternatives(self, alternatives: str) -> None:
         """Which of the answers to its question it is."""
@@ -123,7 +102,7 @@ class Answer(Vertical):
     def _paint(self) -> None:
         if self._pending:
             if self._body.append("".join(self._pending)):
-                self._body.lay_out(self._body.n_lines + SPARE_LINES)
+                self._body.lay_out(next_step(self._body.n_lines, STEP))
             self._pending.clear()
 
 

@@ -12,6 +12,7 @@ from textual.widgets import Static
 from edgelora.tui.differences import Marks, differences
 from edgelora.tui.widgets.column import Column, Head
 from edgelora.tui.widgets.frames import Frames
+from edgelora.tui.widgets.streamed_markdown import next_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 SHARE = 0.08
 """Of the time goes into painting, at most."""
-SPARE_LINES = 8
-"""Laid out ahead while answers grow, below the longest."""
+STEP = 8
+"""Lines by which answers that grow are laid out higher."""
 LEAST_WIDTH = 28
 """Cells of a column, its border among them; below that there are tabs."""
 
@@ -158,7 +159,7 @@ class Columns(Vertical, can_focus=True):
             shown = [each for each in self.columns if not in_tabs or each is chosen or each.has_ended]
             too_high = [column.paint() for column in shown]
             if any(too_high):
-                height = SPARE_LINES + max(column.body.n_lines for column in shown)
+                height = next_step(max(column.body.n_lines for column in shown), STEP)
                 for column in shown:  # at once, so that the next layout is the same for all
                     if not column.is_painted:
                         column.body.lay_out(height)

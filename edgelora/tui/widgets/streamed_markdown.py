@@ -27,6 +27,11 @@ Spans = list[tuple[Style | str, int, int]]
 """Styles, and where in the text of a row they begin and end."""
 
 
+def next_step(n_lines: int, step: int) -> int:
+    """The next multiple of ``step`` beyond ``n_lines``: however often an answer is painted, it grows by the same."""
+    return (n_lines // step + 1) * step
+
+
 class StreamedMarkdown(Widget):
     """As high as its text, or as it is told to be while more comes: every change of height lays the screen out again.
 
