@@ -17,7 +17,8 @@ from typing import Any
 
 from edgelora.errors import GrammarError
 
-MOST_RULES = 2000
+MOST_RULES = 6000
+MOST_ENTRIES = 2000
 DEEPEST = 32
 MOST_REPEATS = 200
 """Schemas beyond these would make a grammar that takes seconds a token."""
@@ -65,6 +66,7 @@ class _Grammar:
         self._schema = schema
         self._rules: dict[str, str] = {}
         self._references: dict[str, str] = {}
+        self._taken: dict[str, int] = {}  # the number that the next rule of a name gets
 
     def text(self, start: str) -> str:
         used = {"root": start} | self._rules | _TERMINALS
@@ -72,8 +74,8 @@ class _Grammar:
 
     def rule(self, name: str, schema: object, depth: int) -> str:
         """The name of a rule for ``schema``."""
-        if depth > DEEPEST or len(self._rules) > MOST_RULES:
-            raise GrammarError("the schema is too deep or too large", f"At most {DEEPEST} levels, {MOST_RULES} rules.")
+        if depth > DEEPEST:
+            raise GrammarError("the schema is too deep", f"At most {DEEPEST} levels.")
         if schema is True or schema == {}:
             return "value"
         if not isinstance(schema, dict):
@@ -102,7 +104,7 @@ class _Grammar:
             return self.rule(name, parts[0], depth)
         kinds = schema.get("type", _kind_by_keywords(schema))
         if isinstance(kinds, list):
-            parts = [self._of(f"{name}-{kind}", schema | {"type": kind}, depth) for kind in _some(schema, "type")]
+            parts = [self._typed(kind, f"{name}-{kind}", schema, depth) for kind in _some(schema, "type")]
             return self._add(name, " | ".join(parts))
         return self._typed(kinds, name, schema, depth)
 
@@ -170,9 +172,12 @@ class _Grammar:
 
     def _add(self, name: str, body: str) -> str:
         plain = unique = _NOT_IN_NAMES.sub("-", name)[:60].strip("-") or "rule"
-        n = 2
+        n = self._taken.get(plain, 2)
         while unique in self._rules or unique in _TERMINALS or unique == "root":
             unique, n = f"{plain}-{n}", n + 1
+        if len(self._rules) >= MOST_RULES:
+            raise GrammarError("the schema is too large", f"At most {MOST_RULES} rules of the grammar made from it.")
+        self._taken[plain] = n  # so that many of one name do not take the square of their number
         self._rules[unique] = body
         return unique
 
@@ -187,6 +192,8 @@ def _some(schema: dict[str, Any], key: str) -> list[Any]:
     found = schema[key]
     if not isinstance(found, list) or not found:
         raise GrammarError(f"{key!r} in a schema is a list that is not empty")
+    if len(found) > MOST_ENTRIES:  # before anything is done for each: the server stands still meanwhile
+        raise GrammarError(f"{key!r} in the schema is too long", f"At most {MOST_ENTRIES} entries.")
     return found
 
 

@@ -111,7 +111,7 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
             return
-        log.info("ending: %d answers are under way", len(self.host.running))
+        log.info("ending; answers under way: %d", len(self.host.running))
         self.should_exit = True
         self.host.drain()
 

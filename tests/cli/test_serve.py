@@ -95,7 +95,7 @@ def test_a_second_signal_ends_it_at_once(process: subprocess.Popen[str]) -> None
         assert next(response.iter_lines()).startswith("data: ")
         process.send_signal(signal.SIGINT)
         assert process.stderr
-        assert "answers are under way" in process.stderr.readline()
+        assert "answers under way" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=100) == 130
     assert not psutil.wait_procs(engines, timeout=60)[1]

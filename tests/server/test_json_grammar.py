@@ -106,3 +106,16 @@ def test_a_schema_has_an_end() -> None:
     wide = {"properties": {f"p{i}": {"enum": ["a", "b"]} for i in range(2000)}}
     with pytest.raises(GrammarError, match="too large"):
         schema_grammar(wide)
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": ["string"] * 20_000, "minLength": 1},
+        {"enum": ["x"] * 20_000},
+        {"type": [["string"]]},
+    ],
+)
+def test_lists_in_a_schema_have_an_end_too(schema: Any) -> None:
+    with pytest.raises(GrammarError):
+        schema_grammar(schema)
