@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from edgelora.bench.throughput import Throughput
     from edgelora.merge.report import MergeReport
 
-NAMES = {"adapter": "adapter at run time"}
-
 
 def merge_document(result: MergeResult) -> dict[str, Any]:
     """What scripts read: times in seconds, or in milliseconds where a name says ``ms``; sizes in bytes."""
@@ -89,7 +87,8 @@ def _speeds(result: MergeResult) -> Table:
     columns = (*(f"{count} at once" for count in SEQUENCES), *(f"TTFT {n} ms" for n in base.ttft_ms))
     rows = [("bare base", *_beside(base, base))]
     for name, speed in result.speeds.items():
-        rows.append((NAMES.get(name, f"baked, {name}"), *_beside(speed.own, speed.base)))
+        label = "adapter at run time" if name == "adapter" else f"baked, {name}"
+        rows.append((label, *_beside(speed.own, speed.base)))
     return Table(
         "Speed",
         ("", *columns),

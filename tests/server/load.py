@@ -11,7 +11,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx2
 from support.adapters import write_adapter
@@ -32,27 +32,44 @@ LEAVES = 0.2
 Answer = tuple[str, dict[str, Any]]
 
 
-class Rollouts:
-    """Adds, pins, rolls back and removes versions of ``names``, a change every ``pause`` seconds, in a thread."""
+class Beside:
+    """Does ``_run`` in a thread, from entering until :meth:`end`, which leaving does as well."""
 
-    def __init__(self, store: AdapterStore, base: Path, folder: Path, names: list[str], *, pause: float) -> None:
-        self._store, self._base, self._folder, self._names, self._pause = store, base, folder, names, pause
-        self._rng, self._seeds = random.Random(3), iter(range(1000, 10_000))
+    def __init__(self) -> None:
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._run)
-        self.made: Counter[str] = Counter()
-        self.contents: dict[str, set[str]] = {name: set() for name in names}
-        """The content hashes that each name has ever meant."""
 
-    def __enter__(self) -> Rollouts:
-        for name in self._names:
-            self._add(name)
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """Have it end, and wait until it has."""
         self._ends.set()
         self._thread.join(60)
+
+    def _run(self) -> None:
+        raise NotImplementedError
+
+
+class Rollouts(Beside):
+    """Adds, pins, rolls back and removes versions of ``names``, a change every ``pause`` seconds, in a thread."""
+
+    def __init__(self, store: AdapterStore, base: Path, folder: Path, names: list[str], *, pause: float) -> None:
+        super().__init__()
+        self._store, self._base, self._folder, self._names, self._pause = store, base, folder, names, pause
+        self._rng, self._seeds = random.Random(3), iter(range(1000, 10_000))
+        self.made: Counter[str] = Counter()
+        self.contents: dict[str, set[str]] = {name: set() for name in names}
+        """The content hashes that each name has ever meant."""
+
+    def __enter__(self) -> Self:
+        for name in self._names:
+            self._add(name)
+        return super().__enter__()
 
     def _run(self) -> None:
         while not self._ends.wait(self._rng.uniform(0, 2 * self._pause)):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import threading
 from typing import TYPE_CHECKING
 
 import httpx2
@@ -17,7 +16,7 @@ import pytest
 from support.engines import pool_bytes
 
 from edgelora.adapters.store.store import AdapterStore
-from tests.server.load import Crowd, Rollouts
+from tests.server.load import Beside, Crowd, Rollouts
 from tests.server.processes import ROOT, ServerProcess, environment, server_process
 from tests.server.serving import Http, until
 
@@ -33,22 +32,13 @@ SLACK = 24 << 20
 """What memory may have grown by in the second half of the time: pages of threads and of Python's own."""
 
 
-class Memory:
+class Memory(Beside):
     """Looks at what processes take in memory, in bytes, until it is told to end."""
 
     def __init__(self, processes: dict[str, psutil.Process], pause: float) -> None:
+        super().__init__()
         self.seen: dict[str, list[int]] = {name: [] for name in processes}
         self._processes, self._pause = processes, pause
-        self._ends = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def __enter__(self) -> Memory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._ends.set()
-        self._thread.join(60)
 
     def _run(self) -> None:
         while not self._ends.wait(self._pause):
@@ -78,7 +68,7 @@ def test_many_clients_for_minutes(
         crowd = Crowd(server.url, ["base", *NAMES, "tenant0:0.5+tenant1:-0.25", "tenant2:0.3"], seconds)
         with Memory(processes, seconds / 100) as memory:
             asyncio.run(crowd.run(CLIENTS))
-        rollouts.__exit__()
+        rollouts.end()
         until(lambda: counted(server)["edgelora_requests_running"] == 0)
         metrics = counted(server)
         told = {
