@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edgelora.adapters.store.store import FOLDER
+from edgelora.write_ahead import log_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +79,6 @@ class UsageCounts:
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_PATIENCE)
-        database.execute("PRAGMA journal_mode = WAL")
-        database.execute("PRAGMA synchronous = NORMAL")  # a power cut costs the last counts, not the file
+        log_ahead(database, _PATIENCE)
         database.execute(_TABLE)
         return database

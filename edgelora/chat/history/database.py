@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from edgelora.errors import HistoryError
+from edgelora.write_ahead import log_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +55,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
+            log_ahead(connection, BUSY_S)
             connection.execute("PRAGMA foreign_keys = ON")
             connection.create_function("folded", 1, lambda text: (text or "").casefold(), deterministic=True)
             _upgrade(path, connection)
