@@ -11,7 +11,7 @@ from edgelora.adapters.store.store import AdapterStore
 from edgelora.errors import AdapterError, UnknownAdapterError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from edgelora.adapters.entry import AdapterEntry
@@ -45,9 +45,9 @@ class KeptAdapters:
             if self._manifest is None:
                 raise
 
-    def aliases(self) -> frozenset[str]:
-        """All aliases."""
-        return frozenset(self._known.aliases)
+    def aliases(self) -> Mapping[str, str]:
+        """All aliases, and what they mean: a name, or a version of one."""
+        return self._known.aliases
 
     def offer(self, ref: str) -> bool:
         """List what ``ref`` means from now on too, an alias or a version. Whether there is such a thing."""

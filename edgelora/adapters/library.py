@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from edgelora.adapters.inspection import Inspector
 from edgelora.adapters.kept import KeptAdapters
 from edgelora.adapters.naming import name_from_stem
 from edgelora.adapters.selection import MemberText, parse_selection
+from edgelora.adapters.store.changes import hint_to_meaning
 from edgelora.adapters.watching import FolderWatch
 from edgelora.config import locations
 from edgelora.errors import UnknownAdapterError
@@ -129,7 +131,9 @@ class AdapterLibrary:
         self._kept.release(sha256)
 
     def _unknown(self, name: str) -> UnknownAdapterError:
-        plain, at, _ = name.partition("@")
+        plain, at, version = name.partition("@")
+        if at and (meaning := self._kept.aliases().get(plain)):
+            return UnknownAdapterError(f"no adapter is called {name!r}", hint_to_meaning(plain, version, meaning))
         if at and plain in self._named:
             kept = self._named[plain].version is not None
             hint = (
@@ -141,9 +145,10 @@ class AdapterLibrary:
         names = [entry.name for entry in self.entries]
         near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
         offered = f"Nearest: {', '.join(near)}." if near else f"There are: {', '.join(names) or 'none'}."
+        path = f"for what is here write ./{name}" if os.path.exists(name) else f"give a path: ./{name}.gguf"
         return UnknownAdapterError(
             f"no adapter is called {name!r}",
-            f"{offered} Put GGUF adapters and PEFT or MLX folders into {self.folder}, or give a path: ./{name}.gguf.",
+            f"{offered} Put GGUF adapters and PEFT or MLX folders into {self.folder}, or {path}.",
         )
 
     def _found(self) -> Iterator[AdapterEntry]:

@@ -65,7 +65,7 @@ def test_a_folder_is_converted_and_remembers_where_it_is_from(edgelora: Edgelora
     )
     assert origin["base"] == added["report"]["base_fingerprint"]
     assert (told["card"]["examples"], told["card"]["sampling"]) == (["Draft it"], {"top_k": 3})
-    assert (told["made_for"], told["bases"]) == ("demo", {"demo": None})
+    assert (told["made_for"], told["bases"]) == (["demo"], {"demo": None})
     assert told["report"]["sha256"] == added["sha256"] == file_sha256(told["path"])
     again = edgelora("adapters", "add", SOURCE / "legal")
     assert (again.code, again.out) == (0, "legal@1\n")

@@ -52,9 +52,11 @@ def rolled_back(manifest: Manifest, ref: str) -> tuple[Manifest, int]:
     name, _ = require(manifest, ref)
     adapter = manifest.adapters[name]
     if not adapter.before:
+        is_alone = len(adapter.versions) == 1
+        other = f"another one comes with: edgelora adapters add SRC --name {name}"
+        choose = f"choose one: edgelora adapters pin {name}@{max(adapter.versions)}"
         raise AdapterError(
-            f"{name} has had no other current version",
-            f"It has {_listed(adapter)}; choose one: edgelora adapters pin {name}@{max(adapter.versions)}",
+            f"{name} has had no other current version", f"It has {_listed(adapter)}; {other if is_alone else choose}"
         )
     number = adapter.before[-1]
     return _with(manifest, name, replace(adapter, current=number, before=adapter.before[:-1])), number
@@ -112,16 +114,24 @@ def require(manifest: Manifest, ref: str) -> tuple[str, int]:
     found = manifest.find(ref)
     if found:
         return found
-    name = ref.rpartition("@")[0]
-    adapter = manifest.adapters.get(name)
-    if adapter:
-        raise UnknownAdapterError(f"{name} has no version {ref.rpartition('@')[2]}", f"It has {_listed(adapter)}.")
+    name, _, version = ref.rpartition("@")
+    if adapter := manifest.adapters.get(name):
+        raise UnknownAdapterError(f"{name} has no version {version}", f"It has {_listed(adapter)}.")
+    if name in manifest.aliases:
+        hint = hint_to_meaning(name, version, manifest.aliases[name])
+        raise UnknownAdapterError(f"the library has no adapter {ref!r}", hint)
     raise _unknown(ref, {**manifest.adapters, **manifest.aliases}, "adapter")
+
+
+def hint_to_meaning(alias: str, version: str, meaning: str) -> str:
+    """For who asks for ``alias@version``, where ``alias`` means ``meaning``, a name or a version of one."""
+    return f"{alias} is an alias of {meaning} without versions of its own: use {meaning.partition('@')[0]}@{version}."
 
 
 def _unknown(ref: str, known: Mapping[str, object], kind: str) -> UnknownAdapterError:
     near = difflib.get_close_matches(ref, known, n=3, cutoff=0.5)
-    there = f"There are: {', '.join(known)}." if known else "There is none; edgelora adapters add SRC takes one in."
+    first = "alias ALIAS NAME makes one" if kind == "alias" else "add SRC takes one in"
+    there = f"There are: {', '.join(known)}." if known else f"There is none; edgelora adapters {first}."
     offered = f"Nearest: {', '.join(near)}." if near else there
     return UnknownAdapterError(f"the library has no {kind} {ref!r}", offered)
 

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
+from edgelora.cli.adapters.beside import only_in_the_library
 from edgelora.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgelora.adapters.store.manifest import Manifest
 
 
 @click.command("remove", short_help="Remove an adapter, or one version of it.")
@@ -16,7 +22,8 @@ def remove(ref: str) -> None:
     """
     from edgelora.cli.adapters.store import open_store
 
-    open_store().remove(ref)
+    with only_in_the_library(ref, removing=True):
+        open_store().remove(ref)
     click.echo(f"edgelora: {ref} is removed", err=True)
 
 
@@ -33,7 +40,8 @@ def pin(ref: str) -> None:
         raise UsageError(
             f"{ref!r} names no version", f"Write it like {ref}@2; `edgelora adapters info {ref}` lists them."
         )
-    open_store().pin(ref)
+    with only_in_the_library(ref):
+        open_store().pin(ref)
     click.echo(ref)
 
 
@@ -44,7 +52,8 @@ def rollback(name: str) -> None:
     from edgelora.cli.adapters.store import open_store
 
     store = open_store()
-    number = store.rollback(name)
+    with only_in_the_library(name):
+        number = store.rollback(name)
     click.echo(f"{store.read().aliases.get(name, name).partition('@')[0]}@{number}")
 
 
@@ -60,7 +69,22 @@ def alias(alias: str, ref: str | None, gone: bool) -> None:
         raise UsageError(
             "an alias needs a name to mean, or --remove", "Write it like: edgelora adapters alias law legal@2"
         )
+    store = open_store()
+    before = store.read().aliases.get(alias)
     if ref:
-        open_store().alias(alias, ref)
+        with only_in_the_library(ref):
+            store.alias(alias, ref)
+        means = _meaning(store.read(), alias)
     else:
-        open_store().unalias(alias)
+        store.unalias(alias)
+        means = "nothing now"
+    click.echo(f"edgelora: {alias} means {means}" + (f"; it meant {before}" if before else ""), err=True)
+
+
+def _meaning(manifest: Manifest, alias: str) -> str:
+    """What an alias means; of a name without a version also which one that is today."""
+    from edgelora.adapters.store.changes import require
+
+    name, number = require(manifest, alias)
+    meant = manifest.aliases[alias]
+    return meant if "@" in meant else f"{meant}, now {name}@{number}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from edgelora.cli import options
-from edgelora.cli.adapters.words import counted, date
+from edgelora.cli.adapters.words import date, usage_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from edgelora.adapters.store.manifest import Adapter, Version
     from edgelora.adapters.store.store import AdapterStore
@@ -21,21 +21,35 @@ if TYPE_CHECKING:
 @click.argument("ref", metavar="NAME[@V]")
 @options.as_json
 def info(ref: str, as_json: bool) -> None:
-    """Show versions, origin, card, use, and which of the known bases an adapter of the library fits."""
-    from edgelora.adapters.store.changes import require
-    from edgelora.cli.adapters.store import open_store
+    """Show versions, origin, card, use, and which of the known bases an adapter fits.
 
-    store = open_store()
-    manifest = store.read()
-    name, number = require(manifest, ref)
-    described = _described(store, name, number, manifest.adapters[name], manifest.aliases)
+    Of an adapter that is not in the library, the demo's or one in the adapter folder, what there is of these.
+    """
+    described, lines = _told(ref)
     if as_json:
         import json
 
         click.echo(json.dumps(described, indent=2, ensure_ascii=False))
     else:
-        for line in _lines(described):
+        for line in lines:
             click.echo(line)
+
+
+def _told(ref: str) -> tuple[dict[str, Any], Iterator[str]]:
+    """What `--json` prints, and the lines for people. Raises UnknownAdapterError, or AdapterError."""
+    from edgelora.adapters.store.changes import require
+    from edgelora.cli.adapters import beside, info_beside
+    from edgelora.cli.adapters.store import open_store
+
+    store = open_store()
+    manifest = store.read()
+    if manifest.find(ref) is None and (entry := beside.beside(ref)):
+        described = info_beside.described(entry)
+        return described, info_beside.lines(entry, described)
+    with beside.only_in_the_library(ref):
+        name, number = require(manifest, ref)
+    described = _described(store, name, number, manifest.adapters[name], manifest.aliases)
+    return described, _lines(described)
 
 
 def _described(
@@ -56,21 +70,22 @@ def _described(
         "aliases": {alias: ref for alias, ref in aliases.items() if ref.partition("@")[0] == name},
         "card": asdict(adapter.card),
         "path": str(store.path(version.sha256)),
-        "made_for": _base_names().get(version.origin.base),
+        "made_for": _bases_with(version.origin.base),
         "bases": _fits(store, version),
         "usage": {"runs": used.runs, "tokens": used.tokens, "last": used.last} if used else None,
         "report": store.report(version.sha256),
     }
 
 
-def _base_names() -> dict[str, str]:
-    """Names of known bases, by fingerprint."""
+def _bases_with(wanted: str) -> list[str]:
+    """Names of the known bases with this fingerprint."""
     from edgelora.config import locations
     from edgelora.config.known_bases import DEMO, known_bases
     from edgelora.gguf.hashes import fingerprint
 
-    named = {base.fingerprint: base.name for base in known_bases().values()}
-    return {fingerprint(locations.demo_base()): DEMO} | named
+    fingerprints = {DEMO: fingerprint(locations.demo_base())}
+    fingerprints |= {base.name: base.fingerprint for base in known_bases().values()}
+    return [name for name, found in fingerprints.items() if found == wanted]
 
 
 def _fits(store: AdapterStore, version: Version) -> dict[str, str | None]:
@@ -108,7 +123,7 @@ def _lines(described: Mapping[str, Any]) -> Iterator[str]:
     for alias, ref in described["aliases"].items():
         yield f"alias      {alias} means {ref}"
     if used := described["usage"]:
-        yield f"used       {counted(used['runs'], used['tokens'])}, last {date(used['last'])}"
+        yield usage_line(used)
     yield f"file       {described['path']}"
 
 
@@ -126,10 +141,10 @@ def _converted(report: Mapping[str, Any]) -> Iterator[str]:
             yield f"warning    {printable(warning)}"
 
 
-def _base(known: str | None, origin: Mapping[str, Any]) -> str:
-    """The base by the name that it has here, by its own, or by its fingerprint."""
+def _base(known: Sequence[str], origin: Mapping[str, Any]) -> str:
+    """The base by the names that it has here, by its own, or by its fingerprint."""
     own = origin["base_name"] or origin["base"][:12]
-    return f"{known} ({own})" if known else own
+    return f"{', '.join(known)} ({own})" if known else own
 
 
 def _commit(commit: str) -> str:

@@ -66,11 +66,15 @@ def verify(refs: tuple[str, ...], base: str | None, no_probe: bool, as_json: boo
 def _files(store: AdapterStore, refs: Iterable[str], progress: ProgressBar) -> Iterator[Verdict]:
     """The verdict on the files of all versions, or of those that ``refs`` mean."""
     from edgelora.adapters.store.changes import require
+    from edgelora.cli.adapters.beside import only_in_the_library
     from edgelora.types import AdapterFile, Progress
 
     manifest = store.read()
     every = [(name, number) for name, adapter in manifest.adapters.items() for number in adapter.versions]
-    wanted = [require(manifest, ref) for ref in refs] or every
+    wanted = [] if refs else every
+    for ref in refs:
+        with only_in_the_library(ref):
+            wanted.append(require(manifest, ref))
     for done, (name, number) in enumerate(wanted):
         progress(Progress("checking files", done, len(wanted)))
         version = manifest.version(name, number)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def counted(answers: int, tokens: int) -> str:
@@ -10,6 +14,11 @@ def counted(answers: int, tokens: int) -> str:
     return ", ".join(
         f"{count:,} {what}{'' if count == 1 else 's'}" for count, what in ((answers, "answer"), (tokens, "token"))
     )
+
+
+def usage_line(used: Mapping[str, Any]) -> str:
+    """How much an adapter was used, as a line of `info`."""
+    return f"used       {counted(used['runs'], used['tokens'])}, last {date(used['last'])}"
 
 
 def date(seconds: float) -> str:
