@@ -105,7 +105,7 @@ def _converted(source: Source, made: Path, report: ReportProgress) -> Conversion
     try:
         return convert(source.sources, source.base, made, source.dtype, report, source.options or EVERYTHING)
     except ConversionError as error:
-        if source.must_fit or error.hint:
+        if source.must_fit or error.hint or "the base" not in str(error):
             raise
         hint = f"It was to be converted for {source.base}; --base chooses another base."
         raise ConversionError(error.source, error.problems, hint) from None

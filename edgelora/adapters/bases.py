@@ -48,9 +48,14 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
 
 def remove_base(name: str) -> KnownBase:
     """Forget a name; the file stays where it is. Raises ConfigError where there is no such name."""
+    if name == DEMO:
+        raise ConfigError(f"{DEMO!r} is the embedded demo's base", "It comes with edgelora, and keeps its name.")
     with _changing() as bases:
         if name not in bases:
-            raise ConfigError(f"no base is called {name!r}", f"There are: {', '.join(bases) or 'none'}.")
+            there = (
+                f"There are: {', '.join(bases)}." if bases else "None has one yet; edgelora bases add FILE gives one."
+            )
+            raise ConfigError(f"no base is called {name!r}", there)
         removed = bases[name]
         _write({other: base for other, base in bases.items() if other != name})
     return removed

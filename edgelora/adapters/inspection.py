@@ -9,8 +9,8 @@ from edgelora.adapters.convertible import is_adapter_folder, is_converted_on_the
 from edgelora.adapters.entry import AdapterEntry
 from edgelora.adapters.hashing import FileHashes
 from edgelora.config.locations import is_missing
-from edgelora.errors import AdapterError, ConversionError, EdgeloraError
-from edgelora.gguf.facts import AdapterFacts, names_of
+from edgelora.errors import AdapterError, AdapterMismatchError, ConversionError, EdgeloraError
+from edgelora.gguf.facts import AdapterFacts, BaseFacts, names_of
 from edgelora.gguf.fit import by_kind, check_fit, require_fit
 from edgelora.gguf.model_names import base_name_warning
 from edgelora.gguf.reader import read_header
@@ -24,11 +24,15 @@ if TYPE_CHECKING:
     from edgelora.gguf.header import Header
 
 
+_MOST_REASONS = 3
+
+
 class Inspector:
     """Describes adapters for the base at ``base``, also a split one, and converts those that are no GGUF."""
 
     def __init__(self, base: Path) -> None:
         self._base = read_joined(base)
+        BaseFacts.of(self._base)  # says what it is instead, where it is no base
         self._hashes = FileHashes()
         self._converted = ConvertedFolder(base, self._hashes)
 
@@ -73,11 +77,11 @@ class Inspector:
         Raises AdapterError, GGUFError or ConversionError.
         """
         if entry.version is not None and entry.sha256:  # the engine looks whether these are still its bytes
-            require_fit(read_header(entry.path), self._base)
+            self._require_fit(entry.path, entry.full_name)
             return AdapterFile(entry.full_name, entry.path, entry.sha256)
         on_the_way = is_converted_on_the_way(entry.path)
         path = self._converted.convert(entry.path, report) if on_the_way else entry.path
-        require_fit(read_header(path), self._base)
+        self._require_fit(path, f"{entry.name} ({entry.path})")
         return AdapterFile(entry.name, path, self._hashes.of_file(path))
 
     def report(self, path: Path) -> dict[str, Any] | None:
@@ -124,6 +128,18 @@ class Inspector:
             trained_on=facts.base_name,
         )
 
+    def _require_fit(self, path: Path, called: str) -> None:
+        """As require_fit, but under the name that people know it by, and with few reasons: most misfits have many."""
+        header = read_header(path)
+        try:
+            require_fit(header, self._base)
+        except AdapterMismatchError as error:
+            reasons = few(by_kind(check_fit(header, self._base)))
+            listed = "".join(f"\n  - {reason}" for reason in reasons)
+            raise AdapterMismatchError(
+                f"{called} does not fit the base {self._base.path}:{listed}", error.hint
+            ) from None
+
     def _misfit(self, header: Header) -> str | None:
         problems = by_kind(check_fit(header, self._base))
         return f"does not fit this base: {_summary(problems)}" if problems else None
@@ -131,6 +147,12 @@ class Inspector:
     def _doubt(self, trained_on: str) -> str | None:
         """Whether its base is another model than this one, as far as names can tell."""
         return base_name_warning(trained_on, names_of(self._base))
+
+
+def few(reasons: Sequence[str]) -> list[str]:
+    """The first of ``reasons``, and how many more there are."""
+    more = len(reasons) - _MOST_REASONS
+    return [*reasons[:_MOST_REASONS], *([f"and {more} more"] if more > 0 else [])]
 
 
 def _summary(problems: Sequence[str]) -> str:

@@ -123,13 +123,13 @@ def _named_bases() -> list[str]:
 def _baked(setup: ChatSetup) -> Path:
     """The base with the selection of ``setup`` in its weights, baked now if it was not before."""
     from edgelora.adapters.selection import parse_selection
-    from edgelora.cli.merge import named_members
+    from edgelora.cli.merge import named_members, naming
     from edgelora.cli.progress import ProgressBar
 
     if not any(member.scale for member in parse_selection(setup.selection)):
         raise UsageError("--bake names nothing that does anything", "Name an adapter: --bake legal")
     members = [member for member in named_members(setup.base, [setup.selection]) if member.scale]
-    with ProgressBar() as progress:
+    with naming(members), ProgressBar() as progress:
 
         def announce(trade: Trade) -> None:
             progress.clear()

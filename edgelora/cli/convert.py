@@ -44,11 +44,13 @@ def command(
     from edgelora_convert.options import Options
 
     from edgelora.cli.conversion import print_report
+    from edgelora.cli.outputs import require_file
     from edgelora.cli.progress import ProgressBar
 
     chosen = Options(**choices)
     check_choices(sources, chosen)
     target = out or _new_file(sources, chosen)
+    require_file(target)
     with ProgressBar() as progress:
         report = convert(sources, base, target, dtype, progress, chosen)  # type: ignore[arg-type]
     print_report(report)

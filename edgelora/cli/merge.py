@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from edgelora.cli import options
-from edgelora.errors import UsageError
+from edgelora.errors import MergeError, UsageError
 from edgelora.merge.options import PRECISIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import Member, Options
+    from edgelora.merge.report import MergeReport
     from edgelora.merge.trade import Trade
 
 NEED_SOURCE = frozenset({"q5_k_m", "q4_k_m"})
+_REASON = "\n  - "
 
 
 @click.command("merge", short_help="Bake adapters into a base, and prove that they are in it.")
@@ -63,11 +66,8 @@ def command(
     to the same type again loses most of it; merge chooses types that keep it, says before it starts what they cost,
     and measures the result against the adapter at run time.
     """
-    from edgelora.cli.merging import print_report, print_trade
-    from edgelora.cli.outputs import require_folder
-    from edgelora.cli.progress import ProgressBar
-    from edgelora.cli.signals import cleaning_up
-    from edgelora.merge.merge import merge
+    from edgelora.cli.merging import print_report
+    from edgelora.cli.outputs import require_file, require_folder
     from edgelora.merge.options import Options
 
     if precision in NEED_SOURCE and source is None:
@@ -75,16 +75,10 @@ def command(
             f"--precision {precision} needs --source",
             "Weights that are quantized already cannot take such a type without losing the adapter.",
         )
+    require_file(out)
     require_folder(out)
     chosen = Options(precision, source, verify=verify, force=force)  # type: ignore[arg-type]
-    members = named_members(base, adapters)
-    with cleaning_up(), ProgressBar() as progress:
-
-        def announce(trade: Trade) -> None:
-            progress.clear()
-            print_trade(trade, has_source=source is not None)
-
-        report = merge(base, members, out, chosen, report=progress, announce=announce)
+    report = _merged(base, named_members(base, adapters), out, chosen)
     print_report(report)
     if as_json:
         import json
@@ -93,6 +87,38 @@ def command(
     else:
         click.echo(out)
     return 1 if report.broke_its_promise else 0
+
+
+def _merged(base: Path, members: Sequence[Member], out: Path, chosen: Options) -> MergeReport:
+    """Merge, and say before the work what it costs."""
+    from edgelora.cli.merging import print_trade
+    from edgelora.cli.progress import ProgressBar
+    from edgelora.cli.signals import cleaning_up
+    from edgelora.merge.merge import merge
+
+    with cleaning_up(), naming(members), ProgressBar() as progress:
+
+        def announce(trade: Trade) -> None:
+            progress.clear()
+            print_trade(trade, has_source=chosen.source is not None)
+
+        return merge(base, members, out, chosen, report=progress, announce=announce)
+
+
+@contextmanager
+def naming(members: Sequence[Member]) -> Iterator[None]:
+    """Within the block a MergeError calls adapters of the library by name, and gives few of many reasons."""
+    from edgelora.adapters.inspection import few
+    from edgelora.adapters.store.store import FOLDER
+
+    try:
+        yield
+    except MergeError as error:
+        message, *reasons = error.message.split(_REASON)
+        for member in members:
+            if FOLDER in member.path.parts:
+                message = message.replace(str(member.path), member.name)
+        raise MergeError(_REASON.join([message, *few(reasons)]), error.hint) from None
 
 
 def named_members(base: Path, texts: Sequence[str]) -> list[Member]:

@@ -17,6 +17,12 @@ def require_folder(path: Path) -> None:
         raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
 
 
+def require_file(path: Path) -> None:
+    """Raise UsageError for ``-``, which means stdout elsewhere."""
+    if str(path) == "-":
+        raise UsageError("a GGUF is not written to stdout; -o takes the path of a file", "Name it like ./out.gguf.")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write ``text`` to ``path`` in one step: to a temporary name beside it, synced, renamed. Raises EdgeloraError."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
