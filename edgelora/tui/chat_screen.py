@@ -1,7 +1,7 @@
-"""The chat's screen, of which only the rows are rendered that have something new in them.
+"""The chat's screen, of which only rows are rendered that have something new in them, and there only what is in sight.
 
-Textual renders every widget in full that lies in the same container as what has changed; while an answer streams, that
-is most of what the chat computes.
+Textual renders every widget in full that lies in the same container as what has changed, and all that lies behind it;
+while an answer streams, that is most of what the chat computes.
 """
 
 from __future__ import annotations
@@ -29,7 +29,13 @@ class ChatScreen(Screen[None]):
 class _RowsCompositor(Compositor):
     def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:
         """What can be seen of widgets within the rows of ``crop``: region, the part of it, its lines; upmost first."""
-        rows = self.size.region if crop is None else Region(0, crop.y, self.size.width, crop.height)
+        crop = self.size.region if crop is None else crop
+        rows = Region(0, crop.y, self.size.width, crop.height)
+        before: list[Region] = []
         for widget, (region, clip) in self.visible_widgets.items():
-            if seen := region.intersection(clip).intersection(rows):
+            seen = region.intersection(clip)
+            asked = seen.intersection(crop)
+            if asked and not any(upper.contains_region(asked) for upper in before):
+                seen = seen.intersection(rows)
+                before.append(seen)
                 yield region, seen, widget.render_lines(seen.translate(-region.offset))

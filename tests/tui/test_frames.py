@@ -13,13 +13,14 @@ from textual.app import App, ComposeResult
 from textual.geometry import Region
 
 from edgelora.tui.widgets import frames
+from edgelora.tui.widgets.composer import Composer
 from edgelora.tui.widgets.frames import FRAME, LONGEST, WEIGHT, Frames
 from edgelora.tui.widgets.progress_line import ProgressLine
 from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 from tests.tui.driving import chat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     from textual.strip import Strip
     from textual.widget import Widget
@@ -34,6 +35,7 @@ class Painter:
     painted: int = 0
     after: list[Callable[[], None]] = field(default_factory=list)
     timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
+    is_running: bool = True
 
     def paint(self) -> None:
         self.painted += 1
@@ -41,7 +43,7 @@ class Painter:
     def call_after_refresh(self, callback: Callable[[float], None], began: float) -> None:
         self.after.append(partial(callback, began))
 
-    def set_timer(self, delay: float, callback: Callable[[], None]) -> None:
+    def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self.timers.append((delay, callback))
 
     def refresh(self) -> float:
@@ -52,8 +54,10 @@ class Painter:
 
 
 @pytest.fixture
-def painter() -> Painter:
-    return Painter()
+def painter(monkeypatch: pytest.MonkeyPatch) -> Painter:
+    painter = Painter()
+    monkeypatch.setattr(frames, "get_running_loop", lambda: painter)
+    return painter
 
 
 @pytest.fixture
@@ -75,6 +79,15 @@ def test_the_first_is_painted_at_once_and_the_others_together(painter: Painter, 
     assert (painter.painted, painter.timers, painter.after) == (2, [], []), "nothing was asked for, nothing goes on"
     shown.ask()
     assert painter.painted == 3
+
+
+def test_nothing_is_painted_that_was_removed_meanwhile(painter: Painter, shown: Frames) -> None:
+    shown.ask()
+    painter.refresh()
+    shown.ask()
+    painter.is_running = False
+    painter.timers.pop()[1]()
+    assert painter.painted == 1
 
 
 @pytest.mark.parametrize(
@@ -187,11 +200,32 @@ async def test_rows_of_the_chat_are_rendered_as_textual_renders_them(monkeypatch
         await driver.keys("ctrl+t")  # the picker lies over the conversation where there is no room beside it
         compositor = driver.app.screen._compositor
         assert type(compositor) is not Compositor
-        for y, height in [(0, 1), (3, 5), (20, 10), (0, 30)]:
-            rows = Region(0, y, 90, height)
-            in_rows = rows.line_range.__contains__
-            ours = compositor._render_chops(rows, in_rows)
+        for crop in [
+            Region(0, 0, 90, 1),
+            Region(0, 3, 90, 5),
+            Region(4, 3, 30, 5),
+            Region(50, 20, 40, 9),
+            Region(0, 0, 90, 30),
+        ]:
+            in_rows = crop.line_range.__contains__
+            ours = _within(crop, compositor._render_chops(crop, in_rows))
             with monkeypatch.context() as patched:
                 patched.setattr(type(compositor), "_get_renders", Compositor._get_renders)
-                assert ours == compositor._render_chops(rows, in_rows)
-            assert any(strip.text.strip() for line in ours for strip in line.values() if strip)
+                assert ours == _within(crop, compositor._render_chops(crop, in_rows))
+            assert any(strip.text.strip() for strip in ours.values())
+
+
+async def test_what_lies_behind_what_has_changed_is_not_rendered() -> None:
+    async with chat(size=(120, 30)) as driver:
+        await driver.ask("First")
+        compositor = driver.app.screen._compositor
+        changed = driver.app.query_one(Composer)
+        renders = list(compositor._get_renders(changed.region.shrink((1, 1, 1, 1))))
+        assert [region for region, _, _ in renders] == [changed.region]
+        assert len(list(compositor._get_renders())) > 5
+
+
+def _within(crop: Region, chops: Sequence[Mapping[int, Strip | None]]) -> dict[tuple[int, int], Strip]:
+    """What is rendered of ``crop``."""
+    strips = {(x, y): strip for y, line in enumerate(chops) for x, strip in line.items() if strip}
+    return {(x, y): strip for (x, y), strip in strips.items() if crop.overlaps(Region(x, y, strip.cell_length, 1))}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from time import thread_time
 from typing import TYPE_CHECKING
 
@@ -43,9 +44,10 @@ class Frames:
     def _rest(self, began: float) -> None:
         took = thread_time() - began
         self._usual += (took - self._usual) * WEIGHT
-        self._widget.set_timer(min(max(FRAME, self._usual / self._share), LONGEST), self._go_on)
+        # not a timer of Textual's, which is a task and two messages for each picture
+        get_running_loop().call_later(min(max(FRAME, self._usual / self._share), LONGEST), self._go_on)
 
     def _go_on(self) -> None:
         self._resting = False
-        if self._asked:
+        if self._asked and self._widget.is_running:
             self._begin()
