@@ -15,7 +15,17 @@ from edgelora.chat.resolved import ResolvedSelection
 from edgelora.chat.session import ChatSession, LeftOut, Loading, Notice, SessionEvent
 from edgelora.chat.template import ChatTemplate
 from edgelora.errors import AdapterError, ContextOverflowError, EngineDiedError, TemplateError
-from edgelora.types import AdapterFile, Failed, Finished, Member, Prefilling, SamplingParams, Selection, Token
+from edgelora.types import (
+    AdapterFile,
+    AdapterStatus,
+    Failed,
+    Finished,
+    Member,
+    Prefilling,
+    SamplingParams,
+    Selection,
+    Token,
+)
 from tests.tui.fake_engine import BOS, CHATML, FakeEngine, base_info
 
 if TYPE_CHECKING:
@@ -119,12 +129,19 @@ async def test_stop_keeps_what_was_said() -> None:
     assert session.conversation.turns[0].answer == "one two"
 
 
-async def test_stop_before_the_engine_knows_the_request_stops_it() -> None:
-    engine = FakeEngine()
-    engine.gate.clear()  # loading takes long
+async def test_stop_before_the_engine_knows_the_request_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine, is_loading = FakeEngine(), asyncio.Event()
+    load = engine.load
+
+    async def load_slowly(adapter: AdapterFile) -> AdapterStatus:
+        is_loading.set()
+        return await load(adapter)
+
+    monkeypatch.setattr(engine, "load", load_slowly)
+    engine.gate.clear()
     session = session_on(engine)
     asking = asyncio.create_task(collect(session.ask("Hello", UNDER_LEGAL)))
-    await asyncio.sleep(0.01)
+    await is_loading.wait()
     await session.stop()
     engine.gate.set()
     events = await asking

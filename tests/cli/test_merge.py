@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from support.adapters import write_adapter
 from support.split_gguf import split_gguf
@@ -113,9 +114,9 @@ def test_what_ends_it_leaves_nothing(demo_base: Path, tmp_path: Path, number: in
         text=True,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # tests may run under nohup
     )
-    while process.poll() is None and not any(outs.iterdir()):
-        time.sleep(0.01)
-    time.sleep(0.5)  # written long since; it is being verified, in another process
+    merging = psutil.Process(process.pid)
+    while process.poll() is None and not (any(outs.iterdir()) and merging.children()):
+        time.sleep(0.01)  # until it is written, and being verified in another process
     assert any(temporary.iterdir())
     process.send_signal(number)
     _, said = process.communicate(timeout=30)

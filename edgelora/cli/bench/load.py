@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ from edgelora.cli import options
 from edgelora.cli.bench.published import page_option, publish, require_page
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from edgelora.bench.load.run import LoadResult
@@ -66,20 +67,45 @@ def command(
     llama-server must have been started with one --lora for each adapter, in the same order, and
     --lora-init-without-apply. A server that speaks OpenAI's API is asked for models of the adapters' names.
     """
-    import asyncio
-
     from edgelora.bench.load.report import load_document, load_table
-    from edgelora.bench.load.workload import Workload
     from edgelora.bench.machine import describe_machine
-    from edgelora.bench.subject import find_subjects, take
     from edgelora.bench.tables import machine_remark
-    from edgelora.cli.progress import ProgressBar
     from edgelora.config.resolved import engine_config
     from edgelora.config.settings import load_settings
 
     require_page(page)
     asked = {name: given.pop(name) for name in ("clients", "rate", "spread", "prompt_tokens", "max_tokens")}
+    asked |= {"requests": requests or (None if seconds else 32), "seconds": seconds, "seed": load_seed}
     config = engine_config(load_settings(given))
+    result = _measure(config, adapters, count, asked, _Server(url, api, api_key) if url is not None else None)
+    machine = describe_machine(config.threads or 0)
+    document = load_document(result, machine)
+    publish("edgelora bench load", [load_table(result)], [machine_remark(machine)], document, page, as_json)
+
+
+@dataclass(frozen=True)
+class _Server:
+    """Somebody else's server, what it speaks, and its key."""
+
+    url: str
+    api: str
+    api_key: str
+
+
+def _measure(
+    config: EngineConfig,
+    adapters: Sequence[str],
+    count: int | None,
+    asked: Mapping[str, object],
+    server: _Server | None,
+) -> LoadResult:
+    """The result of the workload that ``asked`` describes, on the adapters that are wanted."""
+    import asyncio
+
+    from edgelora.bench.load.workload import Workload
+    from edgelora.bench.subject import find_subjects, take
+    from edgelora.cli.progress import ProgressBar
+
     with ProgressBar() as progress:
         subjects: Sequence[Subject] = ()
         if count != 0:
@@ -87,31 +113,20 @@ def command(
 
             library = AdapterLibrary(config.base)  # as long as it lives, nobody removes what it gave out
             subjects = take(find_subjects(library, adapters, None, progress), count, None)
-        workload = Workload(
-            requests=requests or (None if seconds else 32),
-            seconds=seconds,
-            adapters=len(subjects),
-            seed=load_seed,
-            **asked,  # type: ignore[arg-type]
-        )
-        result = asyncio.run(_run(config, subjects, workload, url, api, api_key, progress))
-    machine = describe_machine(config.threads or 0)
-    document = load_document(result, machine)
-    publish("edgelora bench load", [load_table(result)], [machine_remark(machine)], document, page, as_json)
+        workload = Workload(adapters=len(subjects), **asked)  # type: ignore[arg-type]
+        return asyncio.run(_run(config, subjects, workload, server, progress))
 
 
 async def _run(
     config: EngineConfig,
     subjects: Sequence[Subject],
     workload: Workload,
-    url: str | None,
-    api: str,
-    api_key: str,
+    server: _Server | None,
     report: ReportProgress,
 ) -> LoadResult:
     from edgelora.bench.load.run import run_load
 
-    target = await _target(config, subjects, url, api, api_key, report)
+    target = await _target(config, subjects, server, report)
     try:
         return await run_load(target, workload, report)
     finally:
@@ -121,12 +136,10 @@ async def _run(
 async def _target(
     config: EngineConfig,
     subjects: Sequence[Subject],
-    url: str | None,
-    api: str,
-    api_key: str,
+    server: _Server | None,
     report: ReportProgress,
 ) -> Target:
-    if url is None:
+    if server is None:
         from edgelora.bench.load.engine_target import EngineTarget
 
         return await EngineTarget.open(config, subjects, report)
@@ -136,5 +149,5 @@ async def _target(
 
     facts = BaseFacts.of(read_joined(config.base))
     names = [subject.text for subject in subjects]
-    dialect = LlamaServer(len(subjects)) if api == "llama-server" else OpenAI(names, facts.name)
-    return HttpTarget(url, dialect, facts.n_vocab, api_key=api_key)
+    dialect = LlamaServer(len(subjects)) if server.api == "llama-server" else OpenAI(names, facts.name)
+    return HttpTarget(server.url, dialect, facts.n_vocab, api_key=server.api_key)
