@@ -16,6 +16,7 @@ import re
 from typing import Any
 
 from edgelora.errors import GrammarError
+from edgelora.server.ways import Ways, any_of, literal, one_after_the_other, texts_grammar
 
 MOST_RULES = 6000
 MOST_ENTRIES = 2000
@@ -36,6 +37,7 @@ _TERMINALS = {
     "object": r'"{" space (string space ":" space value space ("," space string space ":" space value space)*)? "}"',
     "array": r'"[" space (value space ("," space value space)*)? "]"',
 }
+_WAYS = {"object": Ways("{"), "array": Ways("["), "string": Ways('"'), "value": Ways("", 6, 6)}
 _SAY_NOTHING = {
     "$schema", "$id", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "example",
     "deprecated", "readOnly", "writeOnly", "format",
@@ -66,6 +68,8 @@ class _Grammar:
         self._schema = schema
         self._rules: dict[str, str] = {}
         self._references: dict[str, str] = {}
+        self._being_made: set[str] = set()  # references
+        self._ways: dict[str, Ways] = dict(_WAYS)
         self._taken: dict[str, int] = {}  # the number that the next rule of a name gets
 
     def text(self, start: str) -> str:
@@ -91,13 +95,13 @@ class _Grammar:
         if "$ref" in schema:
             return self._reference(schema["$ref"], depth)
         if "const" in schema:
-            return self._add(name, _literal(schema["const"]))
+            return self._add(name, *texts_grammar([json.dumps(schema["const"])]))
         if "enum" in schema:
-            return self._add(name, " | ".join(map(_literal, _some(schema, "enum"))))
+            return self._add(name, *texts_grammar(map(json.dumps, _some(schema, "enum"))))
         for several in ("anyOf", "oneOf"):
             if several in schema:
                 parts = [self.rule(f"{name}-{i}", one, depth) for i, one in enumerate(_some(schema, several))]
-                return self._add(name, " | ".join(parts))
+                return self._choice(name, parts)
         if "allOf" in schema:
             if len(parts := _some(schema, "allOf")) > 1:
                 raise GrammarError("'allOf' with several schemas cannot be guaranteed by a grammar", "Join them.")
@@ -105,8 +109,14 @@ class _Grammar:
         kinds = schema.get("type", _kind_by_keywords(schema))
         if isinstance(kinds, list):
             parts = [self._typed(kind, f"{name}-{kind}", schema, depth) for kind in _some(schema, "type")]
-            return self._add(name, " | ".join(parts))
+            return self._choice(name, parts)
         return self._typed(kinds, name, schema, depth)
+
+    def _choice(self, name: str, parts: list[str]) -> str:
+        return self._add(name, " | ".join(parts), any_of([self._ways_of(part) for part in parts], self._being_made))
+
+    def _ways_of(self, rule: str) -> Ways:
+        return self._ways.get(rule, Ways())
 
     def _typed(self, kind: object, name: str, schema: dict[str, Any], depth: int) -> str:
         if kind == "object" and (schema.get("properties") or schema.get("additionalProperties") is not None):
@@ -114,7 +124,7 @@ class _Grammar:
         if kind == "array":
             return self._array(name, schema, depth)
         if kind == "string" and schema.keys() & {"minLength", "maxLength"}:
-            return self._add(name, rf'"\"" char{_repeats(schema, "minLength", "maxLength")} "\""')
+            return self._add(name, rf'"\"" char{_repeats(schema, "minLength", "maxLength")} "\""', Ways('"'))
         if kind in ("object", "string", "integer", "number", "boolean", "null", "value"):
             return str(kind)
         raise GrammarError(f"the schema names no JSON type: {kind!r}")
@@ -128,12 +138,30 @@ class _Grammar:
         pairs = []
         for key, one in properties.items():
             value = self.rule(f"{name}-{key}", one, depth)
-            pairs.append((self._add(f"{name}-{key}-pair", f'{_literal(key)} space ":" space {value} space'), key))
+            begins = f"{json.dumps(key)}:{self._ways_of(value).begins}"
+            ways = one_after_the_other(begins, [self._ways_of(value)])
+            body = f'{literal(json.dumps(key))} space ":" space {value} space'
+            pairs.append((self._add(f"{name}-{key}-pair", body, ways), key))
         if more := schema.get("additionalProperties"):
             value = self.rule(f"{name}-more", more, depth)
             pair = self._add(f"{name}-more-pair", f'string space ":" space {value} space')
-            pairs.append((self._add(f"{name}-more-pairs", f'{pair} ("," space {pair})*'), ""))
-        return self._add(name, f'"{{" space {self._members(name, pairs, set(required))} "}}"')
+            ways = one_after_the_other('"', [self._ways_of(value)])
+            pairs.append((self._add(f"{name}-more-pairs", f'{pair} ("," space {pair})*', ways), ""))
+        ways = self._object_ways(pairs, set(required))
+        return self._add(name, f'"{{" space {self._members(name, pairs, set(required))} "}}"', ways)
+
+    def _object_ways(self, pairs: list[tuple[str, str]], required: set[str]) -> Ways:
+        """Each run of pairs that may be left out, with the one after it, is a choice."""
+        run, runs = list[Ways](), list[Ways]()
+        for pair, key in pairs:
+            run.append(self._ways_of(pair))
+            if key in required:
+                runs.append(any_of(run, self._being_made))
+                run = []
+        if run:
+            runs.append(any_of([*run, Ways("}")], self._being_made))
+        begins = runs[0].begins if pairs[0][1] in required else ""
+        return one_after_the_other("{" + begins, runs)
 
     def _members(self, name: str, pairs: list[tuple[str, str]], required: set[str]) -> str:
         """Any choice of ``pairs`` in their order that leaves no required one out: two rules for each, from the last."""
@@ -148,14 +176,16 @@ class _Grammar:
     def _array(self, name: str, schema: dict[str, Any], depth: int) -> str:
         if "prefixItems" in schema:
             parts = [self.rule(f"{name}-{i}", one, depth) for i, one in enumerate(_some(schema, "prefixItems"))]
-            return self._add(name, '"[" space ' + ' space "," space '.join(parts) + ' space "]"')
+            ways = one_after_the_other("[", [self._ways_of(part) for part in parts])
+            return self._add(name, '"[" space ' + ' space "," space '.join(parts) + ' space "]"', ways)
         item = self.rule(f"{name}-item", schema.get("items", True), depth)
         least, most = _bounds(schema, "minItems", "maxItems")
         if most == 0:
-            return self._add(name, '"[" space "]"')
+            return self._add(name, '"[" space "]"', Ways("["))
         more = f'("," space {item} space){{{max(0, least - 1)},{"" if most is None else most - 1}}}'
         some = f"{item} space {more}"
-        return self._add(name, f'"[" space {some} "]"' if least else f'"[" space ({some})? "]"')
+        ways = one_after_the_other("[", [self._ways_of(item)])
+        return self._add(name, f'"[" space {some} "]"' if least else f'"[" space ({some})? "]"', ways)
 
     def _reference(self, reference: object, depth: int) -> str:
         if not isinstance(reference, str) or not reference.startswith("#"):
@@ -166,11 +196,15 @@ class _Grammar:
                 if not isinstance(found, dict) or part not in found:
                     raise GrammarError(f"the schema refers to {reference!r}, which is not there")
                 found = found[part]
-            name = self._references[reference] = self._add(f"ref-{len(self._references)}", "")
-            self._rules[name] = self.rule(name, found, depth)
+            ways = Ways(within=frozenset({reference}))
+            name = self._references[reference] = self._add(f"ref-{len(self._references)}", "", ways)
+            self._being_made.add(reference)
+            self._rules[name] = made = self.rule(name, found, depth)
+            self._being_made.remove(reference)
+            self._ways[name] = self._ways_of(made)
         return self._references[reference]
 
-    def _add(self, name: str, body: str) -> str:
+    def _add(self, name: str, body: str, ways: Ways | None = None) -> str:
         plain = unique = _NOT_IN_NAMES.sub("-", name)[:60].strip("-") or "rule"
         n = self._taken.get(plain, 2)
         while unique in self._rules or unique in _TERMINALS or unique == "root":
@@ -179,13 +213,9 @@ class _Grammar:
             raise GrammarError("the schema is too large", f"At most {MOST_RULES} rules of the grammar made from it.")
         self._taken[plain] = n  # so that many of one name do not take the square of their number
         self._rules[unique] = body
+        if ways:
+            self._ways[unique] = ways
         return unique
-
-
-def _literal(value: object) -> str:
-    """``value`` as JSON, as a GBNF literal."""
-    text = json.dumps(value)  # ASCII only, so that one escape of GBNF is enough
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
 def _some(schema: dict[str, Any], key: str) -> list[Any]:

@@ -39,6 +39,11 @@ SCHEMAS: list[tuple[dict[str, Any], Any]] = [
         lambda it: it in ("x", {"y": 1}),
     ),
     ({"allOf": [{"const": 7}]}, lambda it: it == 7),
+    ({"enum": [f"{i}/2000" for i in range(2000)]}, lambda it: it in [f"{i}/2000" for i in range(2000)]),
+    (
+        {"enum": [1, 12, 123, True, "té", "té\n", '"', "\\"]},
+        lambda it: it in [1, 12, 123, True, "té", "té\n", '"', "\\"],
+    ),
     ({"type": "string", "minLength": 2, "maxLength": 4}, lambda it: 2 <= len(it) <= 4),
     (TREE, lambda it: set(it) <= {"kids"}),
 ]
@@ -103,7 +108,8 @@ def test_a_schema_has_an_end() -> None:
         deep = {"type": "array", "items": deep}
     with pytest.raises(GrammarError, match="too deep"):
         schema_grammar(deep)
-    wide = {"properties": {f"p{i}": {"enum": ["a", "b"]} for i in range(2000)}}
+    names = [f"p{i}" for i in range(2000)]
+    wide = {"properties": {name: {"enum": ["a", "b"]} for name in names}, "required": names}
     with pytest.raises(GrammarError, match="too large"):
         schema_grammar(wide)
 
