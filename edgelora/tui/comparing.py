@@ -162,7 +162,7 @@ class Round:
 
     def wish(self, column: int) -> bool:
         """A person chooses ``column``. Gives whether the conversation goes on from it now; else it may at the end."""
-        if self._has_ended and column not in self._choosable():
+        if column not in (self._choosable() if self._has_ended else range(len(self.columns))):
             return False
         self.wished = True
         self._choose(column)

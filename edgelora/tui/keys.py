@@ -56,11 +56,14 @@ def all_bindings() -> list[BindingType]:
 
 
 def take_key(node: DOMNode, keys: Mapping[str, str], key: str) -> bool:
-    """Run what ``key`` means for ``node`` with ``keys`` of one's own. Gives whether it means anything."""
+    """Run what ``key`` means for ``node`` with ``keys`` of one's own. Gives whether it means anything now."""
     bindings = node._bindings.copy()
     bindings.apply_keymap(dict(keys))
     for binding in bindings.key_to_bindings.get(key, ()):
         _, name, arguments = actions.parse(binding.action)
-        getattr(node, f"action_{name}")(*arguments)
+        try:
+            getattr(node, f"action_{name}")(*arguments)
+        except actions.SkipAction:  # such as copying where nothing is selected
+            return False
         return True
     return False

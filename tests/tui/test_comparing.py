@@ -276,3 +276,26 @@ async def test_captions_break_between_their_parts(width: int) -> None:
         lines = [caption.render_line(y).text.strip() for y in range(caption.size.height)]
         assert all(any(part in line for line in lines) for part in parts if len(part) <= width)
         assert all(len(line) <= width for line in lines)
+
+
+async def test_a_number_beyond_the_columns_chooses_nothing_while_they_answer() -> None:
+    async with chat(FakeEngine(close_after=1)) as driver:
+        await choose(driver, *"legal")
+        await driver.type("Hello")
+        await driver.until(lambda: bool(driver.app.query(Columns)))
+        driver.app._comparing.choose(3)
+        driver.engine.gate.set()
+        await driver.until(lambda: columns(driver).is_complete)
+        assert columns(driver).chosen == 0
+
+
+async def test_a_terminal_of_one_cell_is_no_error() -> None:
+    async with chat(FakeEngine(close_after=1)) as driver:
+        await choose(driver, *"legal", "space", *"medical", "space", *"coding", "space")
+        await driver.type("Hello")
+        await driver.until(lambda: bool(driver.app.query(Columns)))
+        for width in (1, 3, 6, 120):
+            await driver.pilot.resize_terminal(width, 30)
+            await driver.settled()
+        driver.engine.gate.set()
+        await driver.until(lambda: columns(driver).is_complete)

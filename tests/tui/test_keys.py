@@ -94,3 +94,11 @@ async def test_comparing_conversations_and_the_palette_have_keys_of_ones_own() -
 async def test_texts_name_the_keys_of_ones_own() -> None:
     async with chat(GGUFError("broken"), keys={"restart": "ctrl+f5"}) as driver:
         assert "Ctrl+F5 tries again" in driver.remarks
+
+
+async def test_what_means_nothing_now_is_no_error_in_the_chooser_of_columns() -> None:
+    async with chat() as driver:
+        await driver.keys("ctrl+g")
+        await driver.until(lambda: isinstance(driver.app.screen, ColumnsChooser))
+        await driver.keys("ctrl+c", *"legal", "enter")
+        await driver.until(lambda: driver.app.state.columns == ((), (MemberText("legal"),)))

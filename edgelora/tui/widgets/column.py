@@ -60,7 +60,7 @@ class Parts(Static):
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
         """In lines, for a width in cells."""
-        return self._in(width).get_height({}, width)
+        return self._in(width).get_height({}, max(1, width))  # a terminal may have no room at all
 
     def render(self) -> Content:
         """In as few lines as the width allows."""
