@@ -73,7 +73,9 @@ class KeptAdapters:
     def hold(self, entry: AdapterEntry) -> None:
         """Let nobody remove the file of ``entry`` from now on. Raises UnknownAdapterError where it is gone already."""
         if entry.version is not None and not self._holds.hold(entry.path):
-            raise UnknownAdapterError(f"{entry.full_name} has been removed from the library", "Choose another one.")
+            raise UnknownAdapterError(
+                f"{entry.full_name} is being removed from the library, or has been", "Choose another one."
+            )
 
     def release(self, sha256: str) -> None:
         """Let the file of that content be removed again."""

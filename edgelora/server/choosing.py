@@ -16,7 +16,7 @@ from edgelora.errors import (
     QuarantinedError,
     UsageError,
 )
-from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.errors import ApiError, as_api_error, without_folders
 from edgelora.server.selecting import NO_SUCH_MODEL
 
 if TYPE_CHECKING:
@@ -94,6 +94,6 @@ async def _known(host: Host, tenant: Tenant, text: str) -> Choice:
     except _CANNOT_BE_LOADED as error:
         if tenant.when_missing == "error":
             raise
-        why = f"the base answered, because {text} cannot be used: {error.message}"
+        why = f"the base answered, because {text} cannot be used: {without_folders(error.message)}"
         return Choice(tenant, BASE_NAME, ResolvedSelection(), why)
     return Choice(tenant, text, resolved)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from starlette.responses import JSONResponse
@@ -79,18 +80,26 @@ _KINDS: tuple[tuple[type[EdgeloraError], int, str, str | None], ...] = (
     (EngineDiedError, 503, "engine_restarting", None),
     (NotFiniteError, 503, "not_finite", None),
 )
+_FOLDERS = re.compile(r"""(?<![^\s('"])(?:/|~/)[^:'"\n]*/""")
 _RETRIES = {429: 1, 503: 2}
 _INTERNAL = 500
 
 
 def as_api_error(error: EdgeloraError, *, param: str | None = None) -> ApiError:
     """``error`` as a client is told; ``param`` is to blame where the kind of error does not say."""
-    hint = NO_SUCH_MODEL if isinstance(error, UnknownAdapterError) else error.hint  # its own names others' and folders
-    message = f"{error.message}. {hint}" if hint else error.message
+    unknown = isinstance(error, UnknownAdapterError)
+    hint = NO_SUCH_MODEL if unknown else without_folders(error.hint)  # its own names others'
+    message = without_folders(error.message)
+    message = f"{message}. {hint}" if hint else message
     for kind, status, code, blamed in _KINDS:
         if isinstance(error, kind):
             return ApiError(status, message, code, param=blamed or param, retry_after=_RETRIES.get(status))
     return ApiError(_INTERNAL, message, "server_error")
+
+
+def without_folders(text: str) -> str:
+    """``text`` with the names of files alone: where they lie on this machine is no client's business."""
+    return _FOLDERS.sub("", text)
 
 
 def internal_error() -> ApiError:

@@ -80,7 +80,7 @@ class Host:
 
     def start(self) -> None:
         """Begin to look after disk and engine. Call :meth:`stop` at the end."""
-        works = (self._watch_disk(), self._watch_engine(), self.hot.keep())
+        works = (self._watch_library(), self._watch_tenants(), self._watch_engine(), self.hot.keep())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     def drain(self) -> None:
@@ -139,13 +139,19 @@ class Host:
 
     # --- what happens elsewhere
 
-    async def _watch_disk(self) -> None:
-        said = ""
+    async def _watch_library(self) -> None:
         while True:
             await asyncio.sleep(self.options.look_s)
             with suppress(EdgeloraError, OSError):
                 await self.catalogue.refresh(self._in_use())
             await self._count()
+            self.hot.look()
+
+    async def _watch_tenants(self) -> None:
+        """Of its own: a key that is taken away does not wait until an adapter is converted."""
+        said = ""
+        while True:
+            await asyncio.sleep(self.options.look_s)
             problem = await asyncio.to_thread(self.tenants.refresh)
             self.hot.look()
             if problem and problem != said:

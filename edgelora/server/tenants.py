@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -26,6 +26,18 @@ from edgelora.errors import ConfigError, UsageError
 if TYPE_CHECKING:
     from pathlib import Path
 
+_Looks = tuple[int, int, int]
+"""Inode, time of change and size of the file."""
+_MUST_BE = {
+    "key": "a text of 16 characters or more",
+    "key_sha256": "64 hexadecimal digits",
+    "selections": 'a list of names, like ["legal", "base"]',
+    "default": "a selection, like legal or legal:0.5+medical",
+    "max_running": "a whole number from 1",
+    "max_tokens": "a whole number from 1",
+    "when_missing": '"error" or "base"',
+    "baked": "true or false",
+}
 EVERYBODY = "everybody"
 """The name of who needs no key, or has one of the server's own."""
 
@@ -65,11 +77,12 @@ class Tenants:
     keys: tuple[str, ...] = ()
     path: Path | None = None
     _listed: tuple[Tenant, ...] = ()
-    _looks: tuple[int, int] = field(default=(0, 0))
+    _looks: _Looks = (0, 0, 0)
+    _read: _Looks = (0, 0, 0)  # how it looked when it was read
 
     def __post_init__(self) -> None:
         if self.path:
-            self._looks = self._stat()
+            self._looks = self._read = self._stat()
             self._listed = read_tenants(self.path)
 
     @property
@@ -92,29 +105,33 @@ class Tenants:
         return found if self.need_key else Tenant()
 
     def refresh(self) -> str:
-        """Read the file again if it has changed. Gives what is wrong with it; then the former list stays."""
+        """Read the file again if it has changed, and not again since the last call: somebody may be writing it.
+
+        Gives what is wrong with it; then the former list stays.
+        """
         if not self.path:
             return ""
         try:
-            if (looks := self._stat()) == self._looks:
+            before, self._looks = self._looks, self._stat()
+            if self._looks == self._read or self._looks != before:
                 return ""
-            self._looks = looks
+            self._read = self._looks
             self._listed = read_tenants(self.path)
         except ConfigError as error:
             return str(error)
         return ""
 
-    def _stat(self) -> tuple[int, int]:
+    def _stat(self) -> _Looks:
         assert self.path
         try:
             stat = self.path.stat()
         except OSError as error:
             raise ConfigError(f"the tenants in {self.path} cannot be read ({error.strerror})") from None
-        return stat.st_mtime_ns, stat.st_size
+        return stat.st_ino, stat.st_mtime_ns, stat.st_size
 
 
 class _Listed(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     key: str | None = Field(None, min_length=16)
     key_sha256: str | None = Field(None, pattern="^[0-9a-fA-F]{64}$")
@@ -128,7 +145,7 @@ class _Listed(BaseModel):
     @model_validator(mode="after")
     def _one_key(self) -> _Listed:
         if (self.key is None) == (self.key_sha256 is None):
-            raise ValueError("give either key or key_sha256")
+            raise ValueError("it needs either key or key_sha256")
         return self
 
     @model_validator(mode="after")
@@ -149,7 +166,7 @@ class _Listed(BaseModel):
 
 
 def read_tenants(path: Path) -> tuple[Tenant, ...]:
-    """The tenants in the file at ``path``. Raises ConfigError that names the tenant and the field."""
+    """The tenants in the file at ``path``. Raises ConfigError that names tenant and key."""
     try:
         document: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -169,6 +186,17 @@ def _tenant(path: Path, name: str, fields: object) -> Tenant:
     try:
         return _Listed.model_validate(fields).tenant(name)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(map(str, ("tenants", name, *first["loc"])))
-        raise ConfigError(f"{path}: {where}: {first['msg']}") from None
+        raise _refused(path, name, error) from None
+
+
+def _refused(path: Path, name: str, error: ValidationError) -> ConfigError:
+    """What is wrong with the first field that is, in the words of the file."""
+    first, where = error.errors(include_url=False, include_input=False)[0], f"{path}: [tenants.{name}]"
+    if not first["loc"]:
+        if reason := first.get("ctx", {}).get("error"):
+            return ConfigError(f"{where}: {reason}")
+        return ConfigError(f"{path}: tenants.{name} is no table", f'Begin it with [tenants.{name}] and a key = "...".')
+    key = str(first["loc"][0])
+    if key not in _MUST_BE:
+        return ConfigError(f"{where} has {key!r}, which means nothing", f"There are: {', '.join(_MUST_BE)}.")
+    return ConfigError(f"{where}: {key} must be {_MUST_BE[key]}")

@@ -8,7 +8,7 @@ schema holds itself; so they are counted before the engine sees the grammar.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from os.path import commonprefix
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GrammarError
@@ -56,17 +56,17 @@ def any_of(parts: Sequence[Ways], being_made: Collection[str]) -> Ways:
         most = max(most, sum(other.most for other in alike))
     if most > MOST_WAYS:
         raise GrammarError(f"the schema leaves {most} ways open that begin alike, at most {MOST_WAYS} can be", _HINT)
-    whole = one_after_the_other(commonprefix([part.begins for part in parts]), parts)
+    whole = one_after_the_other(_shared([part.begins for part in parts]), parts)
     return replace(whole, first=first, most=max(first, most))
 
 
 def texts_grammar(texts: Iterable[str], depth: int = 0) -> tuple[str, Ways]:
     """Any of ``texts`` in GBNF: what several begin with is written once. Raises GrammarError for too many ways."""
     different = list(dict.fromkeys(texts))
-    shared = "" if depth else commonprefix(different)
+    shared = "" if depth else _shared(different)
     bodies, most = [], 1
     for alike in _by_first(different) if depth < MOST_SHARED else [[text] for text in different]:
-        same = commonprefix(alike)
+        same = _shared(alike)
         body = literal(same)
         if len(alike) > 1:
             inner, ways = texts_grammar((text[len(same) :] for text in alike), depth + 1)
@@ -80,6 +80,13 @@ def texts_grammar(texts: Iterable[str], depth: int = 0) -> tuple[str, Ways]:
 def literal(text: str) -> str:
     """``text``, ASCII, as a literal of GBNF."""
     return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _shared(texts: Collection[str]) -> str:
+    """What all of them begin with."""
+    first, last = min(texts), max(texts)
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
+    return "".join(one for one, _ in same)
 
 
 def _by_first(texts: Iterable[str]) -> Collection[list[str]]:

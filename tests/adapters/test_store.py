@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from support.stores import put, state
 
 from edgelora.adapters.store import changes
-from edgelora.adapters.store.locking import Holds
+from edgelora.adapters.store.locking import Holds, unused
 from edgelora.adapters.store.manifest import Card, Manifest, Origin, Version, parse, to_text
 from edgelora.adapters.store.store import AdapterStore
 from edgelora.errors import AdapterError, EdgeloraError, UnknownAdapterError, UsageError
@@ -140,6 +140,14 @@ def test_what_is_in_use_is_not_removed(store: AdapterStore) -> None:
     holds.release(store.path(added.sha256))
     store.remove("legal")
     assert not holds.hold(store.path(added.sha256))
+
+
+def test_a_removal_that_was_stopped_stops_nobody(store: AdapterStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, holds = store.path(put(store, "legal", "one").sha256), Holds()
+    monkeypatch.setattr("edgelora.adapters.store.locking.PATIENCE_S", 0)
+    with unused(path):
+        assert not holds.hold(path)
+    assert holds.hold(path)
 
 
 def test_who_uses_it_is_said_where_the_system_tells(

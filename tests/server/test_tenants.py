@@ -156,7 +156,7 @@ def test_a_change_of_the_file_is_noticed(server: Server, clients: dict[str, Http
     tenants.write_text(FILE.replace('["first"]', '["second"]'))
     until(lambda: [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["second"])
     tenants.write_text("no TOML [")
-    until(lambda: not server.host.tenants.refresh() and server.host.tenants._looks == server.host.tenants._stat())
+    until(lambda: not server.host.tenants.refresh() and server.host.tenants._read == server.host.tenants._stat())
     assert [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["second"]
     tenants.write_text(FILE)
     until(lambda: [one["id"] for one in clients["acme"].get("/v1/models")["data"]] == ["first"])
@@ -166,9 +166,16 @@ def test_a_change_of_the_file_is_noticed(server: Server, clients: dict[str, Http
     ("text", "says"),
     [
         ("", "holds no tenants"),
-        ("[tenants.a]\nkey = 'short'", "tenants.a.key"),
+        ("[tenants.a]\nkey = 'short'", r"\[tenants\.a\]: key must be a text of 16"),
         ("[tenants.a]\nselections = ['x']", "either key or key_sha256"),
-        (f"[tenants.a]\nkey = '{KEY}'\nlimit = 3", "tenants.a.limit"),
+        (f"[tenants.a]\nkey = '{KEY}'\nlimit = 3", "has 'limit', which means nothing\nThere are: key, "),
+        (f"[tenants.a]\nkey = '{KEY}'\nselections = 'legal'", r"selections must be a list of names"),
+        (f"[tenants.a]\nkey = '{KEY}'\nselections = [3]", r"selections must be a list of names"),
+        (f"[tenants.a]\nkey = '{KEY}'\nmax_running = '4'", "max_running must be a whole number from 1"),
+        (f"[tenants.a]\nkey = '{KEY}'\nwhen_missing = 'nothing'", 'must be "error" or "base"'),
+        (f"[tenants.a]\nkey = '{KEY}'\nbaked = 'yes'", "baked must be true or false"),
+        ("[tenants.a]\nkey_sha256 = 'abc'", "key_sha256 must be 64 hexadecimal digits"),
+        ("[tenants]\na = 3", "tenants.a is no table"),
         (f"[tenants.a]\nkey = '{KEY}'\n[tenants.b]\nkey = '{KEY}'", "the same key"),
         ("tenants = [", "is not TOML"),
         (f"[tenants.a]\nkey = '{KEY}'\nbaked = true", "a default that names an adapter"),
@@ -183,6 +190,23 @@ def test_a_file_that_means_nothing_is_refused(tmp_path: Path, text: str, says: s
         Tenants(path=path)
     with pytest.raises(ConfigError, match="cannot be read"):
         Tenants(path=tmp_path / "none")
+
+
+def test_a_file_is_read_again_when_nobody_writes_it_any_more(tmp_path: Path) -> None:
+    path = tmp_path / "tenants.toml"
+    path.write_text(whole := f"[tenants.a]\nkey = '{ACME}'\n[tenants.b]\nkey = '{ZETA}'\n")
+    tenants = Tenants(path=path)
+    path.write_text(f"[tenants.a]\nkey = '{ACME}'\n")  # the half of it is a file too
+    assert not tenants.refresh()
+    assert tenants.who(ZETA)
+    path.write_text(whole)
+    assert not tenants.refresh()
+    assert tenants.who(ZETA)
+    path.write_text(f"[tenants.b]\nkey = '{ZETA}'\n")
+    assert not tenants.refresh()
+    assert tenants.who(ACME)
+    assert not tenants.refresh()
+    assert not tenants.who(ACME)
 
 
 def test_the_defaults_of_hot_tenants_are_to_be_baked(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
+import time
 import weakref
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PATIENCE_S = 2.0
+"""So long a process may take to remove a file, before it counts as removed for who wants to use it."""
 _LOCKS = Path("/proc/locks")
 
 
@@ -36,7 +39,7 @@ class Holds:
         weakref.finalize(self, _close, self._held)
 
     def hold(self, path: Path) -> bool:
-        """Hold ``path`` from now on. False where it is not there any more."""
+        """Hold ``path`` from now on. False where it is not there any more, or another process is removing it."""
         with self._changing:
             if path in self._held:
                 return True
@@ -44,8 +47,7 @@ class Holds:
                 descriptor = os.open(path, os.O_RDONLY)
             except OSError:
                 return False
-            fcntl.flock(descriptor, fcntl.LOCK_SH)  # who removes it has it for a moment
-            if not path.exists():
+            if not _locked_shared(descriptor) or not path.exists():
                 os.close(descriptor)
                 return False
             self._held[path] = descriptor
@@ -56,6 +58,20 @@ class Holds:
         with self._changing:
             if path in self._held:
                 os.close(self._held.pop(path))
+
+
+def _locked_shared(descriptor: int) -> bool:
+    """Whether the lock was got: who removes a file has it for a moment, and for ever if it is stopped meanwhile."""
+    end = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.01)
+        else:
+            return True
 
 
 def _close(held: dict[Path, int]) -> None:
