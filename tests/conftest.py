@@ -9,10 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # started in the background, it is ignored and inherited
-settings.register_profile("edgelora", deadline=None)  # tests are never timed
+TOO_SLOW = [HealthCheck.too_slow]  # tests are never timed; a busy machine is no failure
+settings.register_profile("edgelora", deadline=None, suppress_health_check=TOO_SLOW)
 settings.load_profile("edgelora")
 
 ROOT = Path(__file__).resolve().parent.parent

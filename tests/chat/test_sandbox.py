@@ -49,7 +49,6 @@ def test_an_escape_is_refused_or_writes_nothing_of_python(source: str) -> None:
 
 
 @pytest.mark.parametrize("source", ENDLESS)
-@pytest.mark.timeout(10)
 def test_a_template_without_end_is_ended(source: str) -> None:
     with pytest.raises(TemplateError, match="failed"):
         ChatTemplate(source, "the base").render(HELLO)

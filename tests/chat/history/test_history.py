@@ -185,7 +185,10 @@ def test_a_full_disk_is_said_and_loses_nothing(history: History) -> None:
 TEXTS = st.text(max_size=20)
 
 
-@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SLOW_OR_SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+
+
+@settings(max_examples=50, suppress_health_check=SLOW_OR_SHARED)
 @given(parents=st.lists(st.integers(0, 100), min_size=1, max_size=8), text=TEXTS)
 def test_a_conversation_survives_export_and_import(history: History, parents: list[int], text: str) -> None:
     conversation, turn = history.begin("one", "base", system=text)

@@ -163,7 +163,7 @@ PARAMETERS = sorted({name for reader in READERS.values() for name in reader.para
 SHAPES = st.lists(st.integers(0, 3), max_size=3)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=200)
 @given(
     st.sampled_from(sorted(READERS)),
     st.dictionaries(st.sampled_from(NAMES), JSON, max_size=5),

@@ -143,6 +143,6 @@ def test_damage(tmp_path: Path, content: str) -> None:
 def test_long_cards_cost_nothing(tmp_path: Path, line: str) -> None:
     """Expressions that try every split of a long run of spaces would take hours."""
     card = f"---\n{line}\n" + "\n" * 400_000 + "---\n"
-    started = time.monotonic()
+    started = time.process_time()
     texts(tmp_path, {"README.md": card})
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 60
