@@ -28,6 +28,12 @@ def read_base(path: Path) -> BaseFacts:
     return BaseFacts.of(read_joined(path))
 
 
+def check_base_name(name: str) -> None:
+    """Raise UsageError where no base can be called ``name``."""
+    if check_name(name, "base") == DEMO:
+        raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")
+
+
 def add_base(path: Path, name: str | None = None) -> KnownBase:
     """Let ``name``, or one made of the file's, mean the base at ``path`` from now on.
 
@@ -36,8 +42,8 @@ def add_base(path: Path, name: str | None = None) -> KnownBase:
     """
     path = locations.expanded(path).absolute()  # of a link in the hub's cache the name says what it is
     path = read_base(path).path  # says what it is instead, where it is no base
-    if name is not None and check_name(name, "base") == DEMO:
-        raise UsageError(f"{DEMO!r} is the embedded demo's base", "Choose another name.")
+    if name is not None:
+        check_base_name(name)
     with _changing() as bases:
         same = [base.name for base in bases.values() if base.path == path]
         chosen = name or next(iter(same), None) or name_from_stem(stem_of(path), {DEMO, *bases})

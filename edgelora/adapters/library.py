@@ -31,8 +31,8 @@ class AdapterLibrary:
     def __init__(self, base: Path, *, folder: Path | None = None, demo: Path | None = None) -> None:
         """``folder`` and ``demo`` default to the user's adapter folder and the embedded demo's.
 
-        Raises GGUFError where ``base`` is no base that can be read. Where the library's manifest is damaged, the first look
-        at the adapters raises AdapterError.
+        Raises GGUFError where ``base`` is no base that can be read. Where the library's manifest is damaged, the first
+        look at the adapters raises AdapterError.
         """
         self.folder = folder or locations.adapters_dir()
         self._demo = demo or locations.demo_adapters()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING
 
 from edgelora.errors import UsageError
@@ -33,8 +34,9 @@ def check_name(text: str, of: str = "adapter") -> str:
 
 
 def name_from_stem(stem: str, taken: Container[str] = ()) -> str:
-    """The nearest name to a file's stem that is not ``taken``: `My LoRA` gives `my-lora`, a second one `my-lora-2`."""
-    slug = _NOT_IN_NAMES.sub("-", stem.lower()).strip("-._")[:MAX_LENGTH].removesuffix(".gguf")
+    """The nearest name to a file's stem that is not ``taken``: `My Löra` gives `my-lora`, a second one `my-lora-2`."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", stem) if not unicodedata.combining(char))
+    slug = _NOT_IN_NAMES.sub("-", plain.lower()).strip("-._")[:MAX_LENGTH].removesuffix(".gguf")
     name = slug if is_name(slug) else f"adapter-{slug}"[:MAX_LENGTH].rstrip("-._")
     candidate, n = name, 2
     while candidate in taken:

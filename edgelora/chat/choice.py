@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgelora.chat.builtin import BUILTIN_TEMPLATES
 from edgelora.chat.special_tokens import SpecialTokens, special_tokens
 from edgelora.chat.template import ChatTemplate, chat_template
+from edgelora.config.locations import expanded
 from edgelora.errors import TemplateError
 
 if TYPE_CHECKING:
@@ -51,14 +51,16 @@ def choose_template(explicit: str | None, adapters: Sequence[str], base: BaseInf
 def _explicit(name: str, base: BaseInfo) -> ChatTemplate:
     if name in BUILTIN_TEMPLATES:
         return _builtin(name, base)
-    path = Path(name).expanduser()
+    path, hint = expanded(name), f"Give a file, or one of {', '.join(BUILTIN_TEMPLATES)}."
     try:
         if path.stat().st_size > _MAX_FILE:
             raise TemplateError(f"the chat template {path} is larger than {_MAX_FILE:,} bytes")
         source = path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        names = ", ".join(BUILTIN_TEMPLATES)
-        raise TemplateError(f"no chat template {name!r}: {error}", f"Give a file, or one of {names}.") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise TemplateError(f"no chat template {name!r}: {reason}", hint) from error
+    if not source.strip():
+        raise TemplateError(f"the chat template {path} is empty", hint)
     return _compiled(source, str(path), base)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
+from edgelora.config.locations import expanded
 from edgelora.errors import UsageError
+
+_SYSTEM = "Give the text itself, or @FILE for a text file."
 
 
 def prompt_text(argument: str) -> str:
@@ -22,10 +24,10 @@ def system_text(setting: str | None) -> str:
     if setting is None or not setting.startswith("@"):
         return setting or ""
     try:
-        return Path(setting[1:]).expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, RuntimeError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"the system prompt {setting[1:]!r} cannot be read: {reason}") from None
+        return expanded(setting[1:]).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UsageError(f"the system prompt {setting[1:]!r} cannot be read: {reason}", _SYSTEM) from None
 
 
 def _stdin() -> str:

@@ -127,12 +127,13 @@ def named_members(base: Path, texts: Sequence[str]) -> list[Member]:
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.adapters.naming import name_from_stem
     from edgelora.adapters.selection import parse_selection
+    from edgelora.config.locations import expanded
     from edgelora.merge.options import Member
 
     found = []
     for member in (member for text in texts for member in parse_selection(text)):
         if member.is_path:
-            path = Path(member.ref).expanduser()
+            path = expanded(member.ref)
             found.append(Member(path, member.scale, name_from_stem(shown_name(path))))
         else:
             entry = AdapterLibrary(base).named(member.ref)

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
 def require_folder(path: Path) -> None:
     """Raise UsageError where ``path`` could not be written later, after minutes of work."""
     if not os.path.isdir(path.parent):  # where Path.is_dir raises for a name that is too long
-        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}")
+        raise UsageError(f"{path} cannot be written: there is no folder {path.parent}", "Make it, or name another.")
+    if not os.access(path.parent, os.W_OK):
+        raise UsageError(f"{path} cannot be written: {path.parent} may not be written to", "Name another folder.")
 
 
-def require_file(path: Path) -> None:
+def require_file(path: Path, option: str = "-o") -> None:
     """Raise UsageError for ``-``, which means stdout elsewhere."""
     if str(path) == "-":
-        raise UsageError("a GGUF is not written to stdout; -o takes the path of a file", "Name it like ./out.gguf.")
+        raise UsageError(
+            f"{option} takes the path of a file, and writes nothing to stdout", f"Name one: {option} ./out"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -31,16 +31,22 @@ def command(repo: str, revision: str | None, name: str | None, base: str | None,
     programs share and gets a name for --base. An adapter is converted for --base and goes into the library. What was
     interrupted goes on where it was, and every file is checked against the hash that the hub gives.
     """
+    from edgelora.adapters.bases import check_base_name
     from edgelora.adapters.hub import look, parse_pull, pull_base
+    from edgelora.adapters.naming import check_name
     from edgelora.cli.progress import ProgressBar
     from edgelora.cli.signals import cleaning_up
 
     address, pattern = parse_pull(repo, revision)
+    if name is not None:
+        check_name(name, "base or adapter")  # before it may have taken an hour
     with cleaning_up(), ProgressBar() as progress:
         found = look(address, pattern)
         if found.base is None:
             _pull_adapter(found, name, base, progress, as_json=as_json)
             return
+        if name is not None:
+            check_base_name(name)
         pulled = pull_base(found, name, progress)
     click.echo(f"edgelora: {pulled.name} is {pulled.path}", err=True)
     if as_json:

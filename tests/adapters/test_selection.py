@@ -106,3 +106,4 @@ def test_every_stem_gives_a_free_name(stem: str, taken: set[str]) -> None:
 def test_a_name_stays_itself() -> None:
     assert name_from_stem("legal-v1.5_b") == "legal-v1.5_b"
     assert name_from_stem("My LoRA (final)") == "my-lora-final"
+    assert name_from_stem("Mein Löra é") == "mein-lora-e"

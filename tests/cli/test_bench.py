@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import pytest
 from support.adapters import write_adapter
 
 if TYPE_CHECKING:
@@ -49,3 +50,27 @@ def test_more_adapters_than_there_are(edgelora: Edgelora, demo_base: Path, tmp_p
     outcome = edgelora("bench", "mixed", "--adapter", adapter, "--adapters", 2)
     assert (outcome.code, outcome.out) == (2, "")
     assert "not 2" in outcome.err
+
+
+def test_a_page_does_not_go_to_stdout(edgelora: Edgelora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    outcome = edgelora("bench", "swap", "--report", "-")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--report takes the path of a file" in outcome.err
+    assert not (tmp_path / "-").exists()
+
+
+def test_a_folder_that_nobody_may_write_to_is_said_before_anything_is_measured(
+    edgelora: Edgelora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: str(path) != str(tmp_path))  # who is root may everything
+    outcome = edgelora("bench", "swap", "--report", tmp_path / "report.md")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert f"{tmp_path} may not be written to" in outcome.err
+
+
+@pytest.mark.parametrize("url", ["nope", "", "ftp://127.0.0.1:1", "http://"])
+def test_a_server_is_named_by_its_address(edgelora: Edgelora, url: str) -> None:
+    outcome = edgelora("bench", "load", "--url", url, "--requests", 1)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "http://127.0.0.1:8080" in outcome.err

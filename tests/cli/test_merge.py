@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -100,6 +101,14 @@ def test_a_folder_that_is_not_there_is_said_at_once(edgelora: Edgelora, demo_bas
     assert "there is no folder" in outcome.err
 
 
+def has_llama_beside_it(pid: int) -> bool:
+    """Whether a process that the one of this ``pid`` has started runs llama.cpp by now."""
+    with suppress(psutil.Error):
+        children = psutil.Process(pid).children()
+        return any("libllama" in mapped.path for child in children for mapped in child.memory_maps())
+    return False
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_what_ends_it_leaves_nothing(demo_base: Path, tmp_path: Path, number: int, code: int) -> None:
     outs, temporary = tmp_path / "outs", tmp_path / "temporary"
@@ -114,8 +123,7 @@ def test_what_ends_it_leaves_nothing(demo_base: Path, tmp_path: Path, number: in
         text=True,
         preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # tests may run under nohup
     )
-    merging = psutil.Process(process.pid)
-    while process.poll() is None and not (any(outs.iterdir()) and merging.children()):
+    while process.poll() is None and not (any(outs.iterdir()) and has_llama_beside_it(process.pid)):
         time.sleep(0.01)  # until it is written, and being verified in another process
     assert any(temporary.iterdir())
     process.send_signal(number)

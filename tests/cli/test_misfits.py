@@ -113,6 +113,60 @@ def test_what_is_no_base_says_what_is_one(
         assert hint in outcome.err.splitlines()[-1]
 
 
+def test_a_model_as_the_source_of_a_conversion_is_not_for_another_base(
+    edgelora: Edgelora, other_base: Path, tmp_path: Path
+) -> None:
+    refused = edgelora("convert", locations.demo_base(), "--base", other_base, "-o", tmp_path / "out.gguf")
+    assert refused.err.splitlines()[-1] == "Give a GGUF adapter, or a PEFT or MLX folder."
+
+
+@pytest.mark.parametrize("out", [".", "none/out.gguf"])
+def test_where_a_conversion_cannot_go(edgelora: Edgelora, demo_base: Path, tmp_path: Path, out: str) -> None:
+    refused = edgelora("convert", SOURCE, "--base", demo_base, "-o", tmp_path / out)
+    assert refused.err.splitlines()[-1].startswith("Say with -o")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("run", "Hello", "--template", "~nobody-here/x"),
+        ("run", "Hello", "--system", "@~nobody-here/x"),
+        ("merge", "--base", "demo", "--adapter", "~nobody-here/x", "-o", "out.gguf"),
+        ("convert", "~nobody-here/x", "--base", "demo", "-o", "out.gguf"),
+        ("bases", "add", "~nobody-here/x"),
+    ],
+)
+def test_the_home_of_nobody_is_a_path_that_is_not_there(edgelora: Edgelora, command: tuple[str, ...]) -> None:
+    refused = edgelora(*command)
+    assert refused.code in (1, 2)
+    assert "~nobody-here/x" in refused.err
+    assert "internal error" not in refused.err
+
+
+@pytest.mark.parametrize(
+    ("template", "says"), [("nope", "No such file"), (".", "Is a directory"), ("empty.txt", "is empty")]
+)
+def test_a_template_that_cannot_be_read(
+    edgelora: Edgelora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty.txt").write_text(" \n")
+    refused = edgelora("run", "Hello", "--template", template)
+    assert (refused.code, refused.out) == (1, "")
+    assert says in refused.err
+    assert "Errno" not in refused.err
+    assert "chatml" in refused.err.splitlines()[-1]
+
+
+def test_an_adapter_folder_that_is_none(edgelora: Edgelora, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("EDGELORA_ADAPTERS", str(tmp_path / "file"))
+    for command in (("list",), ("add", locations.demo_adapters() / "legal.gguf")):
+        refused = edgelora("adapters", *command)
+        assert refused.code == 1
+        assert "EDGELORA_ADAPTERS" in refused.err.splitlines()[-1]
+
+
 @pytest.mark.parametrize("command", ["convert", "merge"])
 def test_a_model_file_does_not_go_to_stdout(
     edgelora: Edgelora, demo_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str

@@ -153,7 +153,7 @@ def test_what_came_damaged_is_thrown_away(edgelora: Edgelora, hub: Hub) -> None:
         (("org/nothing",), 1, "there is no GGUF and no adapter in it"),
         (("org/tiny-GGUF:*Q2_K*",), 1, r"is called \*Q2_K\*"),
         (("org/tiny-GGUF", "--revision", "v9"), 1, "no revision v9"),
-        (("org/lora", "--name", "A b"), 2, "no adapter name"),
+        (("org/lora", "--name", "A b"), 2, "no base or adapter name"),
     ],
 )
 def test_what_cannot_be_is_one_message(
@@ -178,3 +178,15 @@ def test_a_base_in_parts_is_one_base(edgelora: Edgelora, hub: Hub, demo_base: Pa
     assert [each.name for each in sorted(path.parent.iterdir())] == [part.name for part in parts]
     del repo.files[parts[1].name]
     assert "is not in the repository" in edgelora("pull", "org/parts").err
+
+
+@pytest.mark.parametrize(
+    ("name", "says"), [("My Base", "no base or"), ("auto", "no base or"), ("demo", "embedded demo")]
+)
+def test_a_name_that_cannot_be_is_said_before_anything_is_fetched(
+    edgelora: Edgelora, hub: Hub, name: str, says: str
+) -> None:
+    outcome = edgelora("pull", "org/tiny-GGUF:tiny-Q8_0.gguf", "--name", name)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert says in outcome.err
+    assert hub.sent("tiny-Q8_0.gguf") < 100_000

@@ -79,7 +79,7 @@ def test_a_library_that_may_not_be_entered_is_one_error(
     forbid(library)
     for command in COMMANDS:
         outcome = edgelora("adapters", *command)
-        assert (outcome.code, outcome.err.count("\n")) == (1, 1), (command, outcome.err)
+        assert (outcome.code, outcome.err.count("edgelora: ")) == (1, 1), (command, outcome.err)
         assert "Permission denied" in outcome.err
         assert "internal" not in outcome.err
 
@@ -89,7 +89,7 @@ def test_a_library_that_is_no_folder_is_one_error(edgelora: Edgelora, library: P
     library.touch()
     for command in COMMANDS:
         outcome = edgelora("adapters", *command)
-        assert (outcome.code, outcome.err.count("\n")) == (1, 1), (command, outcome.err)
+        assert (outcome.code, outcome.err.count("edgelora: ")) == (1, 1), (command, outcome.err)
         assert "internal" not in outcome.err
 
 

@@ -68,7 +68,8 @@ class AdapterStore:
         except ValueError as error:
             raise self._damaged(f"is damaged ({error})") from None
         except OSError as error:
-            raise AdapterError(f"{self._manifest}: cannot be read ({error.strerror})") from None
+            problem = f"{self._manifest}: cannot be read ({error.strerror})"
+            raise AdapterError(problem, _elsewhere(self.folder)) from None
 
     def has_changed(self) -> bool:
         """Whether anybody has changed the library since this was asked the last time, or since the start; cheap."""
@@ -227,4 +228,9 @@ def _in_words(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise AdapterError(f"the library {folder} cannot be changed ({error.strerror or error})") from None
+        problem = f"the library {folder} cannot be changed ({error.strerror or error})"
+        raise AdapterError(problem, _elsewhere(folder)) from None
+
+
+def _elsewhere(folder: Path) -> str:
+    return f"The adapter folder is {folder.parent}; EDGELORA_ADAPTERS chooses another."

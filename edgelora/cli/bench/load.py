@@ -9,6 +9,7 @@ import click
 
 from edgelora.cli import options
 from edgelora.cli.bench.published import page_option, publish, require_page
+from edgelora.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,6 +75,8 @@ def command(
     from edgelora.config.settings import load_settings
 
     require_page(page)
+    if url is not None:
+        _require_address(url)
     asked = {name: given.pop(name) for name in ("clients", "rate", "spread", "prompt_tokens", "max_tokens")}
     asked |= {"requests": requests or (None if seconds else 32), "seconds": seconds, "seed": load_seed}
     config = engine_config(load_settings(given))
@@ -81,6 +84,18 @@ def command(
     machine = describe_machine(config.threads or 0)
     document = load_document(result, machine)
     publish("edgelora bench load", [load_table(result)], [machine_remark(machine)], document, page, as_json)
+
+
+def _require_address(url: str) -> None:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        is_one = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:
+        is_one = False
+    if not is_one:
+        raise UsageError(f"--url {url!r} is no address of a server", "Write it like http://127.0.0.1:8080.")
 
 
 @dataclass(frozen=True)

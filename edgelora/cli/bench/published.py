@@ -19,9 +19,10 @@ page_option = click.option(
 
 def require_page(page: Path | None) -> None:
     """Raise UsageError where the page could not be written, before anything is measured."""
-    from edgelora.cli.outputs import require_folder
+    from edgelora.cli.outputs import require_file, require_folder
 
     if page:
+        require_file(page, "--report")
         require_folder(page)
 
 
