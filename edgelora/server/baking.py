@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from edgelora.engine.client import open_engine
-from edgelora.errors import MergeError
+from edgelora.errors import EngineDiedError, MergeError
 from edgelora.merge.baked import bake_apart
 
 if TYPE_CHECKING:
@@ -90,7 +90,10 @@ async def spoken_for(engines: Iterable[EngineClient]) -> int:
     budgets allow beyond what they hold."""
     wanted = 0
     for engine in engines:
-        stats = await engine.stats()
+        try:
+            stats = await engine.stats()
+        except EngineDiedError:  # it has ended meanwhile, and wants nothing any more
+            continue
         held = stats.pool_bytes + stats.prepared_bytes + stats.kv.parked_bytes
         wanted += stats.weights_bytes + max(0, stats.budget_bytes - held)
     return wanted

@@ -16,6 +16,7 @@ from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
 from edgelora.errors import EdgeloraError
 from edgelora.server.catalogue import Catalogue
+from edgelora.server.heating import Heating
 from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
 from edgelora.server.pace import Pace
@@ -67,7 +68,8 @@ class Host:
         self.made: list[Finished] = []  # answers that are not in ``usage`` yet
         self.catalogue = Catalogue(library, engine.base.path)
         self.metrics, self.pace = Metrics(), Pace()
-        self.hot = HotSelections(engine, self.catalogue, self._wanted_baked, bakery, self.metrics)
+        self.hot = HotSelections(engine, self._wanted_baked, self.metrics)
+        self._heating = Heating(engine, self.hot, self.catalogue, bakery, self.metrics)
         self.running: dict[str, Running] = {}
         self.scales: dict[str, dict[int, float]] = {}  # llama-server's, for each tenant
         self.draining = False
@@ -80,20 +82,20 @@ class Host:
 
     def start(self) -> None:
         """Begin to look after disk and engine. Call :meth:`stop` at the end."""
-        works = (self._watch_library(), self._watch_tenants(), self._watch_engine(), self.hot.keep())
+        works = (self._watch_library(), self._watch_tenants(), self._watch_engine(), self._heating.keep())
         self._tasks = [asyncio.create_task(work) for work in works]
 
     def drain(self) -> None:
         """Take nothing new."""
         self.draining = True
-        self.hot.stop_baking()
+        self._heating.stop_baking()
 
     async def stop(self) -> None:
         """End that."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.hot.close()
+        await self._heating.close()
         await self._count()
 
     def _wanted_baked(self) -> tuple[str, ...]:
@@ -145,7 +147,7 @@ class Host:
             with suppress(EdgeloraError, OSError):
                 await self.catalogue.refresh(self._in_use())
             await self._count()
-            self.hot.look()
+            self._heating.look()
 
     async def _watch_tenants(self) -> None:
         """Of its own: a key that is taken away does not wait until an adapter is converted."""
@@ -153,7 +155,7 @@ class Host:
         while True:
             await asyncio.sleep(self.options.look_s)
             problem = await asyncio.to_thread(self.tenants.refresh)
-            self.hot.look()
+            self._heating.look()
             if problem and problem != said:
                 log.warning("%s; the former tenants stay", problem)
             said = problem

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from edgelora.engine.memory import plan_memory
-from edgelora.errors import MemoryLimitError
+from edgelora.errors import EngineDiedError, MemoryLimitError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.merge.baked import BakedBase
@@ -75,6 +75,15 @@ class Budgeted(FakeEngine):
     async def stats(self) -> EngineStats:
         none, kv = LoadTimes(), KVStats(parked_bytes=MIB)
         return EngineStats(100 * MIB, 50 * MIB, MIB, MIB, 0, 0, 0, 0, 0, 0, none, none, 0.0, kv, 0, 10 * MIB)
+
+
+class Ended(FakeEngine):
+    async def stats(self) -> EngineStats:
+        raise EngineDiedError("the engine was closed")
+
+
+async def test_an_engine_that_has_ended_wants_nothing() -> None:
+    assert await spoken_for([Ended(), Budgeted()]) == await spoken_for([Budgeted()])
 
 
 async def test_what_other_engines_may_yet_take_is_left_to_them(

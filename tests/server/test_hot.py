@@ -15,6 +15,7 @@ from edgelora.errors import EdgeloraError, EngineDiedError, MemoryLimitError, Me
 from edgelora.merge.options import Member
 from edgelora.server.attestation import attestation, attestation_headers, system_fingerprint
 from edgelora.server.baking import StoppedError, UnverifiedError
+from edgelora.server.heating import Heating
 from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
 from edgelora.types import BASE, AdapterFile, AttestedAdapter, Selection
@@ -95,18 +96,18 @@ class Served:
         self.wanted = list(wanted)
         self.catalogue, self.bakery, self.metrics = Catalogue(means), Bakery(), Metrics()
         self.engine = FakeEngine()
-        self.hot = HotSelections(
-            self.engine, cast(Any, self.catalogue), lambda: self.wanted, cast(Any, self.bakery), self.metrics
-        )
+        self.hot = HotSelections(self.engine, lambda: self.wanted, self.metrics)
+        catalogue, bakery = cast(Any, self.catalogue), cast(Any, self.bakery)
+        self.heating = Heating(self.engine, self.hot, catalogue, bakery, self.metrics)
 
     async def __aenter__(self) -> Served:
-        self._keeping = asyncio.create_task(self.hot.keep())
+        self._keeping = asyncio.create_task(self.heating.keep())
         return self
 
     async def __aexit__(self, *ended: object) -> None:
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
-        await self.hot.close()
+        await self.heating.close()
         assert all(engine.closed for engine in self.bakery.engines)
 
     async def weights(self, text: str) -> Any:
@@ -176,7 +177,7 @@ async def test_what_cannot_be_baked_is_computed_at_run_time_and_says_why(
         assert error.message in caplog.text  # the log says it whole, the client hears nothing of the inside
         assert error.message not in weights.fallback
         served.catalogue.mean(other="d")
-        served.hot.look()
+        served.heating.look()
         assert served.state("a") == "run-time"  # it is not tried again
 
 
@@ -212,22 +213,49 @@ async def test_a_new_version_is_computed_at_run_time_until_it_is_baked_too() -> 
             new = await served.weights("a")  # before anybody has looked
             assert (new.engine, new.baked) == (served.engine, None)
             assert "not baked yet" in new.fallback
-            served.hot.look()
-            await until(lambda: served.state("a") == "waiting")
-            assert not served.bakery.engines[0].closed  # its answer goes on
+            served.heating.look()
+            await until(lambda: served.state("a") == "baking")
+            served.bakery.gate.set()
+            await until(lambda: served.state("a") == "baked")  # a long answer holds up nobody
+            assert not served.bakery.engines[0].closed  # it goes on
+            assert served.bakery.beside == [1, 2]
         await until(lambda: served.bakery.engines[0].closed)
-        await until(lambda: served.state("a") == "baking")
-        served.bakery.gate.set()
-        await until(lambda: served.state("a") == "baked")
         (inside,) = (await served.weights("a")).attested(())
         assert inside.sha256 == "n" * 64
+
+
+async def test_a_new_version_that_finds_no_memory_waits_for_the_old_one_to_end() -> None:
+    async with Served("a", "b", a="a", b="b") as served:
+        await until(lambda: served.state("b") == "baked")
+        with (await served.weights("a")).used():
+            served.bakery.cannot_open.append(MemoryLimitError("needs 2 MiB, 1 MiB are free"))
+            served.catalogue.mean(a="n")
+            served.heating.look()
+            await until(lambda: not served.bakery.cannot_open)
+            assert served.state("a") == "opening"
+            assert "being opened" in (await served.weights("a")).fallback
+        await until(lambda: served.state("a") == "baked")
+        assert served.bakery.engines[0].closed
+        assert served.bakery.beside == [1, 2, 3, 2]
+
+
+async def test_the_end_waits_for_no_answer() -> None:
+    async with Served("a", "b", a="a", b="b") as served:
+        await until(lambda: served.state("b") == "baked")
+        with (await served.weights("a")).used(), (await served.weights("b")).used():
+            served.wanted.remove("a")
+            served.heating.look()
+            await until(lambda: len(served.hot.baked) == 1)
+            assert not any(engine.closed for engine in served.bakery.engines)
+            await served.heating.close()
+            assert all(engine.closed for engine in served.bakery.engines)
 
 
 async def test_a_selection_that_is_not_wanted_any_more_loses_its_engine() -> None:
     async with Served("a", "b", a="a", b="b") as served:
         await until(lambda: served.state("b") == "baked")
         served.wanted.remove("a")
-        served.hot.look()
+        served.heating.look()
         await until(lambda: served.bakery.engines[0].closed)
         weights = await served.weights("a")
         assert (weights.engine, weights.fallback) == (served.engine, "")
@@ -240,7 +268,7 @@ async def test_what_changes_during_a_bake_is_heeded_before_the_next() -> None:
     async with served:
         await until(lambda: served.hot.in_use)
         served.wanted.remove("b")
-        served.hot.look()
+        served.heating.look()
         served.bakery.gate.set()
         await until(lambda: served.state("c") == "baked")
         assert served.bakery.baked == ["a", "c"]
@@ -276,7 +304,7 @@ async def test_the_end_stops_baking() -> None:
     served.bakery.gate.clear()
     async with served:
         await until(lambda: served.hot.in_use)
-        served.hot.stop_baking()
+        served.heating.stop_baking()
         served.bakery.gate.set()
         await until(lambda: served.state("a") == "run-time")
         assert not served.bakery.engines
