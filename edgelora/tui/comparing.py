@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from edgelora.adapters.selection import MemberText, format_selection
 from edgelora.chat.comparison import Comparison
@@ -12,6 +13,8 @@ from edgelora.tui.picks import Pick, pick_label
 from edgelora.types import Failed, Finished, Prefilling, Token
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from edgelora.chat.resolved import ResolvedSelection
     from edgelora.chat.session import ChatSession, SessionEvent
     from edgelora.chat.tree import Exchange
@@ -65,10 +68,9 @@ class Comparing:
         self._stage.refresh_state()
         await self._conductor.switch(self._state.active if pick is None else pick)
 
-    async def ask(self, prompt: str) -> None:
-        """Ask all columns."""
-        await self._leave_baked()
-        await self._conductor.ask(prompt, answer=self._answer)
+    def ask(self, prompt: str) -> Coroutine[Any, Any, None]:
+        """Ask the columns that there are now, whatever is chosen before it is their turn."""
+        return self._ask(prompt, self._state.columns)
 
     @property
     def n_choices(self) -> int:
@@ -90,8 +92,11 @@ class Comparing:
         if self._state.baked:  # only that is in its weights
             await self._conductor.change_base(self._conductor.home, self._state.baked, baked=False)
 
-    async def _answer(self, session: ChatSession, prompt: str) -> None:
-        columns = self._state.columns
+    async def _ask(self, prompt: str, columns: Columns) -> None:
+        await self._leave_baked()
+        await self._conductor.ask(prompt, answer=partial(self._answer, columns))
+
+    async def _answer(self, columns: Columns, session: ChatSession, prompt: str) -> None:
         self._conductor.begin("answering")
         chosen = columns.index(self._state.active) if self._state.active in columns else 0
         view = await self._stage.begin_columns(columns, chosen)

@@ -299,3 +299,14 @@ async def test_a_terminal_of_one_cell_is_no_error() -> None:
             await driver.settled()
         driver.engine.gate.set()
         await driver.until(lambda: columns(driver).is_complete)
+
+
+async def test_columns_that_are_chosen_no_longer_are_asked_what_was_sent_to_them() -> None:
+    async with chat() as driver:
+        await choose(driver, *"legal")
+        asked = driver.app._comparing.ask("Hello")
+        await driver.app._comparing.end()
+        await asked
+        await driver.until(lambda: columns(driver).is_complete)
+        assert [column.text for column in columns(driver).columns] == ["An answer from base.", "An answer from legal."]
+        assert driver.app.state.columns == ()

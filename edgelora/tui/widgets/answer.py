@@ -52,14 +52,14 @@ class Answer(Vertical):
         self.text = ""
         self._pending: list[str] = []
         self._frames = Frames(self, self._paint, SHARE)
-        self._body = StreamedMarkdown()
+        self.body = StreamedMarkdown()
         self._more = Static(markup=False, classes="more")
         self._more.display = False
         self._caption = Caption(f"● {label} …")
 
     def compose(self) -> ComposeResult:
         """Body over caption."""
-        yield self._body
+        yield self.body
         yield self._more
         yield self._caption
 
@@ -69,7 +69,7 @@ class Answer(Vertical):
 
     def fold(self, folded: bool) -> None:
         """Show its first words only, or all of it again."""
-        self._body.display, self._more.display = not folded, folded
+        self.body.display, self._more.display = not folded, folded
         first, *more = self.text.strip().split("\n")
         self._more.update(Content.assemble(first, (f" … {len(more):,} more lines" if more else "", QUIET)))
 
@@ -87,13 +87,13 @@ class Answer(Vertical):
     async def finish(self, finished: Finished) -> None:
         """All text is there; the caption says what made it."""
         self._paint()
-        self._body.end()
+        self.body.end()
         self._caption.show(answer_caption(finished, self._baked))
 
     async def abandon(self) -> None:
         """It ended by an error: what came stays readable, and nothing is left where nothing came."""
         self._paint()
-        self._body.end()
+        self.body.end()
         if self.text.strip():
             self._caption.show(BROKEN_OFF)
         elif isinstance(self.parent, MessageColumn):
@@ -101,8 +101,8 @@ class Answer(Vertical):
 
     def _paint(self) -> None:
         if self._pending:
-            if self._body.append("".join(self._pending)):
-                self._body.lay_out(next_step(self._body.n_lines, STEP))
+            if self.body.append("".join(self._pending)):
+                self.body.lay_out(next_step(self.body.n_lines, STEP))
             self._pending.clear()
 
 

@@ -12,6 +12,7 @@ from textual.geometry import NULL_REGION
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
+from edgelora.tui.widgets.items import AnswerItem
 from edgelora.tui.widgets.messages import Messages
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from textual.geometry import Region, Size
     from textual.layout import DockArrangeResult
+    from textual.selection import Selection
 
     from edgelora.tui.widgets.items import Drawn, Item
 
@@ -50,6 +52,7 @@ class MessageColumn(VerticalScroll):
         self._height = 0  # so many lines
         self._preparing = False
         self._changing = asyncio.Lock()
+        self._growing: dict[AnswerItem, Widget] = {}  # what shows their texts
 
     @property
     def follows(self) -> bool:
@@ -87,7 +90,7 @@ class MessageColumn(VerticalScroll):
     async def show_items(self) -> None:
         """Have the widgets that the items ask for: theirs, and one for those between two of them that are drawn."""
         async with self._changing:
-            messages = iter(self.drawing())
+            messages, selected = iter(self.drawing()), self._selected()
             wanted: list[Widget] = []
             for is_drawn, group in groupby(self.items, key=lambda item: item.widget is None):
                 items = list(group)
@@ -102,6 +105,10 @@ class MessageColumn(VerticalScroll):
                     if widget not in self.children:
                         after = (other for other in wanted[at:] if other in self.children)
                         await self.mount(widget, before=next(after, None))
+            self._growing = {
+                item: item.widget.body for item in self.items if isinstance(item, AnswerItem) and item.widget
+            }
+            self._select(selected)
         self._know()
 
     def follow(self) -> None:
@@ -115,6 +122,26 @@ class MessageColumn(VerticalScroll):
         widget, _ = self._find(item)
         if isinstance(widget, Messages):
             widget.change(cast("Drawn", item))
+
+    def _selected(self) -> dict[Item, Selection]:
+        """What is selected of what is drawn, and of answers that grow, which are drawn when they are complete."""
+        selections = self.screen.selections
+        found: dict[Item, Selection] = {}
+        for widget in self.drawing():
+            if widget in selections:
+                found.update(widget.selected(selections[widget]))
+        return found | {item: selections[body] for item, body in self._growing.items() if body in selections}
+
+    def _select(self, selected: dict[Item, Selection]) -> None:
+        """Have the same selected, as far as it is still there, whoever shows it now."""
+        if not selected:
+            return
+        there = {widget: at for widget, at in self.screen.selections.items() if widget.is_attached}
+        for widget in self.drawing():
+            there.pop(widget, None)
+            if at := widget.selection_of(selected):
+                there[widget] = at
+        self.screen.selections = there
 
     # --- places
 

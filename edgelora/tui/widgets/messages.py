@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, ClassVar
 from rich.segment import Segment
 from textual.geometry import Offset, Region
 from textual.message import Message
-from textual.selection import Selection
+from textual.selection import SELECT_ALL, Selection
 from textual.strip import Strip
 from textual.style import Style
 from textual.widget import Widget
@@ -20,14 +20,14 @@ from edgelora.tui.theme import TINT_DEFAULTS
 from edgelora.tui.widgets.items import AnswerItem
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from textual import events
     from textual.geometry import Size
 
     from edgelora.tui.painting import Spans
     from edgelora.tui.rows import Line, Row
-    from edgelora.tui.widgets.items import Drawn
+    from edgelora.tui.widgets.items import Drawn, Item
 
 KEPT = 64
 """Drawings of messages that are kept; more than a screen shows at once."""
@@ -200,9 +200,29 @@ class Messages(Widget):
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
         """The selected text, unwrapped, and what comes after it."""
-        first = selection.start.y // ROWS if selection.start else 0
-        last = selection.end.y // ROWS if selection.end else len(self.items) - 1
-        return "\n\n".join(self._selected(index, selection) for index in range(first, last + 1)), "\n"
+        return "\n\n".join(_text(item, part) for item, part in self.selected(selection).items()), "\n"
+
+    def selected(self, selection: Selection) -> dict[Drawn, Selection]:
+        """What of each message is selected, in places of its own rows."""
+        start, end = selection
+        first, last = start.y // ROWS if start else 0, end.y // ROWS if end else len(self.items) - 1
+        begin = Offset(start.x, start.y % ROWS) if start else None
+        parts = dict.fromkeys(self.items[first : last + 1], SELECT_ALL)
+        if parts and begin:
+            parts[self.items[first]] = Selection(begin, None)
+        if parts and end:
+            parts[self.items[last]] = Selection(begin if first == last else None, Offset(end.x, end.y % ROWS))
+        return parts
+
+    def selection_of(self, parts: Mapping[Item, Selection]) -> Selection | None:
+        """The same back: from the first to the last of the messages in ``parts``, None where there is none."""
+        found = [index for index, item in enumerate(self.items) if item in parts]
+        if not found:
+            return None
+        start, end = parts[self.items[found[0]]].start, parts[self.items[found[-1]]].end
+        x, y = start or (0, 0)
+        end_x, end_y = end or (0, ROWS - 1)
+        return Selection(Offset(x, _place(found[0], y)), Offset(end_x, _place(found[-1], end_y)))
 
     def text_select_all(self) -> None:
         """Select the message that was clicked on."""
@@ -298,15 +318,16 @@ class Messages(Widget):
         style = Style.from_styles(self.screen.get_component_styles("screen--selection"))
         return [(style, begin, len(row.text) if end < 0 else end)]
 
-    def _selected(self, index: int, selection: Selection) -> str:
-        """Of one message."""
-        spans = ((row, selection.get_span(_place(index, n))) for n, row in enumerate(self.items[index].rows()))
-        return "\n".join(row.copied(span[0], len(row.text) if span[1] < 0 else span[1]) for row, span in spans if span)
-
     def _paint_again(self) -> None:
         for drawing in self._drawings.values():
             drawing.strips.clear()
         self.refresh()
+
+
+def _text(item: Drawn, selection: Selection) -> str:
+    """What is selected of a message."""
+    spans = ((row, selection.get_span(n)) for n, row in enumerate(item.rows()))
+    return "\n".join(row.copied(span[0], len(row.text) if span[1] < 0 else span[1]) for row, span in spans if span)
 
 
 def _place(message: int, row: int) -> int:
