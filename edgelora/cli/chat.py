@@ -99,7 +99,7 @@ def _setup(settings: Settings) -> ChatSetup:
         system=system_text(settings.system),
         is_demo=settings.base is None,
         remembered=Remembered.read(chat_state_file()),
-        list_bases=lambda recent: list_bases(config, folder, [*_named_bases(), *recent]),
+        list_bases=lambda recent: list_bases(config, folder, recent, _named_bases()),
         theme=settings.theme or "",
         keys=settings.keys or {},
     )
@@ -111,13 +111,13 @@ def _open_library(base: Path) -> AdapterLibrary:
     return AdapterLibrary(base)
 
 
-def _named_bases() -> list[str]:
+def _named_bases() -> dict[str, Path]:
     from edgelora.config.known_bases import known_bases
 
     try:
-        return [str(base.path) for base in known_bases().values()]
+        return {name: base.path for name, base in known_bases().items()}
     except ConfigError:  # `edgelora bases` says what is wrong with their list
-        return []
+        return {}
 
 
 def _baked(setup: ChatSetup) -> Path:

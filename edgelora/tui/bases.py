@@ -7,13 +7,15 @@ import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from edgelora.config import locations
+from edgelora.config.known_bases import DEMO
 from edgelora.errors import EdgeloraError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.setup import ChatSetup
@@ -21,12 +23,16 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
     from edgelora.types import EngineConfig
 
+EMPTY: Mapping[str, Path] = MappingProxyType({})
 _LATER_PART = re.compile(r"-(?!00001-)\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class BaseChoice:
-    """A base on disk. ``needs`` is the memory it would take in bytes, ``problem`` why it cannot be opened."""
+    """A base on disk. ``needs`` is the memory it would take in bytes, ``problem`` why it cannot be opened.
+
+    ``name`` is what its file says, ``alias`` what it is called on this machine.
+    """
 
     path: Path
     name: str
@@ -34,17 +40,23 @@ class BaseChoice:
     n_bytes: int = 0
     needs: int = 0
     problem: str = ""
+    alias: str = ""
 
 
-def list_bases(config: EngineConfig, folder: Path | None, recent: Iterable[str]) -> list[BaseChoice]:
-    """The demo's base, that of ``config``, those used before and those in ``folder``; what fits comes first.
+def list_bases(
+    config: EngineConfig, folder: Path | None, recent: Iterable[str], named: Mapping[str, Path] = EMPTY
+) -> list[BaseChoice]:
+    """That of ``config``, the ``named``, those used before and those in ``folder``, the demo's; what fits comes first.
 
     Reads the header of each, so it is nothing for an event loop.
     """
-    given = [config.base, *map(Path, recent), *(sorted(folder.glob("*.gguf")) if folder else ()), locations.demo_base()]
+    aliases = {path.resolve(): name for name, path in reversed([*named.items(), (DEMO, locations.demo_base())])}
+    in_folder = sorted(folder.glob("*.gguf")) if folder else ()
+    given = [config.base, *named.values(), *map(Path, recent), *in_folder, locations.demo_base()]
     openable = [path for path in given if os.path.isfile(path) and not _LATER_PART.search(path.name)]
     there = dict.fromkeys(path.resolve() for path in openable)
-    choices = [choice for path in there if (choice := _choice(path, config))]
+    found = [choice for path in there if (choice := _choice(path, config))]
+    choices = [replace(choice, alias=aliases.get(choice.path, "")) for choice in found]
     return sorted(choices, key=lambda choice: bool(choice.problem))
 
 

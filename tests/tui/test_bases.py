@@ -21,7 +21,7 @@ from tests.tui.fake_library import FakeLibrary, demo_entries
 OTHER = Path("/bases/other.gguf")
 CHOICES = [
     BaseChoice(Path("demo.gguf").resolve(), "Test base", "llama · Q8_0", 6_000_000, needs=30_000_000),
-    BaseChoice(OTHER, "Other base", "qwen2 · Q4_K_M", 1_100_000_000, needs=1_900_000_000),
+    BaseChoice(OTHER, "Other base", "qwen2 · Q4_K_M", 1_100_000_000, needs=1_900_000_000, alias="mine"),
     BaseChoice(Path("/bases/huge.gguf"), "Huge", n_bytes=10**11, problem="huge.gguf needs about 99,000 MiB of memory"),
 ]
 
@@ -65,6 +65,12 @@ async def test_another_base_keeps_the_conversation_and_what_fits() -> None:
         await driver.until(lambda: "does not fit this base" in driver.screen_text)
 
 
+async def test_bases_are_listed_with_their_names_on_this_machine() -> None:
+    async with chat(list_bases=lambda recent: CHOICES) as driver:
+        await driver.keys("f5")
+        await driver.until(lambda: "Other base  mine" in driver.screen_text)
+
+
 async def test_a_base_that_cannot_be_opened_changes_nothing() -> None:
     async with chat(FakeEngine(), GGUFError("cut off"), list_bases=lambda recent: CHOICES) as driver:
         await driver.pick(*"legal")
@@ -81,6 +87,11 @@ def test_bases_are_found_and_judged(tmp_path: Path, demo_base: Path) -> None:
     (tmp_path / "again.gguf").symlink_to(demo_base)
     found = list_bases(EngineConfig(demo_base), tmp_path, ["/gone.gguf", str(demo_base)])
     assert [choice.path for choice in found] == [demo_base.resolve(), tmp_path / "broken.gguf"]
+    assert [choice.alias for choice in found] == ["demo", ""]
+    [named] = list_bases(
+        EngineConfig(demo_base), None, [], {"mine": tmp_path / "again.gguf", "gone": Path("/gone.gguf")}
+    )
+    assert (named.path, named.alias) == (demo_base.resolve(), "mine")
     assert found[0].needs > found[0].n_bytes > 0
     assert found[0].problem == ""
     assert "broken.gguf" in found[1].problem

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from edgelora.tui.bases import BaseChoice
 
-HOW_TO_ADD = "More: --base FILE.gguf once, or a folder of bases as `bases` in the settings file."
+HOW_TO_ADD = "More: edgelora bases add FILE.gguf, or a folder of bases as `bases` in the settings file."
 
 
 class BasePicker(ModalScreen[Path | None]):
@@ -65,7 +65,8 @@ class BasePicker(ModalScreen[Path | None]):
 
 def _row(choice: BaseChoice, current: bool) -> Content:
     mark = ("● ", "$primary") if current else ("○ ", FAINT)
-    name = Content.assemble(mark, (choice.name, QUIET if choice.problem else "bold"))
+    alias = f"  {choice.alias}" if choice.alias and choice.alias != choice.name else ""
+    name = Content.assemble(mark, (choice.name, QUIET if choice.problem else "bold"), (alias, "$text-accent"))
     parts = [choice.facts, size(choice.n_bytes), f"needs about {size(choice.needs)} of memory" if choice.needs else ""]
     facts = Content.styled(" · ".join(filter(None, parts)), QUIET)
     if choice.problem:
