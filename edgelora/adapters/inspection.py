@@ -81,7 +81,7 @@ class Inspector:
             return AdapterFile(entry.full_name, entry.path, entry.sha256)
         on_the_way = is_converted_on_the_way(entry.path)
         path = self._converted.convert(entry.path, report) if on_the_way else entry.path
-        self._require_fit(path, f"{entry.name} ({entry.path})")
+        self._require_fit(path, f"{entry.name} ('{entry.path}')")
         return AdapterFile(entry.name, path, self._hashes.of_file(path))
 
     def report(self, path: Path) -> dict[str, Any] | None:

@@ -165,3 +165,11 @@ def test_a_copy_can_be_named_and_is_listed_once(library: AdapterLibrary, make_ad
     assert [entry.name for entry in library.entries if entry.path.parent == library.folder] == ["first"]
     assert library.named("second") == library.named("first")
     assert library.resolve("second") == library.resolve("first")
+
+
+def test_a_misfit_has_its_path_in_quotes(library: AdapterLibrary, tmp_path: Path, make_adapter: MakeAdapter) -> None:
+    """So that who leaves folders out, as the server does, sees where the path ends."""
+    wide = make_adapter(tmp_path / "wide.gguf", width=16)
+    with pytest.raises(AdapterMismatchError) as caught:
+        library.resolve(str(wide))
+    assert caught.value.message.startswith(f"wide ('{wide}') does not fit the base {tmp_path}/base.gguf:\n  - ")
