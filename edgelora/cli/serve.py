@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from edgelora.config.settings import Settings
+    from edgelora.merge.options import Precision
     from edgelora.server.options import ServerOptions
     from edgelora.server.running import Server
 
@@ -57,39 +58,45 @@ if TYPE_CHECKING:
     help="Types of what is baked, as for merge.",
 )
 @options.generation_options
-def command(**given: object) -> None:
+def command(
+    host: str,
+    port: int,
+    api_key: str | None,
+    tenants: Path | None,
+    open_to_all: bool,
+    adapter_roots: tuple[Path, ...],
+    dynamic_adapters: bool,
+    answer_time: float,
+    bake: tuple[str, ...],
+    bake_precision: Precision,
+    **generation: object,
+) -> None:
     """Serve the base and all its adapters on one address; the `model` of a request says which adapter answers.
 
     Ctrl-C lets running answers finish, a second one stops at once. Prompts are not logged.
     """
-    from edgelora.config.settings import load_settings
-
-    names = ("host", "port", "api_key", "tenants", "open_to_all", "adapter_roots", "dynamic_adapters", "answer_time")
-    own = {name: given.pop(name) for name in (*names, "bake", "bake_precision")}
-    settings = load_settings(given)
-    _serve(settings, _server_options(settings, own))
-
-
-def _server_options(settings: Settings, own: dict[str, object]) -> ServerOptions:
     from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
     from edgelora.cli.inputs import system_text
+    from edgelora.config.settings import load_settings
     from edgelora.server.options import ServerOptions
 
-    return ServerOptions(
-        host=str(own["host"]),
-        port=int(str(own["port"])),
-        keys=_keys(own["api_key"]),
-        open_to_all=bool(own["open_to_all"]),
-        tenants=own["tenants"],  # type: ignore[arg-type]
+    settings = load_settings(generation)
+    server_options = ServerOptions(
+        host=host,
+        port=port,
+        keys=_keys(api_key),
+        open_to_all=open_to_all,
+        tenants=tenants,
         default=format_selection(parse_selection(settings.adapter or BASE_NAME)),
         template=settings.template,
         system=system_text(settings.system),
-        adapter_roots=own["adapter_roots"],  # type: ignore[arg-type]
-        dynamic_adapters=bool(own["dynamic_adapters"]),
-        answer_s=float(str(own["answer_time"])),
-        bake=_baked(own["bake"]),  # type: ignore[arg-type]
-        bake_precision=own["bake_precision"],  # type: ignore[arg-type]
+        adapter_roots=adapter_roots,
+        dynamic_adapters=dynamic_adapters,
+        answer_s=answer_time,
+        bake=_baked(bake),
+        bake_precision=bake_precision,
     )
+    _serve(settings, server_options)
 
 
 def _baked(given: Sequence[str]) -> tuple[str, ...]:
@@ -103,22 +110,22 @@ def _baked(given: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(format_selection, selections)))
 
 
-def _keys(given: object) -> tuple[str, ...]:
+def _keys(given: str | None) -> tuple[str, ...]:
     """The keys of the option: itself, or the lines of a file after an `@`."""
     from edgelora.errors import UsageError
 
     if not given:
         return ()
-    text = str(given)
-    if not text.startswith("@"):
-        return (text,)
+    if not given.startswith("@"):
+        return (given,)
+    file = given[1:]
     try:
-        lines = Path(text[1:]).expanduser().read_text(encoding="utf-8").split()
+        lines = Path(file).expanduser().read_text(encoding="utf-8").split()
     except (OSError, RuntimeError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise UsageError(f"the keys in {text[1:]!r} cannot be read: {reason}") from None
+        raise UsageError(f"the keys in {file!r} cannot be read: {reason}") from None
     if not lines:
-        raise UsageError(f"there is no key in {text[1:]!r}")
+        raise UsageError(f"there is no key in {file!r}")
     return tuple(lines)
 
 

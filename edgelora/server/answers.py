@@ -106,7 +106,7 @@ async def _answers(
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             for one in running:
-                host.end(one.request.id)
+                host.end(one)
 
 
 def _failure(host: Host, failed: Failed) -> ApiError:
@@ -136,7 +136,6 @@ async def _listen(
     host: Host, weights: Weights, index: int, running: Running, heard: asyncio.Queue[tuple[int, RequestEvent]]
 ) -> None:
     """Put the events of one request into ``heard``; when this task is cancelled, so is the request."""
-    how, made = "cancelled", None
     try:
         async with aclosing(weights.engine.generate(running.request)) as events:
             async for event in events:
@@ -146,11 +145,10 @@ async def _listen(
                     event = replace(event, adapters=weights.attested(event.adapters))
                 running.pieces += isinstance(event, Token)
                 if isinstance(event, Finished):
-                    how, made = event.reason, event
+                    running.how, running.made = event.reason, event
                     host.made.append(event)
                 elif isinstance(event, Failed):
-                    how = "failed"
+                    running.how = "failed"
                 heard.put_nowait((index, event))
     finally:
-        host.end(running.request.id)
-        host.metrics.note_end(running.adapters, how, made)
+        host.end(running)

@@ -41,13 +41,18 @@ log = logging.getLogger("edgelora.server")
 
 @dataclass
 class Running:
-    """A request that the engine has: whose, under what, and how much of its answer there is."""
+    """A request that the engine has: whose, under what, and how much of its answer there is.
+
+    ``how`` is how it ends, in the words of :meth:`Metrics.note_end`, with what was ``made``.
+    """
 
     request: Request
     tenant: str
     adapters: tuple[str, ...] = ()
     embeds: bool = False
     pieces: int = 0
+    how: str = "cancelled"
+    made: Finished | None = None
     began: float = field(default_factory=time.monotonic)
 
 
@@ -130,10 +135,11 @@ class Host:
         self.pace.note_begin(len(self.running))
         self.running[running.request.id] = running
 
-    def end(self, request: str) -> None:
-        """It has ended, in whatever way."""
-        if self.running.pop(request, None):
+    def end(self, running: Running) -> None:
+        """It has ended as it says, and is counted. Safe to call twice."""
+        if self.running.pop(running.request.id, None):
             self.pace.note_end()
+            self.metrics.note_end(running.adapters, running.how, running.made)
 
     def running_by_tenant(self) -> Counter[str]:
         """How many answers each tenant has under way."""

@@ -95,21 +95,21 @@ async def _embedded(host: Host, choice: Choice, texts: Sequence[tuple[int, ...]]
         tuple(file.name for file in choice.resolved.files),
         embeds=True,
     )
-    how = "failed"
     host.begin(running)
     try:
         async with asyncio.timeout(host.options.answer_s):
             vectors = [await _vector(host, choice, tokens) for tokens in texts]
-        how = "embedded"
     except TimeoutError:
+        running.how = "failed"
         raise ApiError(408, f"this took longer than {host.options.answer_s:g} s", "timeout") from None
-    except asyncio.CancelledError:
-        how = "cancelled"
+    except ApiError:
+        running.how = "failed"
         raise
+    else:
+        running.how = "embedded"
+        return vectors
     finally:
-        host.end(running.request.id)
-        host.metrics.note_end(running.adapters, how)
-    return vectors
+        host.end(running)
 
 
 def _require_place(host: Host) -> None:
