@@ -200,14 +200,15 @@ class Messages(Widget):
 
     def get_selection(self, selection: Selection) -> tuple[str, str]:
         """The selected text, unwrapped, and what comes after it."""
-        return "\n\n".join(_text(item, part) for item, part in self.selected(selection).items()), "\n"
+        parts = self.selected(selection)
+        return "\n\n".join(_text(item, parts[item]) for item in self.items if item in parts), "\n"
 
-    def selected(self, selection: Selection) -> dict[Drawn, Selection]:
+    def selected(self, selection: Selection) -> dict[Item, Selection]:
         """What of each message is selected, in places of its own rows."""
         start, end = selection
         first, last = start.y // ROWS if start else 0, end.y // ROWS if end else len(self.items) - 1
         begin = Offset(start.x, start.y % ROWS) if start else None
-        parts = dict.fromkeys(self.items[first : last + 1], SELECT_ALL)
+        parts: dict[Item, Selection] = dict.fromkeys(self.items[first : last + 1], SELECT_ALL)
         if parts and begin:
             parts[self.items[first]] = Selection(begin, None)
         if parts and end:
