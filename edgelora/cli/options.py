@@ -20,6 +20,13 @@ def _base_file(_ctx: click.Context, _param: click.Parameter, value: str) -> Path
     return named_base(value)
 
 
+def _texts(_ctx: click.Context, _param: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What was given; None where nothing was, so that the settings apply."""
+    if "" in texts:
+        raise click.BadParameter("an empty text is everywhere; name one that ends the answer")
+    return texts or None
+
+
 base = click.option(
     "--base",
     metavar="GGUF|NAME",
@@ -60,7 +67,7 @@ _SAMPLING = (
         "--stop",
         multiple=True,
         metavar="TEXT",
-        callback=lambda _ctx, _param, texts: texts or None,
+        callback=_texts,
         help="End the answer before this text; may be repeated.",
     ),
 )

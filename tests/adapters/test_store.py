@@ -79,7 +79,7 @@ def test_aliases_follow_a_name_or_stay_with_a_version(store: AdapterStore) -> No
     put(store, "legal", "two")
     manifest = store.read()
     assert [manifest.find(alias) for alias in ("law", "old", "older")] == [("legal", 2), ("legal", 1), ("legal", 1)]
-    with pytest.raises(AdapterError, match="law, old, older is an alias"):
+    with pytest.raises(AdapterError, match="law, old, older are aliases"):
         store.remove("legal")
     with pytest.raises(AdapterError, match="is an alias of legal"):
         put(store, "law", "three")

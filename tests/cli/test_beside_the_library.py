@@ -122,6 +122,13 @@ def test_a_path_without_its_slash_is_recognized(
     assert "give a path: ./other.gguf" in edgelora("run", "Hello", "--adapter", "other").err
 
 
+def test_each_alias_that_keeps_an_adapter_is_named(edgelora: Edgelora, folder: Path) -> None:
+    edgelora("adapters", "add", locations.demo_adapters() / "legal.gguf", "--name", "law")
+    edgelora("adapters", "alias", "prod", "law")
+    edgelora("adapters", "alias", "test", "law@1")
+    assert "law cannot be removed: prod, test are aliases of it" in edgelora("adapters", "remove", "law").err
+
+
 def test_made_for_names_every_base_with_those_bytes(edgelora: Edgelora, folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy.gguf"
     copy.write_bytes(locations.demo_base().read_bytes())

@@ -47,6 +47,12 @@ def test_every_command_explains_itself(edgelora: Edgelora, command: tuple[str, .
     assert outcome.out.startswith(f"Usage: edgelora {' '.join(command)}")
 
 
+@pytest.mark.parametrize("group", ["", "bench", "adapters", "bases"])
+def test_lists_of_commands_are_not_cut_off(edgelora: Edgelora, group: str) -> None:
+    _usage, *lines = edgelora(*group.split(), "--help").out.splitlines()
+    assert not [line for line in lines if line.endswith("...")]
+
+
 @pytest.mark.parametrize("arguments", [["--help"], [], ["--version"], ["run", "--help"], ["adapters", "path"]])
 def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     done = subprocess.run(
@@ -55,7 +61,10 @@ def test_help_imports_nothing_heavy(arguments: list[str]) -> None:
     assert not HEAVY & set(done.stderr.split())
 
 
-@pytest.mark.parametrize("arguments", [["no-such"], ["run"], ["run", "--top-k", "many", "x"], ["bench", "no-such"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["no-such"], ["run"], ["run", "--top-k", "many", "x"], ["run", "--stop", "", "x"], ["bench", "no-such"]],
+)
 def test_wrong_usage_is_code_2(edgelora: Edgelora, arguments: list[str]) -> None:
     outcome = edgelora(*arguments)
     assert (outcome.code, outcome.out) == (2, "")

@@ -93,9 +93,10 @@ def without(manifest: Manifest, ref: str) -> Manifest:
     is_all = ref == name or len(adapter.versions) == 1
     meanings = [f"{name}@{number}", *([name, *(f"{name}@{other}" for other in adapter.versions)] if is_all else [])]
     if aliases := manifest.aliases_of(*meanings):
+        is_one = len(aliases) == 1
         raise AdapterError(
-            f"{ref} cannot be removed: {', '.join(aliases)} is an alias of it",
-            f"Remove the alias first: edgelora adapters alias {aliases[0]} --remove",
+            f"{ref} cannot be removed: {', '.join(aliases)} {'is an alias' if is_one else 'are aliases'} of it",
+            f"Remove {'the alias' if is_one else 'each'} first: edgelora adapters alias {aliases[0]} --remove",
         )
     if is_all:
         return replace(manifest, adapters={key: kept for key, kept in manifest.adapters.items() if key != name})

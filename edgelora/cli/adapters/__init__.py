@@ -17,7 +17,7 @@ class _InOrder(click.Group):
         return list(self.commands)
 
 
-@click.group("adapters", cls=_InOrder, no_args_is_help=True)
+@click.group("adapters", cls=_InOrder, no_args_is_help=True, short_help="Keep adapters under names, with versions.")
 def command() -> None:
     """Keep adapters under names, with versions that can be changed and taken back while chats and servers run.
 

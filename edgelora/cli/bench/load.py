@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 APIS = ("llama-server", "openai")
 
 
-@click.command("load")
+@click.command("load", short_help="Measure many clients, here or on another server.")
 @options.base
 @click.option(
     "--adapter",

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from edgelora.merge.options import Precision
 
 
-@click.command("merge")
+@click.command("merge", short_help="Measure what baking an adapter in takes and keeps.")
 @options.base
 @click.option("--adapter", required=True, metavar="SEL", help="What to bake in, as for `run`.")
 @options.engine_options

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST = 64
 
 
-@click.command("mixed")
+@click.command("mixed", short_help="Measure many adapters in one batch.")
 @options.base
 @click.option("--sequences", type=click.IntRange(1, MOST), default=8, show_default=True, help="Answers at once.")
 @click.option(

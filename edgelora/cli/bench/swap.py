@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from edgelora.config.settings import Settings
 
 
-@click.command("swap")
+@click.command("swap", short_help="Measure what a swap costs, and adapters against the base.")
 @options.base
 @click.option(
     "--adapter",
