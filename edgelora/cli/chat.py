@@ -79,14 +79,14 @@ def _setup(settings: Settings) -> ChatSetup:
     """Everything checked that needs no opening: a wrong option is said before the screen is taken."""
     from edgelora.adapters.selection import BASE_NAME, format_selection, parse_selection
     from edgelora.cli.inputs import system_text
-    from edgelora.config.locations import chat_state_file
+    from edgelora.config.locations import chat_state_file, expanded
     from edgelora.config.resolved import engine_config, history_path
     from edgelora.tui.bases import list_bases
     from edgelora.tui.remembered import Remembered
     from edgelora.tui.setup import ChatSetup
 
     config, history = engine_config(settings), history_path(settings)
-    folder = settings.bases and settings.bases.expanduser()
+    folder = settings.bases and expanded(settings.bases)
     return ChatSetup(
         base=config.base,
         open_engine=partial(_open_engine, config),

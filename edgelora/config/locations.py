@@ -74,7 +74,7 @@ def history_file() -> Path:
 def chat_state_file() -> Path:
     """What the chat remembers between runs, EDGELORA_CHAT_STATE or in the user's state folder. It need not exist."""
     chosen = os.environ.get("EDGELORA_CHAT_STATE")
-    return Path(chosen).expanduser() if chosen else platformdirs.user_state_path(APP, appauthor=False) / "chat.json"
+    return expanded(chosen) if chosen else platformdirs.user_state_path(APP, appauthor=False) / "chat.json"
 
 
 def config_file() -> Path:

@@ -38,7 +38,7 @@ def history_path(settings: Settings) -> Path | None:
     """Where the chat keeps conversations; None where it should not."""
     if settings.history is False:
         return None
-    return settings.history.expanduser() if settings.history else locations.history_file()
+    return locations.expanded(settings.history) if settings.history else locations.history_file()
 
 
 def engine_config(settings: Settings) -> EngineConfig:
@@ -51,7 +51,7 @@ def engine_config(settings: Settings) -> EngineConfig:
         adapter_bytes=settings.adapter_memory,
         prepared_bytes=settings.prepared_memory,
         parked_bytes=settings.parked_memory,
-        parked_folder=settings.parked_folder and settings.parked_folder.expanduser(),
+        parked_folder=settings.parked_folder and locations.expanded(settings.parked_folder),
     )
 
 

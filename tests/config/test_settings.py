@@ -47,6 +47,15 @@ def test_hints_that_mean_nothing_are_left_out() -> None:
     assert sampling_params(load_settings({}), hints) == SamplingParams(top_k=7)
 
 
+def test_the_home_of_nobody_is_a_path_like_others(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config_file.write_text('history = "~nobody-here/h"\nparked_folder = "~nobody-here/p"\n')
+    settings = load_settings({})
+    assert history_path(settings) == Path("~nobody-here/h")
+    assert engine_config(settings).parked_folder == Path("~nobody-here/p")
+    monkeypatch.setenv("EDGELORA_CHAT_STATE", "~nobody-here/s")
+    assert locations.chat_state_file() == Path("~nobody-here/s")
+
+
 def test_the_history_is_in_a_file_or_off(config_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert history_path(load_settings({})) == locations.history_file()
     config_file.write_text("history = false\n")
