@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import time
@@ -65,7 +66,8 @@ def path_hint(command: Path) -> str:
         return "Plain `edgelora` works in any folder."
     folder = Path.home() / ".local" / "bin"
     note = "" if str(folder) in os.get_exec_path() else f", with {folder} on your PATH"
-    return f"For plain `edgelora` in any folder{note}: mkdir -p {folder} && ln -sf '{command}' {folder}/edgelora"
+    there, linked = shlex.quote(str(folder)), shlex.quote(str(command))
+    return f"For plain `edgelora` in any folder{note}: mkdir -p {there} && ln -sf {linked} {there}/edgelora"
 
 
 def _wanted(root: Path, known: Settings | None, target: Target, asked: str | None) -> Settings:

@@ -51,7 +51,8 @@ def test_an_answer_of_a_merged_base_names_what_is_in_it(edgelora: Edgelora, demo
 
 class Chat(Terminal):
     def __init__(self, cache: Path, *arguments: str) -> None:
-        environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "TERM": "xterm-256color", "EDGELORA_THREADS": "1"}
+        inherited = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        environment = {**inherited, "XDG_CACHE_HOME": str(cache), "TERM": "xterm-256color", "EDGELORA_THREADS": "1"}
         command = [sys.executable, "-m", "edgelora.cli", "chat", *arguments]
         super().__init__(command, columns=100, rows=30, environment=environment)
 

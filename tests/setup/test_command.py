@@ -71,13 +71,14 @@ def test_a_linked_scripts_folder(made: Checkout, no_python: str, tmp_path: Path)
     assert start(tmp_path / "linked" / "edgelora", "x", path=no_python) == (0, "<x>", "")
 
 
+@pytest.mark.parametrize("home", ["home", "one's own home"])
 def test_the_suggested_link_works(
-    made: Checkout, no_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    made: Checkout, no_python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, home: str
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HOME", str(tmp_path / home))
     line = path_hint(made.command)
     subprocess.run(["sh", "-c", line[line.index("mkdir") :]], check=True)
-    assert start(tmp_path / "home" / ".local" / "bin" / "edgelora", "x", path=no_python)[1] == "<x>"
+    assert start(tmp_path / home / ".local" / "bin" / "edgelora", "x", path=no_python)[1] == "<x>"
 
 
 @pytest.mark.parametrize("arguments", [("--backend", "cpu", "run"), ("--backend=cpu", "run")])
