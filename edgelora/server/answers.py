@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from edgelora.errors import QueueFullError
+from edgelora.errors import EngineDiedError, GGUFError, QuarantinedError, QueueFullError
 from edgelora.server.errors import ApiError, as_api_error
 from edgelora.server.host import Running
 from edgelora.types import Failed, Finished, Prefilling, Request, Started, Token
@@ -98,7 +98,7 @@ async def _answers(
             while left:
                 index, event = await heard.get()
                 if isinstance(event, Failed):
-                    raise _failure(host, event)
+                    raise _failure(host, weights, event)
                 left -= isinstance(event, Finished)
                 yield index, event
         finally:
@@ -109,7 +109,9 @@ async def _answers(
                 host.end(one)
 
 
-def _failure(host: Host, failed: Failed) -> ApiError:
+def _failure(host: Host, weights: Weights, failed: Failed) -> ApiError:
+    if weights.baked and isinstance(failed.error, GGUFError | QuarantinedError):  # its file, of which no client knows
+        return as_api_error(EngineDiedError("the baked engine has failed", "Ask again: it is computed at run time."))
     error = as_api_error(failed.error)
     if isinstance(failed.error, QueueFullError):
         host.metrics.refused += 1

@@ -163,7 +163,7 @@ class Host:
             problem = await asyncio.to_thread(self.tenants.refresh)
             self._heating.look()
             if problem and problem != said:
-                log.warning("%s; the former tenants stay", problem)
+                log.warning("the former tenants stay: %s", problem)
             said = problem
 
     def _in_use(self) -> frozenset[str]:

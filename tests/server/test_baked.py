@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PROMPT = "The patient"
 LENGTH = 24
+ASK = {"model": "legal", "prompt": PROMPT, "max_tokens": 2}
 
 
 @pytest.fixture(scope="module")
@@ -232,6 +233,24 @@ def test_a_baked_engine_that_is_killed_costs_one_answer(folder: Path, tmp_path: 
         engines = psutil.Process(server.process.pid).children(recursive=True)
         assert server.end() == 0
         assert not psutil.wait_procs(engines, timeout=60)[1]
+
+
+@pytest.mark.slow
+def test_a_baked_file_that_is_damaged_is_no_clients_fault(folder: Path, tmp_path: Path) -> None:
+    command = (*CLI, "serve", "--port", "0", "--threads", "1", "--bake", "legal")
+    environ = environment(folder, XDG_CACHE_HOME=str(tmp_path / "cache"))
+    with server_process(command, tmp_path / "log", environ) as server, asking(server.url) as http:
+        served(http, "legal", "baked")
+        (file,) = (tmp_path / "cache").rglob("*.gguf")
+        (tmp_path / "half").write_bytes(file.read_bytes()[:-1_000_000])
+        engines = psutil.Process(server.process.pid).children()
+        (engine,) = (one for one in engines if str(file) in {mapped.path for mapped in one.memory_maps()})
+        (tmp_path / "half").replace(file)
+        engine.kill()
+        seen = []
+        until(lambda: seen.append(http.client.post("/v1/completions", json=ASK)) or seen[-1].status_code == 200)
+        assert {one.status_code for one in seen} <= {200, 503}
+        assert "its engine has failed" in seen[-1].headers["x-edgelora-fallback"]
 
 
 def baked_engine(server: ServerProcess) -> psutil.Process:
