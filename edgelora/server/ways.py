@@ -7,8 +7,8 @@ schema holds itself; so they are counted before the engine sees the grammar.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from edgelora.errors import GrammarError
@@ -85,8 +85,7 @@ def literal(text: str) -> str:
 def _shared(texts: Collection[str]) -> str:
     """What all of them begin with."""
     first, last = min(texts), max(texts)
-    same = takewhile(lambda pair: pair[0] == pair[1], zip(first, last, strict=False))
-    return "".join(one for one, _ in same)
+    return first[: bisect_left(range(1, len(first) + 1), True, key=lambda length: not last.startswith(first[:length]))]
 
 
 def _by_first(texts: Iterable[str]) -> Collection[list[str]]:
