@@ -102,7 +102,7 @@ def test_a_tenant_has_no_more_answers_at_a_time_than_it_may(server: Server, clie
         assert (response.status_code, response.json()["error"]["code"]) == (429, "too_many_requests")
         assert int(response.headers["retry-after"]) >= 1
     assert clients["operator"].post("/v1/completions", **ASK, n=2)["choices"]
-    server.loop.call_soon_threadsafe(server.host.end, "another")
+    server.loop.call_soon_threadsafe(server.host.end, another)
     assert acme.post("/v1/completions", **ASK)["choices"]
 
 
