@@ -142,5 +142,5 @@ def test_going_back_from_the_only_version_names_no_version_to_choose(edgelora: E
     edgelora("adapters", "add", locations.demo_adapters() / "legal.gguf", "--name", "law")
     refused = edgelora("adapters", "rollback", "law")
     assert refused.err.splitlines()[1].startswith(
-        "It has only version 1; another one comes with: edgelora adapters add"
+        "law has only version 1; another one comes with: edgelora adapters add"
     )

@@ -52,11 +52,12 @@ def rolled_back(manifest: Manifest, ref: str) -> tuple[Manifest, int]:
     name, _ = require(manifest, ref)
     adapter = manifest.adapters[name]
     if not adapter.before:
-        is_alone = len(adapter.versions) == 1
-        other = f"another one comes with: edgelora adapters add SRC --name {name}"
-        choose = f"choose one: edgelora adapters pin {name}@{max(adapter.versions)}"
+        others = [version for version in adapter.versions if version != adapter.current]
+        choose = f"choose one: edgelora adapters pin {name}@{max(others, default=0)}"
+        more = choose if others else f"another one comes with: edgelora adapters add SRC --name {name}"
         raise AdapterError(
-            f"{name} has had no other current version", f"It has {_listed(adapter)}; {other if is_alone else choose}"
+            f"nothing was current before {name}@{adapter.current} that could be gone back to",
+            f"{name} has {_listed(adapter)}; {more}",
         )
     number = adapter.before[-1]
     return _with(manifest, name, replace(adapter, current=number, before=adapter.before[:-1])), number
