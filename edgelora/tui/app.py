@@ -17,7 +17,7 @@ from edgelora.tui.bases import Bases
 from edgelora.tui.branching import Branching
 from edgelora.tui.chat_screen import ChatScreen
 from edgelora.tui.collecting import CollectingApp
-from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands
+from edgelora.tui.commands import baking_commands, comparing_commands, machine_commands, usual_commands
 from edgelora.tui.comparing import Comparing
 from edgelora.tui.comparing_app import ComparingApp
 from edgelora.tui.conductor import Conductor
@@ -230,12 +230,12 @@ class ChatApp(ComparingApp, MessagesApp, CollectingApp, inherit_bindings=False):
             self._baking.stop()
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
-        """The palette's commands, ours first."""
+        """The palette's commands."""
         yield from comparing_commands(self.state, self._comparing, self.action_compare, self.run_worker)
         yield from machine_commands(self.state, self.action_bases, self.action_machine)
         yield from baking_commands(self.state, self._baking, self.run_worker)
         yield from self._conversations.commands()
-        yield from super().get_system_commands(screen)
+        yield from usual_commands(self, self.state, self.action_help)
 
     def action_new_conversation(self) -> None:
         """Leave this conversation and begin another."""

@@ -125,7 +125,7 @@ class Baking:
 
 
 def _facts(made: BakedBase) -> str:
-    """``5.8 MB instead of 5.6 MB, 99.9% of its change kept``."""
+    """``5.8 MB instead of 5.6 MB, 99.9 % of its change kept``."""
     sizes = f"{made.n_bytes / 1e6:,.1f} MB instead of {made.base_bytes / 1e6:,.1f} MB"
     slower = "; slower than the adapter at run time" if made.faster == "adapter" else ""
-    return f"{sizes}, {min(made.kept, 1):.1%} of its change kept{slower}"
+    return f"{sizes}, {100 * min(made.kept, 1):.1f} % of its change kept{slower}"

@@ -12,6 +12,8 @@ from edgelora.tui.picks import pick_label
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
+    from textual.app import App
+
     from edgelora.tui.baking import Baking
     from edgelora.tui.comparing import Comparing
     from edgelora.tui.state import ChatState
@@ -32,10 +34,10 @@ def baking_commands(state: ChatState, baking: Baking, run: Run) -> Iterator[Syst
             lambda: run(baking.go_back()),
         )
     else:
-        label = pick_label(state.active)
+        merged = f"{pick_label(state.active)}: merged in the background, then the conversation goes on there"
         yield SystemCommand(
             "Bake the chosen adapter into the base",
-            f"{label}: merged in the background, then the conversation goes on there",
+            merged if state.active else "For full speed with one adapter; choose it first",
             lambda: run(baking.bake()),
         )
 
@@ -73,3 +75,11 @@ def comparing_commands(
             f"{columns_label(columns_of_sweep)}",
             lambda: run(comparing.begin(columns_of_sweep)),
         )
+
+
+def usual_commands(app: App[None], state: ChatState, show_keys: Callable[[], None]) -> Iterator[SystemCommand]:
+    """What any program has. Of Textual's own some are about widgets, which nobody here has heard of."""
+    yield SystemCommand("Theme …", "Other colours, also for the colour-blind", app.action_change_theme)
+    help_key, quit_key = state.key("help"), state.key("quit")
+    yield SystemCommand("Keys", f"What the keys do here, or no longer ({help_key})", show_keys)
+    yield SystemCommand("Quit", f"Leave the chat ({quit_key})", app.action_quit)

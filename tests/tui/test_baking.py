@@ -47,7 +47,7 @@ async def test_baking_goes_on_beside_the_conversation_which_then_goes_on_there()
         await driver.until(lambda: driver.app.state.baked == LEGAL and driver.app.state.phase == "ready")
         assert baker.baked == [[("legal", 1.0)]]
         assert driver.engine.closed
-        assert "legal is baked in: 5.8 MB instead of 5.6 MB, 99.9% of its change kept." in driver.remarks
+        assert "legal is baked in: 5.8 MB instead of 5.6 MB, 99.9 % of its change kept." in driver.remarks
         (reread,) = second.requests
         assert (reread.sampling.max_tokens, reread.selection) == (0, BASE)
         third = await driver.ask("Third question")

@@ -102,3 +102,11 @@ async def test_what_means_nothing_now_is_no_error_in_the_chooser_of_columns() ->
         await driver.until(lambda: isinstance(driver.app.screen, ColumnsChooser))
         await driver.keys("ctrl+c", *"legal", "enter")
         await driver.until(lambda: driver.app.state.columns == ((), (MemberText("legal"),)))
+
+
+async def test_the_palette_has_what_the_chat_can_do_and_nothing_else() -> None:
+    async with chat() as driver:
+        titles = [command.title for command in driver.app.get_system_commands(driver.app.screen)]
+        assert [title for title in titles if title in ("Maximize", "Screenshot")] == []
+        await driver.command("keys")
+        await driver.until(lambda: bool(driver.app.screen.query(HelpPanel)))

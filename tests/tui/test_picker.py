@@ -80,7 +80,7 @@ async def test_the_state_of_an_adapter_can_be_seen_at_a_glance() -> None:
         engine._events.put_nowait(AdapterEvicted(legal.sha256 or ""))
         await driver.until(lambda: row(driver, "legal").endswith("in memory"))
         await driver.keys("ctrl+t", *"lega")
-        await driver.until(lambda: "changes the logits by 3%" in driver.screen_text)
+        await driver.until(lambda: "changes the logits by 3 %" in driver.screen_text)
         assert "used just now" in driver.screen_text
 
 

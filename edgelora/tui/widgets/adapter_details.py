@@ -30,7 +30,7 @@ def adapter_detail(entry: AdapterEntry, state: ChatState) -> Content:
     if status and status.does_nothing:
         lines.append(Content.styled("changes nothing on this base", "$text-warning"))
     elif status:
-        lines.append(Content(f"changes the logits by {status.effect:.0%}"))
+        lines.append(Content(f"changes the logits by {100 * status.effect:.0f} %"))
     if entry.description:
         lines.append(Content(entry.description))
     version = f"version {entry.version} · " if entry.version else ""
