@@ -12,13 +12,15 @@ import httpx2
 import psutil
 import pytest
 
+from tests.server.serving import NEVER_ENDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Edgelora
 
-LONG = {"model": "legal", "prompt": "Once", "max_tokens": 1500, "logit_bias": {str(token): -100 for token in range(3)}}
+LONG = {"model": "legal", "prompt": "Once", "max_tokens": 1500, "logit_bias": NEVER_ENDS}
 
 
 @pytest.mark.parametrize(

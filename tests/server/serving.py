@@ -21,6 +21,8 @@ from edgelora.types import BaseInfo, EngineConfig, SamplingParams
 Result = TypeVar("Result")
 PATIENCE_S = 100.0
 """For what another process or a socket is waited for."""
+NEVER_ENDS = {str(token): -100 for token in range(3)}
+"""A `logit_bias` against the control tokens of the test bases, with which an answer becomes as long as it may."""
 GREEDY = SamplingParams(temperature=0)
 
 

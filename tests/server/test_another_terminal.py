@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 
-from tests.server.processes import CLI, PATIENCE_S, adapters_command, environment, server_process
-from tests.server.serving import until
+from tests.server.processes import CLI, adapters_command, environment, server_process
+from tests.server.serving import NEVER_ENDS, PATIENCE_S, until
 from tests.tui.terminal import Terminal
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ CTRL_T = "\x14"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 ASK: dict[str, Any] = {"model": "novel", "prompt": "Once", "max_tokens": 4}
-LONG: dict[str, Any] = {**ASK, "max_tokens": 900, "stream": True, "logit_bias": {str(i): -100 for i in range(3)}}
+LONG: dict[str, Any] = {**ASK, "max_tokens": 900, "stream": True, "logit_bias": NEVER_ENDS}
 
 
 class Seconds:

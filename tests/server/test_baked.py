@@ -21,7 +21,7 @@ from edgelora.merge.baked import BakedBases
 from edgelora.server.options import ServerOptions
 from edgelora.types import BASE, EngineConfig
 from tests.server.processes import CLI, ServerProcess, environment, server_process
-from tests.server.serving import Http, local, serving, until
+from tests.server.serving import NEVER_ENDS, Http, local, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -220,8 +220,7 @@ def test_a_baked_engine_that_is_killed_costs_one_answer(folder: Path, tmp_path: 
     command = (*CLI, "serve", "--port", "0", "--threads", "1", "--ctx", "4096", "--bake", "legal")
     with server_process(command, tmp_path / "log", environment(folder)) as server, asking(server.url) as http:
         served(http, "legal", "baked")
-        never_ends = {str(token): -100 for token in range(3)}
-        body = {"model": "legal", "prompt": PROMPT, "max_tokens": 3000, "logit_bias": never_ends, "stream": True}
+        body = {"model": "legal", "prompt": PROMPT, "max_tokens": 3000, "logit_bias": NEVER_ENDS, "stream": True}
         with http.client.stream("POST", "/v1/completions", json=body) as response:
             lines = (line for line in response.iter_lines() if line)
             assert next(lines).startswith("data: ")

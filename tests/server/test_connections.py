@@ -12,7 +12,7 @@ import pytest
 from support.engines import exact_config
 
 from edgelora.server.connections import Connection
-from tests.server.serving import connected, local, serving, until
+from tests.server.serving import NEVER_ENDS, connected, local, serving, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +25,7 @@ HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n"
 LONG = {
     "prompt": "Once upon a time",
     "max_tokens": 8000,
-    "logit_bias": {str(token): -100 for token in range(3)},
+    "logit_bias": NEVER_ENDS,
     "logprobs": 20,
     "model": "first",
     "stream": True,

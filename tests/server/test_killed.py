@@ -15,8 +15,8 @@ import pytest
 from support.stores import put, state
 
 from edgelora.adapters.store.store import AdapterStore
-from tests.server.processes import CLI, PATIENCE_S, ServerProcess, adapters_command, environment
-from tests.server.serving import until
+from tests.server.processes import CLI, ServerProcess, adapters_command, environment
+from tests.server.serving import NEVER_ENDS, PATIENCE_S, until
 
 if TYPE_CHECKING:
     import subprocess
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 KILLS = 30
 SERVE = [*CLI, "serve", "--port", "0", "--threads", "1", "--ctx", "1024", "--temperature", "0"]
 ASK: dict[str, Any] = {"model": "stays", "prompt": "Once", "max_tokens": 5}
-LONG: dict[str, Any] = {**ASK, "max_tokens": 600, "logit_bias": {str(token): -100 for token in range(3)}}
+LONG: dict[str, Any] = {**ASK, "max_tokens": 600, "logit_bias": NEVER_ENDS}
 
 
 class Scene:

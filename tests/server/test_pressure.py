@@ -18,7 +18,7 @@ from support.engines import exact_config
 from edgelora.server.bodies import read_json
 from edgelora.server.errors import ApiError
 from edgelora.server.running import Server
-from tests.server.serving import PATIENCE_S, Http, connected, local, posted, serving, settled, until
+from tests.server.serving import NEVER_ENDS, PATIENCE_S, Http, connected, local, posted, serving, settled, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from edgelora.types import AdapterFile
 
-NEVER_ENDS = {str(token): -100 for token in range(3)}
 LONG: dict[str, Any] = {"prompt": "Once upon a time", "max_tokens": 8000, "logit_bias": NEVER_ENDS}
 SHORT: dict[str, Any] = {"prompt": "Once upon a time", "max_tokens": 4}
 
