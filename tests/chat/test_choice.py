@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_engine import CHATML, base_info
 
 from edgelora.chat.choice import choose_template
 from edgelora.errors import TemplateError
-from tests.tui.fake_engine import CHATML, base_info
 
 if TYPE_CHECKING:
     from pathlib import Path

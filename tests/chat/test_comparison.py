@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from support.engines import exact_config
+from support.fake_engine import FakeEngine
 
 from edgelora.chat.comparison import Comparison
 from edgelora.chat.resolved import ResolvedSelection
@@ -17,7 +18,6 @@ from edgelora.engine.core import EngineCore
 from edgelora.errors import AdapterError
 from edgelora.gguf.hashes import file_sha256
 from edgelora.types import AdapterFile, Failed, Finished, Member, SamplingParams, Selection, Token
-from tests.tui.fake_engine import FakeEngine
 
 LEGAL = AdapterFile("legal", Path("legal.gguf"), "1" * 64)
 MEDICAL = AdapterFile("medical", Path("medical.gguf"), "2" * 64)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_engine import BOS, CHATML, FakeEngine, base_info
 
 from edgelora.chat.conversation import Conversation
 from edgelora.chat.prompt import prompt_tokens
@@ -26,7 +27,6 @@ from edgelora.types import (
     Selection,
     Token,
 )
-from tests.tui.fake_engine import BOS, CHATML, FakeEngine, base_info
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

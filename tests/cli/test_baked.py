@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support.adapters import write_adapter
+from support.terminal import Terminal
 
 from edgelora.merge.baked import BakedBases
 from edgelora.merge.options import Member
-from tests.tui.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

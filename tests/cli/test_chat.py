@@ -5,8 +5,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
-
-from tests.tui.terminal import ALTERNATE_SCREEN, Terminal
+from support.terminal import ALTERNATE_SCREEN, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from support.adapters import write_adapter
 from support.engines import exact_config, greedy, opened, run, selection
+from support.terminal import Terminal
 
 from edgelora.engine import isolated
 from edgelora.engine.client import open_engine
@@ -35,7 +36,6 @@ from edgelora.types import (
     Token,
     ignore_progress,
 )
-from tests.tui.terminal import Terminal
 
 ROOT = Path(__file__).parents[2]
 PROMPT = tuple(range(300, 330))

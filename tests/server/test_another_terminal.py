@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+from support.terminal import Terminal
 
 from tests.server.processes import CLI, adapters_command, environment, server_process
 from tests.server.serving import NEVER_ENDS, PATIENCE_S, until
-from tests.tui.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from support.fake_engine import FakeEngine
 
 from edgelora.engine.memory import plan_memory
 from edgelora.errors import EngineDiedError, MemoryLimitError
@@ -19,7 +20,6 @@ from edgelora.merge.options import Member
 from edgelora.server import baking
 from edgelora.server.baking import Bakery, StoppedError, UnverifiedError, spoken_for
 from edgelora.types import EngineConfig, EngineStats, KVStats, LoadTimes, Progress
-from tests.tui.fake_engine import FakeEngine
 
 if TYPE_CHECKING:
     from edgelora.merge.verification import Verdict

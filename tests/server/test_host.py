@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.fake_engine import base_info
 
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.errors import AdapterError, MemoryLimitError
@@ -14,7 +15,6 @@ from edgelora.server.host import Host
 from edgelora.server.tenants import Tenants
 from edgelora.types import AdapterFile
 from tests.server.serving import GREEDY, local
-from tests.tui.fake_engine import base_info
 
 FILE = AdapterFile("a", Path("a.gguf"), "a" * 64)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from support.fake_engine import FakeEngine, base_info
 
 from edgelora.chat.resolved import ResolvedSelection
 from edgelora.errors import EdgeloraError, EngineDiedError, MemoryLimitError, MergeError, UnknownAdapterError
@@ -20,7 +21,6 @@ from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
 from edgelora.types import BASE, AdapterFile, AttestedAdapter, Selection
 from edgelora.types import Member as SelectedMember
-from tests.tui.fake_engine import FakeEngine, base_info
 
 
 def everybody(text: str) -> bool:

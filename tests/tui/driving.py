@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
+from support.fake_engine import FakeEngine
 from textual.command import CommandInput, CommandList, CommandPalette
 from textual.events import Key
 
@@ -20,7 +21,6 @@ from edgelora.tui.widgets.picker import AdapterPicker
 from edgelora.tui.widgets.transcript import Transcript
 from edgelora.types import ReportProgress, SamplingParams
 from tests.tui.fake_baker import FakeBaker
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+from support.fake_engine import CHATML, FakeEngine, base_info
+
 from edgelora.adapters.selection import MemberText
 from edgelora.errors import MemoryLimitError, MergeError
 from edgelora.types import BASE, AttestedAdapter
 from tests.tui.driving import Driver, chat
 from tests.tui.fake_baker import BAKED, FakeBaker
-from tests.tui.fake_engine import CHATML, FakeEngine, base_info
 from tests.tui.fake_library import FakeLibrary, demo_entries
 
 LEGAL = (MemberText("legal"),)

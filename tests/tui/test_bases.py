@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from support.fake_engine import FakeEngine, base_info
 from textual.widgets import OptionList
 
 from edgelora.adapters.selection import MemberText
@@ -15,7 +16,6 @@ from edgelora.tui.widgets.base_picker import BasePicker
 from edgelora.tui.widgets.machine import MachinePanel
 from edgelora.types import EngineConfig
 from tests.tui.driving import Driver, chat
-from tests.tui.fake_engine import FakeEngine, base_info
 from tests.tui.fake_library import FakeLibrary, demo_entries
 
 OTHER = Path("/bases/other.gguf")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from support.fake_engine import FakeEngine
+
 from edgelora.adapters.selection import MemberText
 from edgelora.chat.history.store import History
 from edgelora.errors import EngineError
 from edgelora.tui.widgets.transcript import Transcript
 from tests.tui.driving import chat
-from tests.tui.fake_engine import FakeEngine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+from support.fake_engine import FakeEngine, base_info
 from textual.events import Paste
 
 from edgelora.adapters.selection import MemberText
@@ -13,7 +14,6 @@ from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.welcome import Example
 from edgelora.types import AdapterLoaded, Progress
 from tests.tui.driving import chat
-from tests.tui.fake_engine import FakeEngine, base_info
 
 SOAP = "S: cough\nO: fever\nA: flu\nP: rest"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from support.fake_engine import FakeEngine
 from textual.app import App
 
 from edgelora.adapters.selection import MemberText
@@ -15,7 +16,6 @@ from edgelora.tui.widgets.columns_chooser import ColumnsChooser
 from edgelora.types import SamplingParams
 from tests.tui.driving import Driver, chat
 from tests.tui.fake_baker import FakeBaker
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary, entry
 
 if TYPE_CHECKING:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+from support.fake_engine import FakeEngine, base_info
+
 from edgelora.adapters.selection import MemberText
 from edgelora.errors import AdapterError, EngineError, GGUFError, QuarantinedError, TemplateError
 from edgelora.types import Progress
 from tests.tui.driving import chat
-from tests.tui.fake_engine import FakeEngine, base_info
 from tests.tui.fake_library import FakeLibrary, demo_entries, entry
 
 

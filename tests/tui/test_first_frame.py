@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.tui.terminal import Terminal
+from support.terminal import Terminal
 
 NOT_NEEDED = {
     "edgelora.adapters.library",

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-
-from tests.tui.terminal import ALTERNATE_SCREEN, Terminal
+from support.terminal import ALTERNATE_SCREEN, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

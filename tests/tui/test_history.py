@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.fake_engine import FakeEngine
 from textual.widgets import Input, OptionList, Static
 
 from edgelora.adapters.selection import MemberText
@@ -17,7 +18,6 @@ from edgelora.tui.dialogs import SamplingDialog, SystemPromptDialog
 from edgelora.tui.history_screen import HistoryScreen
 from edgelora.types import AttestedAdapter, Finished, ReportProgress, SamplingParams
 from tests.tui.driving import Driver, chat
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary
 
 MADE_BY = Finished("r", "stop", (AttestedAdapter("legal", "ab" * 32, 0.5),), 10, 2, 5, 12.5, 80.0)

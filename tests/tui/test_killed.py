@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import psutil
 import pytest
-
-from tests.tui.terminal import Terminal
+from support.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from support.fake_engine import FakeEngine
 from support.stores import put
 
 from edgelora.adapters.library import AdapterLibrary
 from edgelora.adapters.store.store import AdapterStore
 from tests.tui.driving import chat
-from tests.tui.fake_engine import FakeEngine
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from rich.cells import cell_len
+from support.fake_engine import FakeEngine
 from textual.app import App, ComposeResult
 from textual.geometry import Offset
 
@@ -18,7 +19,6 @@ from edgelora.tui.widgets.messages import KEPT, Messages
 from edgelora.tui.widgets.transcript import Transcript
 from edgelora.types import Finished
 from tests.tui.driving import Driver
-from tests.tui.fake_engine import FakeEngine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from support.fake_engine import FakeEngine
+
 from edgelora.adapters.selection import MemberText
 from edgelora.tui.remembered import Remembered
 from edgelora.types import AdapterEvicted
 from tests.tui.driving import Driver, chat
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary, demo_entries, entry
 
 if TYPE_CHECKING:

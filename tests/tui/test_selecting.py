@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from support.fake_engine import FakeEngine
 from textual.geometry import Offset
 from textual.selection import Selection
 
@@ -10,7 +11,6 @@ from edgelora.tui.widgets.items import AnswerItem, MessageItem, PromptItem
 from edgelora.tui.widgets.messages import ROWS, Messages
 from edgelora.tui.widgets.streamed_markdown import StreamedMarkdown
 from tests.tui.driving import chat
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.test_messages import MADE_BY, Page, page, settled
 
 ANSWER = "One two\n\n- three\n- four"

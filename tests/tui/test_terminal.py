@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
-
-from tests.tui.terminal import ALTERNATE_SCREEN, SHOW_CURSOR, Terminal
+from support.terminal import ALTERNATE_SCREEN, SHOW_CURSOR, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from support.fake_engine import FakeEngine, base_info
+
 from edgelora.tui.picks import made_by_label
 from edgelora.types import EngineStats, Finished, KVStats, LoadTimes, Token
 from tests.tui.driving import Driver, chat
-from tests.tui.fake_engine import FakeEngine, base_info
 from tests.tui.fake_library import FakeLibrary, entry
 from tests.tui.snapshots.said import EXAMPLES, TO_ITS_EXAMPLE, Said
 

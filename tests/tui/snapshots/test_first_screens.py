@@ -6,10 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from support.fake_engine import FakeEngine
 
 from edgelora.errors import GGUFError
 from edgelora.types import Progress, ReportProgress
-from tests.tui.fake_engine import FakeEngine
 from tests.tui.fake_library import FakeLibrary
 from tests.tui.snapshots.camera import Camera
 from tests.tui.snapshots.stage import SteadyEngine, stage
