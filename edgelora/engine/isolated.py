@@ -16,6 +16,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
@@ -89,12 +90,21 @@ class IsolatedProcess:
 
 
 def _start(process: SpawnProcess) -> None:
-    """Start it so that neither a full-screen program nor a Ctrl-C at this moment can harm it."""
+    """Start it so that neither a full-screen program nor a signal at this moment can harm it.
+
+    Python's handlers of signals run in the main thread, so that what they raise does not break off a start in another:
+    a process that is not told what to run says so on the screen.
+    """
     with contextlib.redirect_stderr(sys.__stderr__):  # a full-screen program's own has no descriptor to pass on
         if os.name == "posix":
             resource_tracker.ensure_running()  # first, because it unblocks Ctrl-C when it is done
-        with _interrupts_blocked():
-            process.start()
+        with ThreadPoolExecutor(1) as starter:
+            starter.submit(_start_without_interrupts, process).result()
+
+
+def _start_without_interrupts(process: SpawnProcess) -> None:
+    with _interrupts_blocked():
+        process.start()
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -9,10 +10,10 @@ import sys
 import threading
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import pytest
-from edgelora_convert.sources.hub import transfer
+from edgelora_convert.sources.hub import resuming, transfer
 from edgelora_convert.sources.hub.address import HubAddress
 from edgelora_convert.sources.hub.fetch import fetch
 from huggingface_hub import (
@@ -226,6 +227,16 @@ def test_two_at_once_download_it_once(hub: Hub) -> None:
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
     first.join()
     assert hub.sent(WEIGHTS) == len(ADAPTER[WEIGHTS])
+
+
+def test_who_has_waited_goes_on_where_the_other_was_interrupted(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def other_meanwhile(file: BinaryIO, operation: int) -> None:
+        Path(file.name).write_bytes(ADAPTER[WEIGHTS][:100_000])
+        fcntl.flock(file, operation)
+
+    monkeypatch.setattr(resuming, "fcntl", SimpleNamespace(flock=other_meanwhile, LOCK_EX=fcntl.LOCK_EX))
+    assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
+    assert hub.sent(WEIGHTS) == len(ADAPTER[WEIGHTS]) - 100_000
 
 
 # --- without a hub

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import tempfile
 from contextlib import suppress
@@ -170,6 +171,13 @@ def test_a_process_whose_client_is_gone_tidies_up() -> None:
     left.process.join()
     assert not left._log.parent.exists()
     left.close()
+
+
+def test_a_program_that_is_told_to_end_while_it_starts_a_process_says_nothing() -> None:
+    script = ROOT / "tests" / "support" / "told_to_end.py"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "convert")))}
+    done = subprocess.run([sys.executable, str(script)], env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "")
 
 
 def test_nothing_of_a_loud_death_reaches_the_terminal() -> None:

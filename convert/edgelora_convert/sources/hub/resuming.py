@@ -46,7 +46,7 @@ def bring(api: HfApi, address: HubAddress, path: str, file: RemoteFile, commit: 
         if blob.exists():
             partial.unlink(missing_ok=True)
             return
-        if came.tell() > file.size:
+        if came.seek(0, os.SEEK_END) > file.size:  # that one may have brought a part of it meanwhile
             came.truncate(0)
             came.seek(0)
         _require_room(address, blobs, file.size - came.tell())
