@@ -14,12 +14,11 @@ import termios
 import time
 from typing import TYPE_CHECKING
 
+from scripts.chat_timing.terminal import ESCAPES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-ESCAPES = re.compile(
-    rb"\x1b\[[0-9;?<>=:$]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\|\x1b[^\[\]P]"
-)
 ALTERNATE_SCREEN = (b"\x1b[?1049h", b"\x1b[?1049l")
 SHOW_CURSOR = b"\x1b[?25h"
 MODE = re.compile(rb"\x1b\[\?([0-9;]+)([hl])")
