@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from edgelora.types import AttestedAdapter, Finished
 
-SHARE = 0.04
+SHARE = 0.03
 """Of the time goes into painting, at most."""
 STEP = 3
 """Lines by which an answer that grows is laid out higher."""
