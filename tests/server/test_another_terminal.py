@@ -99,7 +99,7 @@ def test_a_chat_takes_notice(tmp_path: Path, demo_base: Path, seconds: Seconds) 
         change(tmp_path / "adapters", "add", legal, "--name", "novel")
         seconds.until("chat add", lambda: terminal.wait_for("novel"))
         terminal.send(CTRL_T + "novel\r")
-        terminal.wait_for("resident")
+        terminal.wait_for("─ novel ─")  # over the composer
         says(terminal, "novel@1")
         for what, arguments, name in (
             ("chat add another", ("add", medical, "--name", "novel"), "novel@2"),
