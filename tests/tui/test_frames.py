@@ -33,24 +33,21 @@ class Painter:
     """A widget's clockwork, wound by hand."""
 
     painted: int = 0
-    after: list[Callable[[], None]] = field(default_factory=list)
     timers: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     is_running: bool = True
 
     def paint(self) -> None:
         self.painted += 1
 
-    def call_after_refresh(self, callback: Callable[[float], None], began: float) -> None:
-        self.after.append(partial(callback, began))
-
     def call_later(self, delay: float, callback: Callable[[], None]) -> None:
         self.timers.append((delay, callback))
 
-    def refresh(self) -> float:
-        """The screen has painted. Gives how long nothing is painted now."""
-        self.after.pop()()
-        assert not self.after
-        return self.timers[-1][0]
+    def rest(self) -> float:
+        """Wait as long as it is told. Gives how long."""
+        delay, go_on = self.timers.pop()
+        assert not self.timers
+        go_on()
+        return delay
 
 
 @pytest.fixture
@@ -69,24 +66,19 @@ def test_the_first_is_painted_at_once_and_the_others_together(painter: Painter, 
     for _ in range(5):
         shown.ask()
     assert painter.painted == 1
-    painter.refresh()
-    shown.ask()
-    assert painter.painted == 1
-    painter.timers.pop()[1]()
-    assert painter.painted == 2
-    painter.refresh()
-    painter.timers.pop()[1]()
-    assert (painter.painted, painter.timers, painter.after) == (2, [], []), "nothing was asked for, nothing goes on"
+    painter.rest()
+    assert (painter.painted, len(painter.timers)) == (2, 1)
+    painter.rest()
+    assert (painter.painted, painter.timers) == (2, []), "nothing was asked for, nothing goes on"
     shown.ask()
     assert painter.painted == 3
 
 
 def test_nothing_is_painted_that_was_removed_meanwhile(painter: Painter, shown: Frames) -> None:
     shown.ask()
-    painter.refresh()
     shown.ask()
     painter.is_running = False
-    painter.timers.pop()[1]()
+    painter.rest()
     assert painter.painted == 1
 
 
@@ -98,7 +90,10 @@ def test_what_takes_long_is_painted_less_often(
 ) -> None:
     monkeypatch.setattr(frames, "thread_time", partial(next, count(0.0, took)))
     shown.ask()
-    assert painter.refresh() == pytest.approx(rest)
+    assert painter.timers[0][0] == FRAME, "nothing is known of the first"
+    shown.ask()
+    painter.rest()
+    assert painter.timers[0][0] == pytest.approx(rest)
 
 
 class Page(App[None]):

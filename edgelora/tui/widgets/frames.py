@@ -21,11 +21,13 @@ class Frames:
     """Calls ``paint`` for a widget, once however often it was asked in the meantime."""
 
     def __init__(self, widget: Widget, paint: Callable[[], None], share: float) -> None:
-        """``share`` of a core's time, at most, is spent on painting: the engine computes on the same cores."""
+        """``share`` of a core's time, at most, goes into pictures and what comes between: the engine computes on the
+        same cores."""
         self._widget = widget
         self._paint = paint
         self._share = share
-        self._usual = 0.0  # seconds that a picture takes
+        self._usual = 0.0  # seconds that a picture takes, with what comes before the next
+        self._began = 0.0
         self._asked = False
         self._resting = False
 
@@ -37,17 +39,13 @@ class Frames:
 
     def _begin(self) -> None:
         self._asked, self._resting = False, True
-        began = thread_time()
+        self._began = thread_time()
         self._paint()
-        self._widget.call_after_refresh(self._rest, began)
-
-    def _rest(self, began: float) -> None:
-        took = thread_time() - began
-        self._usual += (took - self._usual) * WEIGHT
-        # not a timer of Textual's, which is a task and two messages for each picture
+        # neither a timer of Textual's nor its call after a refresh: tasks and messages for each picture
         get_running_loop().call_later(min(max(FRAME, self._usual / self._share), LONGEST), self._go_on)
 
     def _go_on(self) -> None:
+        self._usual += (thread_time() - self._began - self._usual) * WEIGHT
         self._resting = False
         if self._asked and self._widget.is_running:
             self._begin()
