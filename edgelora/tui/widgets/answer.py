@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from edgelora.types import AttestedAdapter, Finished
 
-SHARE = 0.025
-"""Of a core's time goes into an answer that streams, at most."""
+SHARE = 0.03
+"""Of a core's time goes into pictures, at most."""
 STEP = 3
 """Lines by which an answer that grows is laid out higher."""
 BROKEN_OFF = "● broken off, not part of the conversation"

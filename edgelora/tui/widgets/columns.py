@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgelora.types import Finished
 
 SHARE = 0.08
-"""Of a core's time goes into answers that stream, at most."""
+"""Of a core's time goes into pictures, at most."""
 STEP = 8
 """Lines by which answers that grow are laid out higher."""
 LEAST_WIDTH = 28

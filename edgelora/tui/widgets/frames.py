@@ -21,12 +21,11 @@ class Frames:
     """Calls ``paint`` for a widget, once however often it was asked in the meantime."""
 
     def __init__(self, widget: Widget, paint: Callable[[], None], share: float) -> None:
-        """``share`` of a core's time, at most, goes into pictures and what comes between: the engine computes on the
-        same cores."""
+        """``share`` of a core's time, at most, goes into pictures: the engine computes on the same cores."""
         self._widget = widget
         self._paint = paint
         self._share = share
-        self._usual = 0.0  # seconds that a picture takes, with what comes before the next
+        self._usual = 0.0  # seconds that the event loop computes from the beginning of a picture on, for a FRAME
         self._began = 0.0
         self._asked = False
         self._resting = False
@@ -41,11 +40,15 @@ class Frames:
         self._asked, self._resting = False, True
         self._began = thread_time()
         self._paint()
-        # neither a timer of Textual's nor its call after a refresh: tasks and messages for each picture
-        get_running_loop().call_later(min(max(FRAME, self._usual / self._share), LONGEST), self._go_on)
+        # neither Textual's timers nor its calls after a refresh, which are tasks and messages for each picture
+        get_running_loop().call_later(FRAME, self._rest)
+
+    def _rest(self) -> None:
+        self._usual += (thread_time() - self._began - self._usual) * WEIGHT
+        whole = min(self._usual / self._share, LONGEST)
+        get_running_loop().call_later(max(0.0, whole - FRAME), self._go_on)
 
     def _go_on(self) -> None:
-        self._usual += (thread_time() - self._began - self._usual) * WEIGHT
         self._resting = False
         if self._asked and self._widget.is_running:
             self._begin()
