@@ -128,9 +128,12 @@ class Context:
         return int(self._logits(index).argmax())
 
     def has_finite_logits(self, index: int) -> bool:
-        """Are the logits of the batch's token ``index`` numbers? One that is not makes their sum none."""
+        """Are the logits of the batch's token ``index`` numbers? One that is none is the least and the largest."""
         row = llama_cpp.llama_get_logits_ith(self.pointer, index)
-        return bool(row) and bool(np.isfinite(np.ctypeslib.as_array(row, shape=(self.n_vocab,)).sum()))
+        if not row:
+            return False
+        logits = np.ctypeslib.as_array(row, shape=(self.n_vocab,))
+        return bool(np.isfinite(logits.min()) and np.isfinite(logits.max()))
 
     def set_adapters(self, adapters: Sequence[tuple[NativeAdapter, float]]) -> None:
         """Have llama.cpp apply exactly ``adapters`` with their scales to every token from now on.
