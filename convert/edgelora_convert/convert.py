@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from edgelora_convert.report import TargetReport
 
 
+_WHERE_TO = "Say with -o where to write it, a file in a folder that is there."
+
+
 def convert(
     src: str | Path | Sequence[str | Path],
     base: Path,
@@ -80,25 +83,28 @@ def convert(
 
 def _check_out(out: Path, base: Path, problems: Problems) -> None:
     try:
-        _look_at(out, base, problems)
+        reason = _why_not_to(out, base)
     except OSError as error:
-        problems.refuse("out", f"{out} cannot be written ({error.strerror})")
-    problems.raise_if_any()
+        reason = f"{out} cannot be written ({error.strerror})"
+    if reason:
+        problems.stop("out", reason, _WHERE_TO)
 
 
-def _look_at(out: Path, base: Path, problems: Problems) -> None:
+def _why_not_to(out: Path, base: Path) -> str:
+    """Why ``out`` cannot be written, or should not be; empty where nothing speaks against it."""
     if out.is_dir():
-        problems.refuse("out", f"the output {out} is a folder")
-    elif not out.parent.is_dir():
-        problems.refuse("out", f"the folder for the output {out} does not exist")
-    elif out.exists() and not out.is_file():
-        problems.refuse("out", f"the output {out} is no ordinary file")
-    elif out.exists() and base.exists() and out.samefile(base):
-        problems.refuse("out", "the output would replace the base")
-    elif out.exists() and _is_model(out):
-        problems.refuse("out", f"the output {out} is a model, which it would replace")
-    elif not os.access(out.resolve().parent, os.W_OK):
-        problems.refuse("out", f"the folder for the output {out} cannot be written to")
+        return f"the output {out} is a folder"
+    if not out.parent.is_dir():
+        return f"the folder for the output {out} does not exist"
+    if out.exists() and not out.is_file():
+        return f"the output {out} is no ordinary file"
+    if out.exists() and base.exists() and out.samefile(base):
+        return "the output would replace the base"
+    if out.exists() and _is_model(out):
+        return f"the output {out} is a model, which it would replace"
+    if not os.access(out.resolve().parent, os.W_OK):
+        return f"the folder for the output {out} cannot be written to"
+    return ""
 
 
 def _is_model(path: Path) -> bool:
@@ -113,7 +119,7 @@ def _check_sources(out: Path, plan: Plan, problems: Problems) -> None:
     """A GGUF may be converted in place; of anything else the output would be the ruin."""
     for source in plan.sources:
         if source.naming != "gguf" and out.exists() and any(out.samefile(path) for path in source.files):
-            problems.refuse("out", f"the output would replace {out.name} of {source.name}")
+            problems.refuse("out", f"the output would replace {out.name} of {source.name}", _WHERE_TO)
 
 
 _LONGEST_NAME = 200  # of a base; a configuration may say anything

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edgelora_convert.problems import NO_ADAPTER
 from edgelora_convert.sources.hub.address import parse_address
 from edgelora_convert.sources.read import read_source
 
@@ -25,7 +26,7 @@ def gather(
     out, and UsageError for a revision or subfolder that cannot exist.
     """
     if not str(src):
-        problems.stop("source", "its name is empty")
+        problems.stop("source", "its name is empty", NO_ADAPTER)
     path = Path(src)
     try:
         exists = path.exists()

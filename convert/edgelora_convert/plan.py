@@ -13,6 +13,7 @@ from edgelora_convert.assemble import Target, targets_of
 from edgelora_convert.gather import gather
 from edgelora_convert.layout.resolve import Resolver
 from edgelora_convert.layout.tied import for_output
+from edgelora_convert.problems import OTHER_BASE
 from edgelora_convert.scales import LEAST_SCALE
 from edgelora_convert.update import Kind
 
@@ -75,7 +76,7 @@ def make_plan(
     for source in sources if problems else ():
         other = base_name_warning(source.base_name, base.names)
         if other:
-            problems.first(other)
+            problems.first(other, OTHER_BASE)
     if any(source.only_merged for source in sources):
         problems.raise_if_any()  # nothing will be written, and what only a merge can hold may be too large to look at
     return Plan(sources, header, base, targets_of(kept))
@@ -91,7 +92,8 @@ def refuse_what_rules_out(source: Source, base: BaseFacts, problems: Problems) -
 def check_architecture(source: Source, base: BaseFacts, problems: Problems) -> None:
     """A source that says what it is for must be for the base's architecture."""
     if source.arch not in ("", base.arch):
-        problems.refuse("arch", f"it is for the architecture {source.arch!r}, the base is {base.arch!r}")
+        text = f"it is for the architecture {source.arch!r}, the base is {base.arch!r}"
+        problems.refuse("arch", text, OTHER_BASE)
 
 
 def _completed(source: Source, resolver: Resolver) -> Source:

@@ -11,6 +11,10 @@ from edgelora.errors import ConversionError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+NO_ADAPTER = "Give a GGUF adapter, or a PEFT or MLX folder."
+OTHER_BASE = "Use the base that it was trained on; --base takes a file or a name."
+"""Hints: what to do about a problem, where it does not say so itself."""
+
 MAX_LINE = 400
 MAX_LINES = 40
 _NUMBER = re.compile(r"(?<=\.)[0-9]{1,6}(?=\.)")
@@ -23,6 +27,7 @@ class Problems:
         self._source = source
         self._whole: dict[str, str] = {}
         self._placed: dict[tuple[str, str], list[str]] = {}
+        self._hint = ""  # the first that came with a problem
 
     def __bool__(self) -> bool:
         return bool(self._whole or self._placed)
@@ -32,16 +37,19 @@ class Problems:
         """Whether what comes now will only be counted."""
         return len(self._whole) + len(self._placed) >= MAX_LINES
 
-    def refuse(self, cause: str, text: str) -> None:
+    def refuse(self, cause: str, text: str, hint: str = "") -> None:
         """A property of the whole source that rules it out; further signs of the same cause add nothing."""
         self._whole.setdefault(cause, text)
+        self._hint = self._hint or hint
 
-    def first(self, text: str) -> None:
+    def first(self, text: str, hint: str) -> None:
         """What explains all the others, before them."""
         self._whole = {text: text, **self._whole}
+        self._hint = hint
 
-    def add(self, module: str, text: str) -> None:
+    def add(self, module: str, text: str, hint: str = "") -> None:
         """A problem of one module (or tensor), such as ``model.layers.3.self_attn.q_proj``."""
+        self._hint = self._hint or hint
         key = (_NUMBER.sub("*", module), _NUMBER.sub("*", text))
         self._placed.setdefault(key, []).append(module)
 
@@ -56,15 +64,15 @@ class Problems:
         for (masked, text), modules in self._placed.items():
             yield f"{_together(masked, modules)}: {text}"
 
-    def stop(self, cause: str, text: str) -> NoReturn:
+    def stop(self, cause: str, text: str, hint: str = "") -> NoReturn:
         """Add a problem after which nothing more can be found out, and raise."""
-        self.refuse(cause, text)
-        raise ConversionError(self._source, self.lines())
+        self.refuse(cause, text, hint)
+        raise ConversionError(self._source, self.lines(), self._hint)
 
     def raise_if_any(self) -> None:
         """Raise ConversionError with all problems, if there are any."""
         if self:
-            raise ConversionError(self._source, self.lines())
+            raise ConversionError(self._source, self.lines(), self._hint)
 
 
 def _printable(line: str) -> str:

@@ -49,6 +49,10 @@ class UnusableError(ValueError):
     """What a source holds for one module cannot be used. The text says why, without naming the module."""
 
 
+class MisfitError(UnusableError):
+    """It cannot be used with this base; with the one that it was trained on it could."""
+
+
 class Kind(Enum):
     """What an update changes: the matrix of a product, or a table that is looked up."""
 

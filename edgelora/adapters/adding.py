@@ -101,11 +101,12 @@ def _adapter_header(path: Path) -> Header | None:
 def _converted(source: Source, made: Path, report: ReportProgress) -> ConversionReport:
     from edgelora_convert.convert import convert
     from edgelora_convert.options import EVERYTHING
+    from edgelora_convert.problems import OTHER_BASE
 
     try:
         return convert(source.sources, source.base, made, source.dtype, report, source.options or EVERYTHING)
     except ConversionError as error:
-        if source.must_fit or error.hint or "the base" not in str(error):
+        if source.must_fit or error.hint != OTHER_BASE:
             raise
         hint = f"It was to be converted for {source.base}; --base chooses another base."
         raise ConversionError(error.source, error.problems, hint) from None

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from edgelora.cli.hints import hint_for
 from edgelora.errors import EdgeloraError
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def guarded(command: click.Command, arguments: Sequence[str]) -> int:
         error.show()
         return error.exit_code
     except EdgeloraError as error:
-        said = "\n".join(filter(None, (error.message, hint_for(error))))
-        click.echo(f"edgelora: {_printable(said)}", err=True)
+        click.echo(f"edgelora: {_printable(str(error))}", err=True)
         return error.exit_code
     except MemoryError:
         click.echo("edgelora: there is too little memory for this", err=True)

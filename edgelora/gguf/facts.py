@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgelora.types import AttestedAdapter
 
 SAMPLING_PREFIX = "general.sampling."
+_NO_BASE = "A base is a whole model; an adapter is named with --adapter."
 MAX_LAYERS = 512  # LLAMA_MAX_LAYERS
 LORA_A = ".lora_a"
 LORA_B = ".lora_b"
@@ -180,7 +181,7 @@ def layer_of(tensor: str) -> int:
 def _model_arch(header: Header) -> str:
     kind = header.get("general.type", "model")
     if kind != "model":
-        raise GGUFError(f"{header.path}: this GGUF holds {kind!r}, not a base model")
+        raise GGUFError(f"{header.path}: this GGUF holds {kind!r}, not a base model", _NO_BASE)
     arch = header.get("general.architecture", "")
     if not arch:
         raise GGUFError(f"{header.path}: general.architecture is missing, so this is no model llama.cpp can load")

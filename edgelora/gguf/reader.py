@@ -32,6 +32,8 @@ MAX_ELEMENTS = 2**63 - 1
 _LEAST_VALUE_BYTES = 8 + 4 + 1  # key length, value type, one byte of value
 _LEAST_TENSOR_BYTES = 8 + 4 + 4 + 8  # name length, dimensions, type, offset
 
+_NO_FILE = "Give the path of a GGUF file; edgelora bases list shows bases that have names."
+_NO_GGUF = "A base is a whole model as a GGUF; an adapter is a GGUF, or a PEFT or MLX folder."
 _OTHER_FORMATS = (
     (b"version https://git-lfs", "it is a Git LFS pointer, not the file itself", "Fetch it with `git lfs pull`."),
     (b"PK\x03\x04", "it is a zip archive or a PyTorch file, not a GGUF", ""),
@@ -90,9 +92,9 @@ def _opened(path: str | PathLike[str]) -> Iterator[FileIO]:
                 raise GGUFError(f"{path}: the file is empty", "Download or copy it again.")
             yield file
     except FileNotFoundError:
-        raise GGUFError(f"{path}: no such file") from None
+        raise GGUFError(f"{path}: no such file", _NO_FILE) from None
     except IsADirectoryError:
-        raise GGUFError(f"{path}: this is a folder, not a GGUF file") from None
+        raise GGUFError(f"{path}: this is a folder, not a GGUF file", "Give the GGUF file in it.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise GGUFError(f"{path}: cannot be read ({reason or error})") from None
@@ -123,7 +125,7 @@ def _version(cursor: Cursor) -> int:
         for magic, problem, hint in _OTHER_FORMATS:
             if start.startswith(magic):
                 raise cursor.fail(problem, hint)
-        raise cursor.fail("it is not a GGUF file (it does not start with GGUF)")
+        raise cursor.fail("it is not a GGUF file (it does not start with GGUF)", _NO_GGUF)
     cursor.take(4)
     version = cursor.u32()
     if version and version & 0xFFFF == 0:

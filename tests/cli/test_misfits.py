@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from support.peft_folders import Shape, peft_source
+from support.peft_folders import Shape, peft_source, write_base
 from support.tiny_llama import write_tiny_llama
 
 from edgelora.config import locations
@@ -85,6 +85,25 @@ def test_an_adapter_trained_for_another_base_says_so_where_nobody_named_one(
     hint = edgelora("adapters", "add", tmp_path / "skill").err.splitlines()[-1]
     assert str(locations.demo_base()) in hint
     assert "--base chooses another" in hint
+
+
+def test_what_no_base_would_help_is_not_blamed_on_the_base(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
+    """Such an adapter changed the base's weights as well: another base is not what it lacks."""
+    peft_source(Shape(), kasa_config={"kasa_beta": 0.1}).save(tmp_path / "skill")
+    for command in (
+        (
+            "convert",
+            tmp_path / "skill",
+            "--base",
+            write_base(tmp_path / "base.gguf", Shape()),
+            "-o",
+            tmp_path / "o.gguf",
+        ),
+        ("adapters", "add", tmp_path / "skill", "--base", tmp_path / "base.gguf"),
+    ):
+        refused = edgelora(*command)
+        assert "also changes the base weights" in refused.err
+        assert "Use the base" not in refused.err
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,8 @@ from edgelora_convert.layout.rules import Part, Refused, Rule
 from edgelora_convert.layout.storage import BlockStorage
 from edgelora_convert.layout.tied import output_is_a_copy
 from edgelora_convert.layout.wholes import Parameter, placed_whole
-from edgelora_convert.update import Kind, UnusableError
+from edgelora_convert.problems import OTHER_BASE
+from edgelora_convert.update import Kind, MisfitError, UnusableError
 
 if TYPE_CHECKING:
     from edgelora.gguf.header import Header
@@ -87,7 +88,7 @@ class Resolver:
         try:
             return placed(update, located) if located else []
         except ValueError as error:
-            self._problems.add(update.module, str(error))
+            self._problems.add(update.module, str(error), OTHER_BASE)
             return []
 
     def complete(self, pending: Pending, naming: Naming) -> Update | None:
@@ -96,7 +97,7 @@ class Resolver:
         try:
             return pending.complete(BaseWeight(self._header, located, pending.kind, self._read)) if located else None
         except UnusableError as error:
-            self._problems.add(pending.module, str(error))
+            self._problems.add(pending.module, str(error), OTHER_BASE if isinstance(error, MisfitError) else "")
             return None
 
     def parameters(self, whole: Whole, naming: Naming) -> list[Parameter]:
@@ -105,7 +106,7 @@ class Resolver:
         try:
             return placed_whole(whole, located, self._base.arch) if located else []
         except ValueError as error:
-            self._problems.add(f"{whole.module}.{whole.parameter}", str(error))
+            self._problems.add(f"{whole.module}.{whole.parameter}", str(error), OTHER_BASE)
             return []
 
     def kind_of(self, module: str) -> Kind:
@@ -122,12 +123,15 @@ class Resolver:
             self._require_known_layout()
         place = _gguf_place(module) if in_gguf else self._names.place(module)
         if place.layer >= self._base.n_layers:
-            self._problems.add(module, f"the base has only {self._base.n_layers} layers")
+            self._problems.add(module, f"the base has only {self._base.n_layers} layers", OTHER_BASE)
             return None
         storage = self._storage(place.layer, in_gguf)
         ordered = in_gguf or module.endswith(_NATIVE_NAMES)
         found = {tensor: rule for tensor in place.tensors if (rule := self._rule(tensor, storage, ordered))}
-        problem = self._name_problem(module, kind, place, storage, list(found))
+        if not found:
+            self._problems.add(module, *self._why_absent(module, place, storage))
+            return None
+        problem = self._name_problem(kind, storage, list(found))
         if problem:
             self._problems.add(module, problem)
             return None
@@ -165,13 +169,9 @@ class Resolver:
             return rule
         return same if whole else None
 
-    def _name_problem(
-        self, module: str, kind: Kind, place: Place, storage: BlockStorage, found: list[str]
-    ) -> str | None:
+    def _name_problem(self, kind: Kind, storage: BlockStorage, found: list[str]) -> str | None:
         if len(found) > 1:
             return f"it could mean {' or '.join(map(storage.name, found))}"
-        if not found:
-            return self._why_absent(module, place, storage)
         is_embedding = storage.name(found[0]) == EMBEDDING
         if is_embedding and self._base.tied:
             return _TIED
@@ -179,16 +179,17 @@ class Resolver:
             return f"{storage.name(found[0])} is adapted as if it were {kind.value}"
         return None
 
-    def _why_absent(self, module: str, place: Place, storage: BlockStorage) -> str:
+    def _why_absent(self, module: str, place: Place, storage: BlockStorage) -> tuple[str, str]:
+        """Reason and hint."""
         if is_other_modality(module):
-            return "it belongs to the vision or audio side of the model, which llama.cpp cannot adapt"
+            return "it belongs to the vision or audio side of the model, which llama.cpp cannot adapt", ""
         if OUTPUT in place.tensors:
-            return _TIED
+            return _TIED, ""
         if place.tensors:
             name = storage.name(place.tensors[0])
-            return f"the base has no {name}{self._nearest(name)}"
+            return f"the base has no {name}{self._nearest(name)}", OTHER_BASE
         guess = storage.name(module.rsplit(".", 1)[-1].removesuffix("_proj"))
-        return f"unknown in {self._base.arch} models{self._nearest(guess)}"
+        return f"unknown in {self._base.arch} models{self._nearest(guess)}", ""
 
     def _nearest(self, name: str) -> str:
         """Looking takes long, so it is done for what will be shown."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelora_convert.peft.tensors import matrix
-from edgelora_convert.update import Computed, Pending, UnusableError, Update
+from edgelora_convert.update import Computed, MisfitError, Pending, Update
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -42,7 +42,7 @@ def _pending(module: str, block: StoredTensor, mini: bool) -> Pending:
     def complete(weight: Weight) -> Update:
         n_out, n_in = weight.shape
         if n_out % width if mini else n_out != width:
-            raise UnusableError(f"the base has {n_out} outputs here, its miss_block {width}")
+            raise MisfitError(f"the base has {n_out} outputs here, its miss_block {width}")
 
         def outputs() -> NDArray[np.float32]:
             return np.tile(block.load(), (1, n_out // width)).T

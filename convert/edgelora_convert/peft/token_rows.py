@@ -12,7 +12,7 @@ import numpy as np
 
 from edgelora_convert.peft.names import is_output
 from edgelora_convert.peft.tensors import matrix
-from edgelora_convert.update import Computed, Kind, Pending, UnusableError, Update, transposed
+from edgelora_convert.update import Computed, Kind, MisfitError, Pending, UnusableError, Update, transposed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -92,9 +92,9 @@ def _replacement(module: str, tokens: tuple[int, ...], parts: Parts, tied: bool,
 def _check(new: StoredTensor, tokens: tuple[int, ...], weight: Weight) -> None:
     n_tokens, width = weight.shape
     if width != new.shape[1]:
-        raise UnusableError(f"its rows have {new.shape[1]} values, those of the base {width}")
+        raise MisfitError(f"its rows have {new.shape[1]} values, those of the base {width}")
     if max(tokens) >= n_tokens:
-        raise UnusableError(
+        raise MisfitError(
             f"it trains token {max(tokens)}, and the base has only {n_tokens}: its vocabulary was resized"
         )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgelora_convert.peft.tensors import factors, required
-from edgelora_convert.update import Computed, Pending, UnusableError, Update
+from edgelora_convert.update import Computed, MisfitError, Pending, UnusableError, Update
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,7 +54,7 @@ def _update(
 ) -> Update:
     n_out, n_in, rank = of_outputs.shape[0], weight.shape[1], a.shape[0]
     if n_in > a.shape[1]:
-        raise UnusableError(f"the base has {n_in} inputs here, the projections only {a.shape[1]}")
+        raise MisfitError(f"the base has {n_in} inputs here, the projections only {a.shape[1]}")
     return Update(
         module,
         Computed((rank, n_in), lambda: np.multiply(a.load()[:, :n_in], of_inputs.load()[:, None])),

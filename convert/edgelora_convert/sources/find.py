@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgelora_convert.sources.other_files import what_its_name_says, where_else, why_not_one
+from edgelora_convert.problems import NO_ADAPTER
+from edgelora_convert.sources.other_files import what_helps, what_its_name_says, where_else, why_not_one
 from edgelora_convert.storage.config_file import ConfigFileError, read_object
 from edgelora_convert.storage.configured import Configured
 from edgelora_convert.storage.signatures import GGUF, begins_with, what_else
@@ -52,7 +53,7 @@ def find_source(src: Path, problems: Problems) -> Found:
     """What ``src``, a folder or a file, holds. Raises ConversionError with the reasons where that is no adapter."""
     try:
         if not src.exists():
-            problems.stop("source", "no such file or folder")
+            problems.stop("source", "no such file or folder", NO_ADAPTER)
         if src.is_dir():
             return _in_folder(src, problems)
         if not src.is_file():
@@ -81,7 +82,7 @@ def _in_file(path: Path, problems: Problems) -> Found:
         return GgufFile(path)
     other = what_else(path) or what_its_name_says(path)
     if other:
-        problems.stop("weights", f"{path.name} cannot be used: {other}")
+        problems.stop("weights", f"{path.name} cannot be used: {other}", what_helps(other))
     folder = path.parent
     kind = _kind(folder / CONFIG, "beside it; the scale of the adapter is only known from there", problems)
     name = folder.resolve().name if path.name in _WEIGHTS[kind] else path.stem
@@ -91,7 +92,7 @@ def _in_file(path: Path, problems: Problems) -> Found:
 def _kind(config: Path, where: str, problems: Problems) -> type[PeftFolder | MlxFolder]:
     """Whose configuration it is; one that is missing or cannot be read goes to the problems."""
     if not config.is_file():
-        problems.refuse("config", f"there is no {CONFIG} {where}")
+        problems.refuse("config", f"there is no {CONFIG} {where}", NO_ADAPTER)
         return PeftFolder
     try:
         fields = read_object(config)
@@ -107,7 +108,7 @@ def _weights(folder: Path, kind: type[PeftFolder | MlxFolder], problems: Problem
     others = [path for path in folder.glob("*.safetensors") if path.is_file() and not _NOT_IT.fullmatch(path.name)]
     candidates = usual[:1] or others
     if len(candidates) != 1:
-        problems.stop("weights", why_not_one(folder, candidates, _WEIGHTS[kind][0]))
+        problems.stop("weights", *why_not_one(folder, candidates, _WEIGHTS[kind][0]))
     return candidates[0]
 
 

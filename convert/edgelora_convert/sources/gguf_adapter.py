@@ -19,6 +19,7 @@ from edgelora.gguf.fit import EMBEDDING, USABLE_TYPES
 from edgelora.gguf.header import Header, MetadataArray, TensorInfo
 from edgelora.gguf.reader import read_header
 from edgelora_convert.limits import MAX_EXPERTS, MAX_FACTOR
+from edgelora_convert.problems import NO_ADAPTER
 from edgelora_convert.source import FolderTexts, Source
 from edgelora_convert.sources.end_tokens import MAX_END_TOKENS
 from edgelora_convert.update import Computed, Kind, Update
@@ -51,12 +52,12 @@ def read_gguf(found: GgufFile, problems: Problems, warnings: Problems) -> Source
             invocation_tokens=_whole_numbers(header, "adapter.alora.invocation_tokens"),
         )
     except GGUFError as error:
-        problems.stop("source", error.message)
+        problems.stop("source", error.message, error.hint)
 
 
 def _require_adapter(header: Header, problems: Problems) -> None:
     if header.metadata.get("general.type", "model") == "model":
-        problems.stop("source", "it is a GGUF model, not an adapter; a model is given as the base")
+        problems.stop("source", "it is a GGUF model, not an adapter; a model is given as the base", NO_ADAPTER)
     for key, expected in (("general.type", "adapter"), ("adapter.type", "lora")):
         if header.metadata.get(key) != expected:
             problems.stop("source", f"it is a GGUF, but no LoRA adapter: its {key} is not {expected!r}")

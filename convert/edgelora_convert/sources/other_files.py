@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from edgelora_convert.problems import NO_ADAPTER
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
@@ -39,12 +41,18 @@ def what_its_name_says(path: Path) -> str:
     return next((reason for pattern, reason in _OTHER_WEIGHTS if path.match(pattern)), "")
 
 
-def why_not_one(folder: Path, candidates: Sequence[Path], usual: str) -> str:
-    """Why there is not one file in ``folder`` that must be the weights: several candidates, or something else."""
+def what_helps(reason: str) -> str:
+    """The hint for what ``what_its_name_says``; empty where the reason itself says what to do."""
+    return NO_ADAPTER if reason == _WHOLE_MODEL else ""
+
+
+def why_not_one(folder: Path, candidates: Sequence[Path], usual: str) -> tuple[str, str]:
+    """Why there is not one file in ``folder`` that must be the weights, several or something else; and a hint."""
     if candidates:
-        return f"several files in it could be its weights; give one of them: {_listed(candidates)}"
+        return f"several files in it could be its weights; give one of them: {_listed(candidates)}", ""
     reasons = (reason for pattern, reason in (*_OTHER_WEIGHTS, _CHECKPOINTS) if any(folder.glob(pattern)))
-    return next(reasons, f"there is no {usual} in it")
+    reason = next(reasons, "")
+    return (reason, what_helps(reason)) if reason else (f"there is no {usual} in it", NO_ADAPTER)
 
 
 def where_else(folder: Path, config: str) -> str:
