@@ -112,7 +112,7 @@ async def _answers(
 def _failure(host: Host, weights: Weights, failed: Failed) -> ApiError:
     if weights.baked and isinstance(failed.error, GGUFError | QuarantinedError):  # its file, of which no client knows
         return as_api_error(EngineDiedError("the baked engine has failed", "Ask again: it is computed at run time."))
-    error = as_api_error(failed.error)
+    error = host.failure(failed.error)
     if isinstance(failed.error, QueueFullError):
         host.metrics.refused += 1
         error.retry_after = host.pace.seconds(len(host.running) // 4)  # when a quarter of the queue is gone

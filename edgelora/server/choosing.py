@@ -16,7 +16,7 @@ from edgelora.errors import (
     QuarantinedError,
     UsageError,
 )
-from edgelora.server.errors import ApiError, as_api_error, without_folders
+from edgelora.server.errors import ApiError, without_folders
 from edgelora.server.selecting import NO_SUCH_MODEL
 
 if TYPE_CHECKING:
@@ -51,15 +51,15 @@ async def choose(
     try:
         text = await _text(host, tenant, model, lora)
     except UsageError as error:
-        raise as_api_error(error, param="model") from None
+        raise host.failure(error, param="model") from None
     except EdgeloraError as error:
-        raise _unknown(model) if tenant.selections is not None else as_api_error(error, param="model") from None
+        raise _unknown(model) if tenant.selections is not None else host.failure(error, param="model") from None
     if not tenant.may_use(text):
         raise _unknown(model)
     try:
         return await _known(host, tenant, text)
     except EdgeloraError as error:
-        raise as_api_error(error, param="model") from None
+        raise host.failure(error, param="model") from None
 
 
 def _unknown(model: str | None) -> ApiError:

@@ -97,6 +97,12 @@ def as_api_error(error: EdgeloraError, *, param: str | None = None) -> ApiError:
     return ApiError(_INTERNAL, message, "server_error")
 
 
+def base_unusable(error: EdgeloraError) -> ApiError:
+    """``error`` of the base itself: it stays until whoever runs the server has seen to it."""
+    message = f"this server cannot use its base: {without_folders(error.message)}"
+    return ApiError(503, message, "base_unusable")
+
+
 def without_folders(text: str) -> str:
     """``text`` with the names of files alone: where they lie on this machine is no client's business."""
     return _FOLDERS.sub("", text)

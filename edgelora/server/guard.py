@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 from starlette.requests import ClientDisconnect, Request
 
 from edgelora.errors import EdgeloraError
-from edgelora.server.errors import ApiError, as_api_error, internal_error
-from edgelora.server.routing import TENANT
+from edgelora.server.errors import ApiError, internal_error
+from edgelora.server.routing import TENANT, host_of
 from edgelora.server.streaming import ClientGoneError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class Guard:
         except ApiError as error:
             failure = error
         except EdgeloraError as error:
-            failure = as_api_error(error)
+            failure = host_of(Request(scope)).failure(error)
         except Exception:
             log.exception("internal error at %s", scope["path"])
             failure = internal_error()

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 
 from edgelora.adapters.store.usage import UsageCounts
 from edgelora.chat.choice import choose_template
-from edgelora.errors import EdgeloraError
+from edgelora.errors import EdgeloraError, GGUFError, QuarantinedError
+from edgelora.gguf.split import read_joined
 from edgelora.server.catalogue import Catalogue
+from edgelora.server.errors import as_api_error, base_unusable
 from edgelora.server.heating import Heating
 from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from edgelora.chat.template import ChatTemplate
     from edgelora.engine.client import EngineClient
     from edgelora.server.baking import Bakery
+    from edgelora.server.errors import ApiError
     from edgelora.server.options import ServerOptions
     from edgelora.server.tenants import Tenants
     from edgelora.types import AdapterFile, Finished, Request
@@ -144,6 +147,21 @@ class Host:
     def running_by_tenant(self) -> Counter[str]:
         """How many answers each tenant has under way."""
         return Counter(one.tenant for one in self.running.values())
+
+    def failure(self, error: EdgeloraError, *, param: str | None = None) -> ApiError:
+        """As as_api_error; but what is wrong with the base's own file is not the request's fault."""
+        return base_unusable(error) if self._is_of_the_base(error) else as_api_error(error, param=param)
+
+    def _is_of_the_base(self, error: EdgeloraError) -> bool:
+        if isinstance(error, QuarantinedError):
+            return not error.adapters
+        if not isinstance(error, GGUFError):
+            return False
+        try:
+            read_joined(self.engine.base.path)
+        except GGUFError:
+            return True
+        return False
 
     # --- what happens elsewhere
 

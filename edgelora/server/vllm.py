@@ -13,7 +13,7 @@ from starlette.responses import PlainTextResponse
 from edgelora.adapters.naming import check_name
 from edgelora.errors import EdgeloraError
 from edgelora.server.bodies import read_model
-from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.errors import ApiError
 from edgelora.server.openai.requests import Text
 from edgelora.server.routing import host_of, tenant_of
 from edgelora.server.tenants import EVERYBODY
@@ -55,7 +55,7 @@ async def load_adapter(request: Request) -> Response:
         await host.ensure_loaded([file])
         host.catalogue.add(entry, file)
     except EdgeloraError as error:
-        failure = as_api_error(error, param="lora_path")
+        failure = host.failure(error, param="lora_path")
         raise ApiError(failure.status, failure.message, failure.code, param="lora_path") from None
     return PlainTextResponse(f"Success: LoRA adapter '{asked.lora_name}' added successfully.")
 

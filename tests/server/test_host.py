@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -10,7 +11,7 @@ import pytest
 from support.fake_engine import base_info
 
 from edgelora.adapters.library import AdapterLibrary
-from edgelora.errors import AdapterError, MemoryLimitError
+from edgelora.errors import AdapterError, EdgeloraError, GGUFError, MemoryLimitError, QuarantinedError
 from edgelora.server.host import Host
 from edgelora.server.tenants import Tenants
 from edgelora.types import AdapterFile
@@ -69,3 +70,28 @@ async def test_a_load_that_failed_is_tried_again(demo_base: Path, tmp_path: Path
 async def test_an_adapter_without_room_is_an_error(demo_base: Path, tmp_path: Path) -> None:
     with pytest.raises(MemoryLimitError):
         await host(Engine(MemoryLimitError("full")), demo_base, tmp_path).ensure_loaded([FILE])
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (QuarantinedError("base.gguf crashed the engine twice"), 503),
+        (QuarantinedError("the adapter legal crashed the engine twice", "", ["a" * 64]), 400),
+        (GGUFError("/srv/base.gguf: it is not a GGUF file"), 400),
+    ],
+)
+def test_an_unusable_base_is_the_servers_fault(
+    demo_base: Path, tmp_path: Path, error: EdgeloraError, status: int
+) -> None:
+    engine = Engine()
+    engine.base = replace(engine.base, path=demo_base)
+    assert host(engine, demo_base, tmp_path).failure(error, param="model").status == status
+
+
+def test_a_damaged_base_is_the_servers_fault(demo_base: Path, tmp_path: Path) -> None:
+    engine = Engine()
+    engine.base = replace(engine.base, path=tmp_path / "base.gguf")
+    engine.base.path.write_text("no GGUF")
+    failure = host(engine, demo_base, tmp_path).failure(GGUFError(f"{engine.base.path}: it is not a GGUF file"))
+    assert (failure.status, failure.body["error"]["code"]) == (503, "base_unusable")
+    assert str(tmp_path) not in failure.message

@@ -16,7 +16,7 @@ from edgelora.server.answers import require_room
 from edgelora.server.attestation import attestation, attestation_headers
 from edgelora.server.bodies import read_model
 from edgelora.server.choosing import choose
-from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.errors import ApiError
 from edgelora.server.host import Running
 from edgelora.server.openai.requests import Text
 from edgelora.server.prompts import prompt_tokens_of
@@ -128,7 +128,7 @@ async def _vector(host: Host, choice: Choice, tokens: tuple[int, ...]) -> tuple[
     try:
         return await host.engine.embed(tokens, choice.resolved.selection)
     except EdgeloraError as error:
-        failure = as_api_error(error)
+        failure = host.failure(error)
         failure.param = "input" if failure.param == "messages" else failure.param
         raise failure from None
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from edgelora.chat.prompt import template_tokens
 from edgelora.errors import EdgeloraError
 from edgelora.server.answers import Prompt
-from edgelora.server.errors import ApiError, as_api_error
+from edgelora.server.errors import ApiError
 from edgelora.server.json_grammar import any_object, schema_grammar
 from edgelora.server.prompts import require_fitting
 
@@ -35,7 +35,7 @@ async def chat_prompt(host: Host, choice: Choice, asked: ChatRequest) -> Prompt:
         ends = await _end_tokens(host, resolved)
         grammar = _grammar(asked.response_format)
     except EdgeloraError as error:
-        raise as_api_error(error, param="messages") from None
+        raise host.failure(error, param="messages") from None
     more: dict[str, Any] = {"grammar": grammar, "stop_tokens": ends}
     if asked.logprobs or asked.top_logprobs:
         more["logprobs"] = asked.top_logprobs or 0
