@@ -6,6 +6,9 @@ import sys
 import time
 from typing import TYPE_CHECKING, Self
 
+import click
+from edgelora_convert.sources.hub.resuming import WAITING
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -25,6 +28,7 @@ class ProgressBar:
         self._started = time.monotonic()
         self._bar: rich.progress.Progress | None = None
         self._tasks: dict[str, rich.progress.TaskID] = {}
+        self._said: set[str] = set()
 
     def __enter__(self) -> Self:
         return self
@@ -33,7 +37,10 @@ class ProgressBar:
         self.clear()
 
     def __call__(self, progress: Progress) -> None:
-        """Show one more step, if somebody watches and it has taken a while."""
+        """Show one more step, if somebody watches and it has taken a while; that it waits for others is always said."""
+        if progress.stage == WAITING:
+            self._say_once(f"edgelora: {progress.stage}")
+            return
         if not self._watched or (self._bar is None and time.monotonic() - self._started < PATIENCE_S):
             return
         bar = self._bar = self._bar or _new_bar()
@@ -50,6 +57,12 @@ class ProgressBar:
             self._bar.stop()
         self._bar, self._tasks = None, {}
         self._started = time.monotonic()
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self.clear()
+            click.echo(text, err=True)
 
 
 def _new_bar() -> rich.progress.Progress:

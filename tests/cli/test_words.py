@@ -6,6 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from edgelora_convert.sources.hub.resuming import WAITING
 
 from edgelora.cli.outputs import write_text
 from edgelora.cli.progress import ProgressBar
@@ -25,6 +26,13 @@ def steps(bar: ProgressBar) -> None:
 def test_nothing_is_drawn_where_nobody_watches(capfd: pytest.CaptureFixture[str]) -> None:
     steps(ProgressBar())
     assert capfd.readouterr() == ("", "")
+
+
+def test_waiting_for_another_process_is_said_once_whoever_watches(capfd: pytest.CaptureFixture[str]) -> None:
+    with ProgressBar() as bar:
+        for _ in range(2):
+            bar(Progress(WAITING, 0, 100, "bytes"))
+    assert capfd.readouterr() == ("", f"edgelora: {WAITING}\n")
 
 
 @pytest.mark.parametrize(("patience", "drawn"), [(0.0, True), (60.0, False)])

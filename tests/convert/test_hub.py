@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import socket
 import subprocess
@@ -234,9 +235,27 @@ def test_who_has_waited_goes_on_where_the_other_was_interrupted(hub: Hub, monkey
         Path(file.name).write_bytes(ADAPTER[WEIGHTS][:100_000])
         fcntl.flock(file, operation)
 
-    monkeypatch.setattr(resuming, "fcntl", SimpleNamespace(flock=other_meanwhile, LOCK_EX=fcntl.LOCK_EX))
+    monkeypatch.setattr(resuming, "fcntl", SimpleNamespace(**{**vars(fcntl), "flock": other_meanwhile}))
     assert (fetch(ADDRESS).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
     assert hub.sent(WEIGHTS) == len(ADAPTER[WEIGHTS]) - 100_000
+
+
+def test_that_another_process_is_waited_for_is_said_once(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resuming, "_PATIENCE_S", 0)
+    folder = Path(constants.HF_HUB_CACHE) / "models--someone--a-lora" / "blobs"
+    folder.mkdir(parents=True)
+    sha256 = hashlib.sha256(ADAPTER[WEIGHTS]).hexdigest()
+    with (folder / f"{sha256}.edgelora.incomplete").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)  # as a download that was stopped holds it
+        stages: list[str] = []
+
+        def report(progress: Progress) -> None:
+            stages.append(progress.stage)
+            if progress.stage == resuming.WAITING:
+                fcntl.flock(other, fcntl.LOCK_UN)
+
+        assert (fetch(ADDRESS, report).path / WEIGHTS).read_bytes() == ADAPTER[WEIGHTS]
+    assert stages.count(resuming.WAITING) == 1
 
 
 # --- without a hub

@@ -17,20 +17,36 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from edgelora.errors import ConversionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from huggingface_hub import HfApi
 
     from edgelora_convert.sources.hub.address import HubAddress
     from edgelora_convert.sources.hub.transfer import RemoteFile
 
+WAITING = "waiting for another process that downloads the same file"
+"""The stage in which this one has nothing to do; the other one may be stopped, and then it lasts."""
+
+_PATIENCE_S = 1.5  # a lock that comes within this is not worth a word
+_LOOK_S = 0.05
 _WAITS = (1.0, 2.0, 4.0)
 """Seconds between attempts."""
 
 
-def bring(api: HfApi, address: HubAddress, path: str, file: RemoteFile, commit: str, progress_bar: type[Any]) -> None:
+def bring(
+    api: HfApi,
+    address: HubAddress,
+    path: str,
+    file: RemoteFile,
+    commit: str,
+    progress_bar: type[Any],
+    tell_waiting: Callable[[], None],
+) -> None:
     """Bring ``path`` into the cache unless it is there; nothing is done for a file whose hash the hub does not say.
 
-    What has come stays, whatever ends this. The content is not compared with the hash here. Raises ConversionError
-    where the disk is too full, and what huggingface-hub raises.
+    What has come stays, whatever ends this. The content is not compared with the hash here. ``tell_waiting`` is called
+    once if another process brings the same and takes its time. Raises ConversionError where the disk is too full, and
+    what huggingface-hub raises.
     """
     from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import repo_folder_name
@@ -42,7 +58,7 @@ def bring(api: HfApi, address: HubAddress, path: str, file: RemoteFile, commit: 
     blobs.mkdir(parents=True, exist_ok=True)
     partial = blobs / f"{file.sha256}.edgelora.incomplete"
     with partial.open("ab") as came:
-        fcntl.flock(came, fcntl.LOCK_EX)  # another process may bring the same
+        _lock(came, tell_waiting)
         if blob.exists():
             partial.unlink(missing_ok=True)
             return
@@ -54,6 +70,20 @@ def bring(api: HfApi, address: HubAddress, path: str, file: RemoteFile, commit: 
         _get(api, url, came, file.size, progress_bar)
         came.flush()
         os.replace(partial, blob)
+
+
+def _lock(came: BinaryIO, tell_waiting: Callable[[], None]) -> None:
+    """Wait until no other process brings the same."""
+    patient_until = time.monotonic() + _PATIENCE_S
+    while time.monotonic() < patient_until:
+        try:
+            fcntl.flock(came, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_LOOK_S)
+        else:
+            return
+    tell_waiting()
+    fcntl.flock(came, fcntl.LOCK_EX)
 
 
 def _get(api: HfApi, url: str, came: BinaryIO, size: int, progress_bar: type[Any]) -> None:

@@ -13,7 +13,7 @@ from edgelora.errors import ConversionError, EdgeloraError
 from edgelora.gguf.hashes import file_sha256
 from edgelora.types import Progress
 from edgelora_convert.sources.hub.failures import refusal
-from edgelora_convert.sources.hub.resuming import bring
+from edgelora_convert.sources.hub.resuming import WAITING, bring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -73,7 +73,10 @@ def download(
         def report(done: int, before: int = before) -> None:
             progress(Progress(f"downloading {in_mb(total)}", before + done, total, "bytes"))
 
-        bring(api, address, path, file, revision.resolved, _bar(report))
+        def tell_waiting(before: int = before) -> None:
+            progress(Progress(WAITING, before, total, "bytes"))
+
+        bring(api, address, path, file, revision.resolved, _bar(report), tell_waiting)
         place = Path(api.hf_hub_download(address.repo, path, revision=revision, tqdm_class=_bar(report)))
         report(file.size)
         progress(Progress("checking the download", before + file.size, total, "bytes"))
