@@ -27,6 +27,8 @@ def require_place(out: Path) -> None:
             raise MergeError(f"{out}: cannot be written (there is no folder {folder})", "Make it first.")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise MergeError(f"{out}: cannot be written (nothing may be written to {folder})", "Name another folder.")
+        with files.temporary_beside(out.resolve()):
+            pass  # rights do not tell all: no file can be made in /proc
     except OSError as error:
         raise MergeError(f"{out}: cannot be written ({error.strerror})", "Name another file to write.") from None
 

@@ -88,6 +88,15 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(demo_base: Path,
         merge(demo_base, [Member(LEGAL)], tmp_path, UNVERIFIED, report=work)
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux in which no file can be made")
+def test_that_no_file_can_be_made_is_said_before_the_work(demo_base: Path) -> None:
+    def work(progress: Progress) -> None:
+        pytest.fail(f"it was {progress.stage}")
+
+    with pytest.raises(MergeError, match="cannot be written"):
+        merge(demo_base, [Member(LEGAL)], Path("/proc/x.gguf"), UNVERIFIED, report=work)
+
+
 def test_a_file_of_an_adapters_folder_is_not_written_over(tmp_path: Path) -> None:
     folder = peft_source(Shape()).save(tmp_path / "mine")
     weights = folder / "adapter_model.safetensors"
