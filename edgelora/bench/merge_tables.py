@@ -74,12 +74,12 @@ def _merge(report: MergeReport) -> tuple[str, ...]:
         f"{report.plan_s + report.write_s:.1f}",
         f"{report.verify_s:.1f}",
         f"{report.peak_memory_bytes / 2**20:,.0f}",
-        f"{report.adapter_kept:.1%}",
+        f"{100 * report.adapter_kept:.1f} %",
     )
     if not found:
         return (report.precision, *numbers, "", "", "")
-    share = f"{found.kl_merged / found.kl_effect:.1%}" if found.kl_effect else ""
-    return (report.precision, *numbers, f"{found.kl_merged:.3g}", share, f"{found.top1_merged:.1%}")
+    share = f"{100 * found.kl_merged / found.kl_effect:.1f} %" if found.kl_effect else ""
+    return (report.precision, *numbers, f"{found.kl_merged:.3g}", share, f"{100 * found.top1_merged:.1f} %")
 
 
 def _speeds(result: MergeResult) -> Table:
@@ -106,7 +106,7 @@ def _beside(own: Throughput, base: Throughput) -> tuple[str, ...]:
 
 def _kept(result: MergeResult) -> Table:
     rows = tuple(
-        (kept.type_name, f"{kept.kept:.1%}", f"{kept.median_loss:.2g}", _megabytes(kept.nbytes))
+        (kept.type_name, f"{100 * kept.kept:.1f} %", f"{kept.median_loss:.2g}", _megabytes(kept.nbytes))
         for kept in result.kept_in
     )
     return Table(

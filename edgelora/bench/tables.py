@@ -123,7 +123,7 @@ def _loads(result: SwapResult) -> Table:
 
 def _load(result: SubjectResult) -> tuple[str, ...]:
     loaded = result.loaded
-    numbers = (f"{loaded.load_ms:.1f}", f"{loaded.memory_bytes / 2**20:.1f}", f"{loaded.effect:.1%}")
+    numbers = (f"{loaded.load_ms:.1f}", f"{loaded.memory_bytes / 2**20:.1f}", f"{100 * loaded.effect:.1f} %")
     return (result.subject.label, str(loaded.rank), *numbers)
 
 

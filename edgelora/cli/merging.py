@@ -28,8 +28,9 @@ def print_trade(trade: Trade, *, has_source: bool) -> None:
     table.add_column("size", justify="right")
     table.add_column("speed, about", justify="right")
     with_adapter = trade.base_bytes + trade.adapter_bytes
-    table.add_row("base + adapter at run time", size_text(with_adapter), f"{trade.adapter_speed:.0%} of the base's")
-    table.add_row("merged", size_text(trade.merged_bytes), f"{trade.merged_speed:.0%}" + " " * 14)
+    of_adapter, of_merged = (f"{100 * speed:.0f} %" for speed in (trade.adapter_speed, trade.merged_speed))
+    table.add_row("base + adapter at run time", size_text(with_adapter), f"{of_adapter} of the base's")
+    table.add_row("merged", size_text(trade.merged_bytes), of_merged + " " * 14)
     console = _console()
     console.print(table)
     console.print(trade.advice(has_source=has_source))
@@ -40,7 +41,7 @@ def print_report(report: MergeReport) -> None:
     console = _console()
     console.print()
     console.print(_kinds(report))
-    console.print(f"\nkept of the adapter's change: {report.adapter_kept:.1%}")
+    console.print(f"\nkept of the adapter's change: {100 * report.adapter_kept:.1f} %")
     if report.verification:
         _print_verification(console, report.verification)
         _print_verdict(console, report)
@@ -77,7 +78,7 @@ def _kinds(report: MergeReport) -> Table:
     table.add_column("kept", justify="right")
     for kind in report.kinds:
         sizes = f"{size_text(kind.base_bytes)} → {size_text(kind.nbytes)}"
-        table.add_row(kind.kind, f"{kind.n_tensors}×", _types(kind), sizes, f"{kind.kept:.1%}")
+        table.add_row(kind.kind, f"{kind.n_tensors}×", _types(kind), sizes, f"{100 * kind.kept:.1f} %")
     return table
 
 
@@ -92,8 +93,8 @@ def _print_verification(console: Console, found: Verification) -> None:
     table = Table(box=None, pad_edge=False, header_style="dim")
     for title in ("against the adapter at run time", "KL divergence", "same next token"):
         table.add_column(title, justify="left" if title.startswith("against") else "right")
-    table.add_row("merged", f"{found.kl_merged:.2g}", f"{found.top1_merged:.1%}")
-    table.add_row("bare base", f"{found.kl_effect:.2g}", f"{found.top1_effect:.1%}")
+    table.add_row("merged", f"{found.kl_merged:.2g}", f"{100 * found.top1_merged:.1f} %")
+    table.add_row("bare base", f"{found.kl_effect:.2g}", f"{100 * found.top1_effect:.1f} %")
     console.print()
     console.print(table)
 
@@ -118,7 +119,8 @@ _STYLES = {"passed": "green", "failed": "bold red", "unclear": "yellow", "no eff
 
 def _share(found: Verification) -> str:
     """How far away it is, beside what the adapter does."""
-    return f", {found.kl_merged / found.kl_effect:.1%} of its effect away (5 % are allowed)" if found.kl_effect else ""
+    share = 100 * found.kl_merged / found.kl_effect if found.kl_effect else None
+    return f", {share:.1f} % of its effect away (5 % are allowed)" if share is not None else ""
 
 
 def _console() -> Console:

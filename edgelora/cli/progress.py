@@ -69,7 +69,7 @@ def _new_bar() -> rich.progress.Progress:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"))
     pace = TextColumn("{task.fields[pace]}")
     bar = Progress(*columns, TimeElapsedColumn(), pace, console=Console(stderr=True), transient=True)
     bar.start()

@@ -199,7 +199,7 @@ def _require_enough(prepared: _Prepared, options: Options) -> None:
     kept = prepared.trade.expected_kept
     if options.precision == "same" and kept < ENOUGH and not options.force:
         raise MergeError(
-            f"only about {kept:.0%} of the adapter would be left in the types of the base",
+            f"only about {100 * kept:.0f} % of the adapter would be left in the types of the base",
             "Use --precision auto, which keeps it; or --force to write it all the same.",
         )
 

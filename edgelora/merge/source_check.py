@@ -49,7 +49,7 @@ def require_same(path: Path, source: Readable, tensor: BaseTensor, hint: str) ->
     if not distance <= _TIMES * rounding + _ANYWAY:
         raise MergeError(
             f"{path}: this is not the model that the base was made of: the values of {source.name} are "
-            f"{distance:.1%} away from the base's, of which {tensor.type_name} explains {rounding:.1%}",
+            f"{100 * distance:.1f} % away from the base's, of which {tensor.type_name} explains {100 * rounding:.1f} %",
             hint,
         )
 

@@ -86,7 +86,8 @@ class Trade:
     def line(self) -> str:
         """Sizes and speeds of both, in one line."""
         sizes = f"{size_text(self.merged_bytes)} instead of {size_text(self.base_bytes + self.adapter_bytes)}"
-        speeds = f"about {self.merged_speed:.0%} of the base's speed instead of {self.adapter_speed:.0%}"
+        merged, adapter = (f"{100 * speed:.0f} %" for speed in (self.merged_speed, self.adapter_speed))
+        speeds = f"about {merged} of the base's speed instead of {adapter}"
         line = f"Baked in: {sizes}, {speeds} with the adapter at run time."
         return f"{line} Better stay with that." if self.faster != "merged" and self.is_larger else line
 

@@ -51,11 +51,12 @@ class Verification:
     @property
     def summary(self) -> str:
         """The verdict in words, with its numbers."""
-        share = f", {self.kl_merged / self.kl_effect:.1%} of the adapter's effect" if self.kl_effect else ""
+        share = f", {100 * self.kl_merged / self.kl_effect:.1f} % of the adapter's effect" if self.kl_effect else ""
         return (
             f"The merged file is {self.kl_merged:.2g} nats per token away from the adapter at run time{share} "
-            f"({self.kl_effect:.2g}; up to {BUDGET:.0%} passes). It chooses the same token {self.top1_merged:.1%} of "
-            f"the time, the bare base {self.top1_effect:.1%}. {_MEANING[self.verdict]}"
+            f"({self.kl_effect:.2g}; up to {100 * BUDGET:.0f} % passes). It chooses the same token "
+            f"{100 * self.top1_merged:.1f} % of the time, the bare base {100 * self.top1_effect:.1f} %. "
+            f"{_MEANING[self.verdict]}"
         )
 
 

@@ -113,7 +113,7 @@ class _Reporting:
         if now < self._next:
             return
         self._next = now + SAY_EVERY_S
-        share = f", {progress.done / progress.total:.0%}" if progress.total and progress.done else ""
+        share = f", {100 * progress.done / progress.total:.0f} %" if progress.total and progress.done else ""
         log.info("baking %s: %s%s", self._text, progress.stage, share)
 
 

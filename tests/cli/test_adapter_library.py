@@ -100,7 +100,7 @@ def test_usage_is_counted_for_each_adapter_of_an_answer(edgelora: Edgelora, fold
     lines = edgelora("adapters", "list", "--usage").out.splitlines()
     assert lines[0].startswith("law@1 ")
     assert lines[1].strip() == "Clauses"
-    assert "2 answers, 5 tokens (62% of all)" in lines[2]
+    assert "2 answers, 5 tokens (62 % of all)" in lines[2]
     assert len({line.index("rank") for line in lines if "rank" in line}) == 1
 
 

@@ -38,7 +38,7 @@ def test_the_document_has_what_scripts_need(edgelora: Edgelora, demo_base: Path,
     for said in (
         "base + adapter at run time",
         "attn_q",
-        "kept of the adapter's change: 100.0%",
+        "kept of the adapter's change: 100.0 %",
         "KL divergence",
         "passed",
     ):

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def test_same_is_refused_where_less_than_half_would_be_left(quantized: Callable[[str], Path], tmp_path: Path) -> None:
     base, out = quantized("Q4_0"), tmp_path / "out.gguf"
     weak = write_adapter(tmp_path / "weak.gguf", base, strength=0.01).path
-    with pytest.raises(MergeError, match=r"only about \d+% of the adapter would be left") as refused:
+    with pytest.raises(MergeError, match=r"only about \d+ % of the adapter would be left") as refused:
         merge(base, [Member(weak)], out, Options("same", verify=False, threads=1))
     assert "--precision auto" in refused.value.hint
     assert not out.exists()

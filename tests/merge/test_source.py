@@ -205,10 +205,10 @@ def transposed(weight: np.ndarray) -> np.ndarray:
     [
         (
             rows_of_a_gguf,
-            r"not the model that the base was made of: the values of blk.0.attn_q.weight are 1\d\d\.\d% away",
+            r"not the model that the base was made of: the values of blk.0.attn_q.weight are 1\d\d\.\d % away",
         ),
-        (transposed, r"attn_q.weight are 14\d\.\d% away from the base's, of which Q4_K explains [5-9]\.\d%"),
-        (lambda weight: fine_tuned(weight, 0.2), r"attn_q.weight are 2\d\.\d% away"),
+        (transposed, r"attn_q.weight are 14\d\.\d % away from the base's, of which Q4_K explains [5-9]\.\d %"),
+        (lambda weight: fine_tuned(weight, 0.2), r"attn_q.weight are 2\d\.\d % away"),
         (not_finite, "attn_q.weight holds values that are not finite"),
         (
             lambda weight: weight[:-1].copy(),
@@ -240,7 +240,7 @@ def test_a_gguf_of_another_fine_tune(base: Path, f32_base: Path, tmp_path: Path)
 
     changed = Rewrite(opened.tensors[Q], "F16", None, other)
     source = write(plan_layout(opened, [changed], {}), tmp_path / "source.gguf")
-    with pytest.raises(MergeError, match=r"attn_q.weight are 2\d\.\d% away") as refused:
+    with pytest.raises(MergeError, match=r"attn_q.weight are 2\d\.\d % away") as refused:
         read_source(source, read_base(base), [Q])
     assert "no other fine-tune" in refused.value.hint
     assert "convert_hf_to_gguf" not in refused.value.hint

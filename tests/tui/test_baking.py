@@ -39,7 +39,7 @@ async def test_baking_goes_on_beside_the_conversation_which_then_goes_on_there()
         await driver.ask("First question")
         await driver.command("bake")
         await driver.until(lambda: "25 %  Baking in legal · Esc stops it · writing" in driver.screen_text)
-        price = "8.8 MB instead of 5.9 MB, about 60% of the base's speed instead of 90% with the adapter at run time."
+        price = "8.8 MB instead of 5.9 MB, about 60 % of the base's speed instead of 90 % with the adapter at run time."
         await driver.until(lambda: f"Baked in: {price} Better stay with that. Esc stops baking." in driver.remarks)
         await driver.type("Second question")
         await driver.until(lambda: len(driver.answers) == 2 and driver.app.state.phase == "ready")

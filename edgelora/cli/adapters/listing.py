@@ -80,7 +80,7 @@ def _usage(found: Usage | None, tokens: int) -> str:
     """How much it was used, of ``tokens`` in all."""
     if not found:
         return "not used yet"
-    return f"{counted(found.runs, found.tokens)} ({found.tokens / tokens:.0%} of all), last {date(found.last)}"
+    return f"{counted(found.runs, found.tokens)} ({100 * found.tokens / tokens:.0f} % of all), last {date(found.last)}"
 
 
 def _print_json(entries: Sequence[AdapterEntry], used: Mapping[str, Usage] | None) -> None:

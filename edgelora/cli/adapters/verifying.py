@@ -170,7 +170,7 @@ def _judged(verdict: Verdict, effect: float | str | None) -> Verdict:
 
 def _print(verdicts: list[Verdict], strays: tuple[Path, ...]) -> None:
     for verdict in verdicts:
-        found = f"whole, changes the logits by {verdict.effect:.1%}" if verdict.effect is not None else "whole"
+        found = f"whole, changes the logits by {100 * verdict.effect:.1f} %" if verdict.effect is not None else "whole"
         doubt = f"; not tried: {verdict.note}" if verdict.note else ""
         click.echo(f"{verdict.name:20} {verdict.problem or found + doubt}")
         if verdict.hint:
