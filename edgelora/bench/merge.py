@@ -19,7 +19,7 @@ from edgelora.merge.base import read_base
 from edgelora.merge.given import read_given
 from edgelora.merge.kept import together
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options, Precision
+from edgelora.merge.options import MergeMember, Options, Precision
 from edgelora.merge.precision import plan_forced
 from edgelora.types import BASE, Progress, Selection
 
@@ -99,13 +99,15 @@ def measure(
     )
 
 
-def members_of(subject: Subject) -> list[Member]:
+def members_of(subject: Subject) -> list[MergeMember]:
     """The adapters of a selection, as a merge takes them."""
     scales = {member.adapter: member.scale for member in subject.selection.members}
-    return [Member(file.path, scales[file.sha256], file.name) for file in subject.files]
+    return [MergeMember(file.path, scales[file.sha256], file.name) for file in subject.files]
 
 
-def kept_by_type(path: Path, members: Sequence[Member], folder: Path, report: ReportProgress) -> tuple[KeptIn, ...]:
+def kept_by_type(
+    path: Path, members: Sequence[MergeMember], folder: Path, report: ReportProgress
+) -> tuple[KeptIn, ...]:
     """What is kept in each of TYPES, and in the base's own; types that cannot hold some tensor's rows are left out."""
     base = read_base(path)
     changes = read_given(base, members, folder, report).changes

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgelora.config.settings import Settings
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.merge.trade import Trade
     from edgelora.tui.app import ChatApp
     from edgelora.tui.setup import ChatSetup
@@ -139,7 +139,7 @@ def _baked(setup: ChatSetup) -> Path:
 
 
 def _bake(
-    base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+    base: Path, members: Sequence[MergeMember], report: ReportProgress, announce: Callable[[Trade], None]
 ) -> BakedBase:
     from edgelora.merge.baked import bake_apart
 

@@ -15,7 +15,7 @@ from edgelora.merge.options import PRECISIONS
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from edgelora.merge.options import Member, Options
+    from edgelora.merge.options import MergeMember, Options
     from edgelora.merge.report import MergeReport
     from edgelora.merge.trade import Trade
 
@@ -89,7 +89,7 @@ def command(
     return 1 if report.broke_its_promise else 0
 
 
-def _merged(base: Path, members: Sequence[Member], out: Path, chosen: Options) -> MergeReport:
+def _merged(base: Path, members: Sequence[MergeMember], out: Path, chosen: Options) -> MergeReport:
     """Merge, and say before the work what it costs."""
     from edgelora.cli.merging import print_trade
     from edgelora.cli.progress import ProgressBar
@@ -106,7 +106,7 @@ def _merged(base: Path, members: Sequence[Member], out: Path, chosen: Options) -
 
 
 @contextmanager
-def naming(members: Sequence[Member]) -> Iterator[None]:
+def naming(members: Sequence[MergeMember]) -> Iterator[None]:
     """Within the block a MergeError calls adapters of the library by name, and gives few of many reasons."""
     from edgelora.adapters.inspection import few
     from edgelora.adapters.store.store import FOLDER
@@ -121,23 +121,23 @@ def naming(members: Sequence[Member]) -> Iterator[None]:
         raise MergeError(_REASON.join([message, *few(reasons)]), error.hint) from None
 
 
-def named_members(base: Path, texts: Sequence[str]) -> list[Member]:
+def named_members(base: Path, texts: Sequence[str]) -> list[MergeMember]:
     """The adapters that ``texts`` name, each a selection. Raises UsageError and UnknownAdapterError."""
     from edgelora.adapters.convertible import shown_name
     from edgelora.adapters.library import AdapterLibrary
     from edgelora.adapters.naming import name_from_stem
     from edgelora.adapters.selection import parse_selection
     from edgelora.config.locations import expanded
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
 
     found = []
     for member in (member for text in texts for member in parse_selection(text)):
         if member.is_path:
             path = expanded(member.ref)
-            found.append(Member(path, member.scale, name_from_stem(shown_name(path))))
+            found.append(MergeMember(path, member.scale, name_from_stem(shown_name(path))))
         else:
             entry = AdapterLibrary(base).named(member.ref)
-            found.append(Member(entry.path, member.scale, entry.full_name))
+            found.append(MergeMember(entry.path, member.scale, entry.full_name))
     if not found:
         raise UsageError("there is nothing to bake in", "Name an adapter: --adapter legal, or --adapter ./my.gguf:0.7")
     return found

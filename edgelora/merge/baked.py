@@ -20,14 +20,13 @@ from edgelora.gguf.reader import read_header
 from edgelora.gguf.replacing import remove_abandoned
 from edgelora.merge.apart import run_apart
 from edgelora.merge.options import Options
-from edgelora.types import Member as SelectedMember
-from edgelora.types import Selection, ignore_progress
+from edgelora.types import Member, Selection, ignore_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from edgelora.merge.options import Member, Precision
+    from edgelora.merge.options import MergeMember, Precision
     from edgelora.merge.trade import Trade
     from edgelora.merge.verification import Verdict
     from edgelora.types import AttestedAdapter, ReportProgress
@@ -66,7 +65,7 @@ class BakedBases:
         self.folder = folder or locations.baked_dir()
 
     def find(
-        self, base: Path, members: Sequence[Member], precision: Precision = "auto", *, verified: bool = False
+        self, base: Path, members: Sequence[MergeMember], precision: Precision = "auto", *, verified: bool = False
     ) -> BakedBase | None:
         """What was baked before of the same base, adapters and scales; only what was ``verified``, if that is wanted.
 
@@ -78,7 +77,7 @@ class BakedBases:
     def bake(
         self,
         base: Path,
-        members: Sequence[Member],
+        members: Sequence[MergeMember],
         precision: Precision = "auto",
         report: ReportProgress = ignore_progress,
         announce: Callable[[Trade], None] = lambda trade: None,
@@ -122,8 +121,8 @@ class BakedBases:
             raise MergeError(f"{self.folder}: cannot be emptied ({error.strerror})") from None
         return freed
 
-    def _path(self, base: Path, members: Sequence[Member], precision: Precision) -> Path:
-        selection = Selection.of(SelectedMember(_content(member.path), member.scale) for member in members)
+    def _path(self, base: Path, members: Sequence[MergeMember], precision: Precision) -> Path:
+        selection = Selection.of(Member(_content(member.path), member.scale) for member in members)
         parts = [fingerprint(base), repr(selection), precision, edgelora.__version__]
         return self.folder / f"{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()}.gguf"
 
@@ -137,7 +136,7 @@ class BakedBases:
 
 def bake_apart(
     base: Path,
-    members: Sequence[Member],
+    members: Sequence[MergeMember],
     report: ReportProgress,
     announce: Callable[[Trade], None] = lambda trade: None,
     *,
@@ -152,7 +151,7 @@ def bake_apart(
 
 def _bake(
     base: Path,
-    members: Sequence[Member],
+    members: Sequence[MergeMember],
     precision: Precision,
     verify: bool,
     report: ReportProgress,

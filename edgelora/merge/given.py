@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from edgelora_convert.source import Source
 
     from edgelora.merge.base import Base, BaseTensor
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.types import ReportProgress
 
 
@@ -48,7 +48,7 @@ class Given:
     notes: tuple[str, ...] = ()
 
 
-def read_given(base: Base, members: Sequence[Member], folder: Path, report: ReportProgress) -> Given:
+def read_given(base: Base, members: Sequence[MergeMember], folder: Path, report: ReportProgress) -> Given:
     """Read ``members`` in any form; what has to be converted to be applied goes to ``folder``.
 
     Raises MergeError or GGUFError where one cannot be used with ``base``.
@@ -72,7 +72,7 @@ def read_given(base: Base, members: Sequence[Member], folder: Path, report: Repo
     )
 
 
-def _merged(member: Member, source: Source) -> MergedAdapter:
+def _merged(member: MergeMember, source: Source) -> MergedAdapter:
     return MergedAdapter(member.name or source.name, str(member.path), source.sha256(), member.scale)
 
 
@@ -81,7 +81,7 @@ def _n_bytes(files: Iterable[Path]) -> int:
 
 
 def _applied(
-    base: Base, members: Sequence[Member], sources: Sequence[Source], folder: Path, report: ReportProgress
+    base: Base, members: Sequence[MergeMember], sources: Sequence[Source], folder: Path, report: ReportProgress
 ) -> tuple[list[AppliedAdapter], str]:
     """What llama.cpp can apply of those that do anything, and why not all."""
     applied: list[AppliedAdapter] = []
@@ -97,7 +97,7 @@ def _applied(
     return applied, left_out
 
 
-def _gguf(base: Base, member: Member, source: Source, target: Path, report: ReportProgress) -> Path:
+def _gguf(base: Base, member: MergeMember, source: Source, target: Path, report: ReportProgress) -> Path:
     """The adapter as a GGUF, converted to ``target`` if it is none. Raises ConversionError where it cannot be one."""
     if source.naming == "gguf":
         path = source.files[0]

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from edgelora.gguf.header import TensorInfo
     from edgelora.merge.base import Base, BaseTensor
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
 
 _ByMatrix = dict[int, list[tuple[float, RowChange]]]
 """Changes of a tensor with their scales, by matrix of a stack."""
@@ -61,7 +61,9 @@ class BaseChanges:
     warnings: tuple[str, ...] = ()
 
 
-def member_changes(base: Base, members: Iterable[Member], progress: ReportProgress = ignore_progress) -> BaseChanges:
+def member_changes(
+    base: Base, members: Iterable[MergeMember], progress: ReportProgress = ignore_progress
+) -> BaseChanges:
     """Read ``members`` and place everything they hold in ``base``; a member of scale 0 does nothing.
 
     The values themselves are read when they are needed. Raises MergeError with every reason found where a member
@@ -84,7 +86,7 @@ class _Reader:
         self._found: dict[str, _ByMatrix] = {}
         self._biases: dict[str, Zeros] = {}
 
-    def add(self, member: Member) -> None:
+    def add(self, member: MergeMember) -> None:
         problems, warnings = Problems(str(member.path)), Problems(str(member.path))
         try:
             source = gather(member.path, EVERYTHING, problems, warnings, self._progress)
@@ -175,7 +177,7 @@ class _Reader:
         return BaseChanges(changes, added, tuple(self._sources), tuple(self._warnings))
 
 
-def _check(member: Member, source: Source, problems: Problems) -> None:
+def _check(member: MergeMember, source: Source, problems: Problems) -> None:
     if source.invocation_tokens:
         problems.refuse("alora", "it works only from its invocation tokens on, so it cannot be baked in")
     if not abs(member.scale) <= MAX_SCALE:

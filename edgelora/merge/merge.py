@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from edgelora.merge.given import Given
     from edgelora.merge.layout import Rewrite
     from edgelora.merge.metadata import MetadataValue
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.merge.originals import FileState
     from edgelora.merge.precision import Plan
     from edgelora.merge.report import MergedAdapter
@@ -62,7 +62,7 @@ _ROOM = 4096  # bytes that a verification, and longer numbers, may add to the re
 
 def merge(
     base: Path,
-    members: Sequence[Member],
+    members: Sequence[MergeMember],
     out: Path,
     options: Options = Options(),  # noqa: B008  # frozen
     *,
@@ -155,7 +155,7 @@ class _Prepared:
 
 
 def _prepare(
-    path: Path, given: Sequence[Member], out: Path, options: Options, folder: Path, report: ReportProgress
+    path: Path, given: Sequence[MergeMember], out: Path, options: Options, folder: Path, report: ReportProgress
 ) -> _Prepared:
     base = read_base(path)
     members = read_given(base, given, folder, report)
@@ -204,7 +204,7 @@ def _require_enough(prepared: _Prepared, options: Options) -> None:
         )
 
 
-def _require_other_file(out: Path, read: Sequence[Path], members: Sequence[Member]) -> None:
+def _require_other_file(out: Path, read: Sequence[Path], members: Sequence[MergeMember]) -> None:
     adapters = [path for member in members for path in _files(member.path)]
     for path in [*read, *adapters]:
         if out.exists() and path.exists() and out.samefile(path):

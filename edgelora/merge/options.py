@@ -11,7 +11,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class MergeMember:
     """An adapter in any form that can be merged, the user's scale, and the name that people know it by."""
 
     path: Path

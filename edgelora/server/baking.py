@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from edgelora.engine.client import EngineClient
-    from edgelora.merge.options import Member, Precision
+    from edgelora.merge.options import MergeMember, Precision
     from edgelora.merge.trade import Trade
     from edgelora.types import EngineConfig, Progress
 
@@ -48,7 +48,7 @@ class Bakery:
         """Bake nothing any more; what is being baked ends within a second and leaves nothing."""
         self._stopped.set()
 
-    async def bake(self, text: str, members: Sequence[Member]) -> Path:
+    async def bake(self, text: str, members: Sequence[MergeMember]) -> Path:
         """A base that ``members`` are baked into, from the cache or made now; ``text`` names them in the log.
 
         Raises UnverifiedError where verification has found that part of them is lost, or could not look;

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from edgelora.engine.failures import as_error
 from edgelora.errors import EdgeloraError, MemoryLimitError
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.server.baking import StoppedError, UnverifiedError
 from edgelora.server.hot import OPENING, WAITING, AtRunTime, Baked, Hot
-from edgelora.types import AttestedAdapter, EngineDied, EngineRestarted, Selection
-from edgelora.types import Member as SelectedMember
+from edgelora.types import AttestedAdapter, EngineDied, EngineRestarted, Member, Selection
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,7 +119,7 @@ class Heating:
     async def _opened(self, path: Path, selection: Selection) -> EngineClient:
         engine = await self._open(path)
         inside = engine.base.baked[len(self._engine.base.baked) :]  # beyond what the server's own base has
-        if Selection.of(SelectedMember(one.sha256, one.scale) for one in inside) != selection:
+        if Selection.of(Member(one.sha256, one.scale) for one in inside) != selection:
             await engine.close()
             raise UnverifiedError(f"{path} says that other adapters are baked into it", "Clear the cache.")
         return engine
@@ -166,11 +165,11 @@ def _refuse(hot: Hot, error: EdgeloraError, other: str) -> None:
     log.warning("%s is computed at run time: %s (%s)", hot.text, hot.now.why, error)
 
 
-def _members(resolved: ResolvedSelection) -> list[Member]:
+def _members(resolved: ResolvedSelection) -> list[MergeMember]:
     """What to bake, in the order in which an engine attests a selection."""
     files = {file.sha256: file for file in resolved.files}
     chosen = ((files[member.adapter], member.scale) for member in resolved.selection.members)
-    return [Member(file.path, scale, file.name) for file, scale in chosen]
+    return [MergeMember(file.path, scale, file.name) for file, scale in chosen]
 
 
 def _inside(resolved: ResolvedSelection) -> tuple[AttestedAdapter, ...]:

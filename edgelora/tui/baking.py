@@ -11,7 +11,7 @@ from edgelora.tui.picks import pick_label
 
 if TYPE_CHECKING:
     from edgelora.merge.baked import BakedBase
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.merge.trade import Trade
     from edgelora.tui.conductor import Conductor
     from edgelora.tui.picks import Pick
@@ -93,11 +93,11 @@ class Baking:
             self._show(())
         return None
 
-    def _members(self, pick: Pick) -> list[Member]:
-        from edgelora.merge.options import Member
+    def _members(self, pick: Pick) -> list[MergeMember]:
+        from edgelora.merge.options import MergeMember
 
         named = ((self._state.entry(member.ref), member.scale) for member in pick if member.scale)
-        return [Member(entry.path, scale, entry.full_name) for entry, scale in named if entry]
+        return [MergeMember(entry.path, scale, entry.full_name) for entry, scale in named if entry]
 
     def _report(self, progress: Progress) -> None:
         """Progress, in the thread that bakes."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgelora.chat.history.store import History
     from edgelora.engine.client import EngineClient
     from edgelora.merge.baked import BakedBase
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.merge.trade import Trade
     from edgelora.tui.bases import BaseChoice
     from edgelora.types import BaseInfo, ReportProgress, SamplingParams
@@ -40,7 +40,7 @@ class ChatSetup:
     open_engine: Callable[[Path, ReportProgress], Awaitable[EngineClient]]
     open_library: Callable[[], AdapterLibrary]
     sampling: Callable[[BaseInfo, Mapping[str, float]], SamplingParams]
-    bake: Callable[[Path, Sequence[Member], ReportProgress, Callable[[Trade], None]], BakedBase]
+    bake: Callable[[Path, Sequence[MergeMember], ReportProgress, Callable[[Trade], None]], BakedBase]
     open_history: Callable[[], History] | None = None
     selection: str = BASE_NAME
     baked: Path | None = None

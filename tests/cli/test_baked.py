@@ -13,7 +13,7 @@ from support.adapters import write_adapter
 from support.terminal import Terminal
 
 from edgelora.merge.baked import BakedBases
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ def test_they_are_listed_and_cleared(edgelora: Edgelora, demo_base: Path, tmp_pa
     assert "Nothing is baked yet" in nothing.err
     path = tmp_path / "mine.gguf"
     write_adapter(path, demo_base)
-    made = BakedBases().bake(demo_base, [Member(path, 0.7, "mine")])
+    made = BakedBases().bake(demo_base, [MergeMember(path, 0.7, "mine")])
     (line,) = edgelora("adapters", "baked").out.splitlines()
     assert line.split()[:3] == [demo_base.name, "mine:0.7", f"{made.n_bytes / 1e6:.1f}"]
     (listed,) = json.loads(edgelora("adapters", "baked", "--json").out)["baked"]
@@ -39,7 +39,7 @@ def test_they_are_listed_and_cleared(edgelora: Edgelora, demo_base: Path, tmp_pa
 def test_an_answer_of_a_merged_base_names_what_is_in_it(edgelora: Edgelora, demo_base: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.gguf"
     write_adapter(path, demo_base)
-    made = BakedBases().bake(demo_base, [Member(path, 0.7, "mine")])
+    made = BakedBases().bake(demo_base, [MergeMember(path, 0.7, "mine")])
     (adapter,) = made.adapters
     outcome = edgelora("run", "Say something.", "--max-tokens", 1, "--base", made.path, "--json")
     said = json.loads(outcome.out)

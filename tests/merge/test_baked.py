@@ -14,7 +14,7 @@ from edgelora.errors import EdgeloraError, GGUFError, MergeError
 from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.reader import read_header
 from edgelora.merge.baked import BakedBases, bake_apart
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.types import AttestedAdapter, ignore_progress
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def test_the_same_selection_is_baked_once(
     demo_base: Path, adapters: tuple[Path, Path], tmp_path: Path, cache: Path
 ) -> None:
     first, second = adapters
-    made = BakedBases().bake(demo_base, [Member(first, 0.7, "one"), Member(second, 1.0, "two")])
+    made = BakedBases().bake(demo_base, [MergeMember(first, 0.7, "one"), MergeMember(second, 1.0, "two")])
     assert files(cache) == [made.path]
     assert {(adapter.name, adapter.scale) for adapter in made.adapters} == {("one", 0.7), ("two", 1.0)}
     assert made.base == demo_base.name
@@ -50,7 +50,7 @@ def test_the_same_selection_is_baked_once(
     copied = tmp_path / "copied.gguf"
     copied.write_bytes(first.read_bytes())
     seen: list[Progress] = []
-    again = BakedBases().bake(demo_base, [Member(second, 1.0), Member(copied, 0.7)], report=seen.append)
+    again = BakedBases().bake(demo_base, [MergeMember(second, 1.0), MergeMember(copied, 0.7)], report=seen.append)
     assert (again, seen) == (made, [])
 
 
@@ -59,20 +59,20 @@ def test_another_base_adapter_scale_or_precision_is_another_file(
 ) -> None:
     first, second = adapters
     cache = BakedBases()
-    made = cache.bake(demo_base, [Member(first)])
-    assert cache.find(demo_base, [Member(first)]) == made
-    assert cache.find(demo_base, [Member(first, 0.99)]) is None
-    assert cache.find(demo_base, [Member(second)]) is None
-    assert cache.find(demo_base, [Member(first), Member(second)]) is None
-    assert cache.find(demo_base, [Member(first)], "f16") is None
-    assert cache.find(f32_base, [Member(first)]) is None
+    made = cache.bake(demo_base, [MergeMember(first)])
+    assert cache.find(demo_base, [MergeMember(first)]) == made
+    assert cache.find(demo_base, [MergeMember(first, 0.99)]) is None
+    assert cache.find(demo_base, [MergeMember(second)]) is None
+    assert cache.find(demo_base, [MergeMember(first), MergeMember(second)]) is None
+    assert cache.find(demo_base, [MergeMember(first)], "f16") is None
+    assert cache.find(f32_base, [MergeMember(first)]) is None
 
 
 @pytest.mark.slow
 def test_what_was_not_verified_is_baked_anew_where_that_is_wanted(
     demo_base: Path, adapters: tuple[Path, Path], cache: Path
 ) -> None:
-    members = [Member(adapters[0])]
+    members = [MergeMember(adapters[0])]
     made = BakedBases().bake(demo_base, members)
     assert made.verdict is None
     assert BakedBases().find(demo_base, members, verified=True) is None
@@ -85,13 +85,13 @@ def test_what_was_not_verified_is_baked_anew_where_that_is_wanted(
 def test_an_adapter_that_changed_is_not_what_was_baked(demo_base: Path, tmp_path: Path) -> None:
     path = tmp_path / "mine.gguf"
     write_adapter(path, demo_base, seed=1)
-    BakedBases().bake(demo_base, [Member(path)])
+    BakedBases().bake(demo_base, [MergeMember(path)])
     write_adapter(path, demo_base, seed=2)
-    assert BakedBases().find(demo_base, [Member(path)]) is None
+    assert BakedBases().find(demo_base, [MergeMember(path)]) is None
 
 
 def test_it_says_itself_what_is_in_it(demo_base: Path, adapters: tuple[Path, Path]) -> None:
-    made = bake_apart(demo_base, [Member(adapters[0], 0.3, "one")], ignore_progress)
+    made = bake_apart(demo_base, [MergeMember(adapters[0], 0.3, "one")], ignore_progress)
     (adapter,) = baked_into(read_header(made.path))
     assert adapter == AttestedAdapter("one", adapter.sha256, 0.3)
     assert baked_into(read_header(demo_base)) == ()
@@ -104,7 +104,7 @@ def test_what_it_costs_is_said_before_it_is_written(demo_base: Path, adapters: t
         said.append((trade, files(cache)))
 
     for _ in range(2):  # the second time it is there
-        made = bake_apart(demo_base, [Member(adapters[0])], ignore_progress, announce)
+        made = bake_apart(demo_base, [MergeMember(adapters[0])], ignore_progress, announce)
     [(trade, there)] = said
     assert not [path for path in there if not path.name.startswith(".")]
     assert trade.merged_bytes == pytest.approx(made.n_bytes, rel=0.01)
@@ -116,7 +116,7 @@ def test_who_stops_at_the_price_gets_nothing(demo_base: Path, adapters: tuple[Pa
         raise StoppedError
 
     with pytest.raises(StoppedError):
-        bake_apart(demo_base, [Member(adapters[0])], ignore_progress, refuse)
+        bake_apart(demo_base, [MergeMember(adapters[0])], ignore_progress, refuse)
     assert files(cache) == []
 
 
@@ -129,7 +129,7 @@ def test_a_bake_that_is_stopped_leaves_nothing(
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        bake_apart(demo_base, [Member(adapters[0])], stop)
+        bake_apart(demo_base, [MergeMember(adapters[0])], stop)
     assert files(cache) == []
     assert multiprocessing.active_children() == []
 
@@ -138,9 +138,9 @@ def test_an_error_comes_from_the_process_as_it_is(demo_base: Path, tmp_path: Pat
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"GGUF\x03\0\0\0")
     with pytest.raises(EdgeloraError, match=r"broken\.gguf"):
-        bake_apart(demo_base, [Member(broken)], lambda progress: None)
+        bake_apart(demo_base, [MergeMember(broken)], lambda progress: None)
     with pytest.raises(GGUFError, match=r"nowhere\.gguf"):
-        bake_apart(tmp_path / "nowhere.gguf", [Member(broken)], lambda progress: None)
+        bake_apart(tmp_path / "nowhere.gguf", [MergeMember(broken)], lambda progress: None)
     assert files(cache) == []
 
 
@@ -148,7 +148,7 @@ def test_the_list_is_the_latest_first_and_leaves_out_what_is_damaged(
     demo_base: Path, adapters: tuple[Path, Path], cache: Path
 ) -> None:
     assert BakedBases().entries() == ()
-    older, newer = (BakedBases().bake(demo_base, [Member(path)]) for path in adapters)
+    older, newer = (BakedBases().bake(demo_base, [MergeMember(path)]) for path in adapters)
     os.utime(older.path, (1_000_000_000, 1_000_000_000))
     (cache / "other.gguf").write_bytes(demo_base.read_bytes())
     (cache / "cut.gguf").write_bytes(demo_base.read_bytes()[:1000])
@@ -159,7 +159,7 @@ def test_clearing_gives_the_bytes_and_takes_leftovers_too(
     demo_base: Path, adapters: tuple[Path, Path], cache: Path
 ) -> None:
     assert BakedBases().clear() == 0
-    made = BakedBases().bake(demo_base, [Member(adapters[0])])
+    made = BakedBases().bake(demo_base, [MergeMember(adapters[0])])
     (cache / ".x.gguf.123.part").write_bytes(b"left by a killed process")
     with made.path.open("rb") as open_elsewhere:
         assert BakedBases().clear() == made.n_bytes
@@ -170,4 +170,4 @@ def test_clearing_gives_the_bytes_and_takes_leftovers_too(
 def test_a_cache_that_cannot_be_written_is_one_error(demo_base: Path, adapters: tuple[Path, Path], cache: Path) -> None:
     cache.parent.parent.write_text("a file where the folder should be")
     with pytest.raises(MergeError, match="cannot be written"):
-        BakedBases().bake(demo_base, [Member(adapters[0])])
+        BakedBases().bake(demo_base, [MergeMember(adapters[0])])

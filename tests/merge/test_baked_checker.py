@@ -13,7 +13,7 @@ from support.checkout import ROOT
 from support.quantized import write_quantized
 
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +49,7 @@ def test_a_baked_base_passes_the_checker_as_often(
     quantized: Callable[[str], Path], tmp_path: Path, kind: str, adapter: str
 ) -> None:
     base, file, out = quantized(kind), ROOT / "models" / "adapters" / f"{adapter}.gguf", tmp_path / "out.gguf"
-    merge(base, [Member(file)], out, Options(verify=False))
+    merge(base, [MergeMember(file)], out, Options(verify=False))
     assert passes(adapter, base, "base", 20) <= 2  # so a pass is the adapter's doing
     at_run_time, baked = passes(adapter, base, str(file)), passes(adapter, out, "base")
     print(f"{kind} {adapter}: {at_run_time} at run time, {baked} baked in, of {N_PROMPTS}")  # pytest -rP shows it

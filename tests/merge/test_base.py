@@ -17,7 +17,7 @@ from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.merge.base import read_base
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 from edgelora.native.model import Model
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def test_a_peft_folder_on_a_split_base_is_that_on_the_whole_one(tmp_path: Path) 
     parts, outs = split_gguf(whole, tmp_path, 3), (tmp_path / "of-whole.gguf", tmp_path / "of-parts.gguf")
     options = Options("f16", verify=False, threads=1)
     for base, out in zip((whole, parts[1]), outs, strict=True):
-        assert merge(base, [Member(folder)], out, options).kinds
+        assert merge(base, [MergeMember(folder)], out, options).kinds
     assert tensors_of(outs[0]) == tensors_of(outs[1]) != tensors_of(whole)
 
 

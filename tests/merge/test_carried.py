@@ -16,7 +16,7 @@ from edgelora.gguf.baked_in import baked_into
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 from edgelora.native.model import Model
 from edgelora.types import EngineConfig, Failed, SamplingParams
 
@@ -48,8 +48,10 @@ def adapter(path: Path, base: Path, template: str = "", system: str = "", ends: 
     return write_adapter(path, base, targets=("attn_q",), seed=len(path.stem), extra=texts).path
 
 
-def merged(base: Path, out: Path, *members: Path | Member) -> MergeReport:
-    return merge(base, [each if isinstance(each, Member) else Member(each) for each in members], out, UNVERIFIED)
+def merged(base: Path, out: Path, *members: Path | MergeMember) -> MergeReport:
+    return merge(
+        base, [each if isinstance(each, MergeMember) else MergeMember(each) for each in members], out, UNVERIFIED
+    )
 
 
 class _Listener:
@@ -123,7 +125,7 @@ def test_of_several_adapters_what_they_agree_on(
 
 def test_what_does_nothing_brings_nothing(demo_base: Path, tmp_path: Path) -> None:
     file, out = adapter(tmp_path / "law.gguf", demo_base, TEMPLATE, SYSTEM, ENDS), tmp_path / "out.gguf"
-    assert merged(demo_base, out, Member(file, 0.0)).carried == ()
+    assert merged(demo_base, out, MergeMember(file, 0.0)).carried == ()
     before, after = read_header(demo_base).metadata, read_header(out).metadata
     assert [key for key in after if not key.startswith("edgelora.merge.")] == list(before)
     assert after["tokenizer.chat_template"] == before["tokenizer.chat_template"]
@@ -138,7 +140,7 @@ def test_the_bases_own_template_is_not_replaced(demo_base: Path, tmp_path: Path)
 def test_a_second_merge_keeps_what_the_first_brought(demo_base: Path, tmp_path: Path) -> None:
     first, both = tmp_path / "first.gguf", tmp_path / "both.gguf"
     merged(demo_base, first, adapter(tmp_path / "one.gguf", demo_base, TEMPLATE, SYSTEM, ENDS[:1]))
-    merged(first, both, Member(adapter(tmp_path / "two.gguf", demo_base, ends=ENDS[1:2]), 0.5))
+    merged(first, both, MergeMember(adapter(tmp_path / "two.gguf", demo_base, ends=ENDS[1:2]), 0.5))
     facts = BaseFacts.of(read_header(both))
     assert (facts.chat_template, facts.system_prompt, facts.end_tokens) == (TEMPLATE, SYSTEM, ENDS[:2])
     assert [(used.name, used.scale) for used in baked_into(read_header(both))] == [("one", 1.0), ("two", 0.5)]

@@ -17,7 +17,7 @@ from edgelora.gguf.data import tensor_data
 from edgelora.gguf.reader import read_header
 from edgelora.merge.base import read_base
 from edgelora.merge.members import member_changes
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,7 +85,7 @@ def named(name: str, a: np.ndarray, b: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def changes_of(base: Base, *members: tuple[Path, float]) -> Mapping[str, TensorChange]:
-    return member_changes(base, [Member(path, scale) for path, scale in members]).changes
+    return member_changes(base, [MergeMember(path, scale) for path, scale in members]).changes
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -236,6 +236,6 @@ def test_scales_have_bounds(scale: float, demo_base: Path, adapters: tuple[Path,
 def test_another_base_of_the_same_shape_is_said(tmp_path: Path) -> None:
     named = write_base(tmp_path / "base.gguf", Shape(), general__basename="Qwen2.5", general__size_label="7B")
     source = peft_source(Shape(), base_model_name_or_path="Qwen/Qwen2.5-0.5B")
-    changes = member_changes(read_base(named), [Member(source.save(tmp_path / "skill"))])
+    changes = member_changes(read_base(named), [MergeMember(source.save(tmp_path / "skill"))])
     (warning,) = changes.warnings
     assert "Qwen2.5-0.5B" in warning

@@ -18,7 +18,7 @@ from edgelora.gguf.reader import read_header
 from edgelora.merge.base import read_base
 from edgelora.merge.layout import plan_layout
 from edgelora.merge.merge import REPORT_KEY, merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 from edgelora.merge.sequences import text_of
 from edgelora.merge.stream import write_layout
 from edgelora.native.model import Model
@@ -50,7 +50,7 @@ def kl_share(base: Path, adapter: Path, merged: Path, sequences: Sequence[Sequen
 
 def assert_auto_keeps(base: Path, adapter: Path, out: Path, tokens: int) -> None:
     """At least 2,000 tokens in the slow tests, few in the others."""
-    merge(base, [Member(adapter)], out, UNVERIFIED)
+    merge(base, [MergeMember(adapter)], out, UNVERIFIED)
     assert kl_share(base, adapter, out, tokens_of(base, "verification", tokens)) <= BUDGET
 
 
@@ -75,7 +75,7 @@ def assert_same_is_no_worse(base: Path, adapter: Path, folder: Path, tokens: int
     """Nearer to the adapter at run time than plain rounding to the same types, on text that calibrated nothing."""
     plain, ours = folder / "plain.gguf", folder / "ours.gguf"
     write_layout(plain, plan_layout(read_base(base), rewrites(read_base(base), {adapter: 1.0}), {}), threads=1)
-    merge(base, [Member(adapter)], ours, Options("same", verify=False, force=True, threads=1))
+    merge(base, [MergeMember(adapter)], ours, Options("same", verify=False, force=True, threads=1))
     assert types_of(ours) == types_of(base)
     sequences = tokens_of(base, "verification", tokens)
     assert kl_share(base, adapter, ours, sequences) <= 1.02 * kl_share(base, adapter, plain, sequences)
@@ -96,7 +96,7 @@ def test_same_is_no_worse_for_every_adapter_on_every_base(
 
 def test_a_source_keeps_the_types_of_the_base(quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path) -> None:
     base, out = quantized("Q8_0"), tmp_path / "out.gguf"
-    report = merge(base, [Member(LEGAL)], out, Options(source=f32_base, verify=False, threads=1))
+    report = merge(base, [MergeMember(LEGAL)], out, Options(source=f32_base, verify=False, threads=1))
     assert types_of(out) == types_of(base)
     assert report.adapter_kept == pytest.approx(1, abs=0.01)
     assert kl_share(base, LEGAL, out, tokens_of(base, "verification", 128)) <= BUDGET
@@ -104,7 +104,7 @@ def test_a_source_keeps_the_types_of_the_base(quantized: Callable[[str], Path], 
 
 def assert_nearer_than_at_run_time(base: Path, source: Path, adapter: Path, out: Path, tokens: int) -> None:
     """From the source, in the base's own types: within the budget, or no further from the truth than the base is."""
-    report = merge(base, [Member(adapter)], out, Options(source=source, verify=False, threads=1))
+    report = merge(base, [MergeMember(adapter)], out, Options(source=source, verify=False, threads=1))
     assert report.adapter_kept == pytest.approx(1, abs=0.05)
     assert types_of(out) == types_of(base)
     sequences = tokens_of(base, "verification", tokens)
@@ -130,7 +130,7 @@ def test_from_a_source_it_is_nearer_to_the_truth_than_the_adapter_at_run_time(
     quantized: Callable[[str], Path], f32_base: Path, tmp_path: Path
 ) -> None:
     base, out = quantized("Q4_K"), tmp_path / "out.gguf"
-    report = merge(base, [Member(LEGAL)], out, Options(source=f32_base, threads=1))
+    report = merge(base, [MergeMember(LEGAL)], out, Options(source=f32_base, threads=1))
     assert report.against_source is not None
     assert report.verdict == "passed"
     sequences = tokens_of(base, "verification", 256)
@@ -147,7 +147,7 @@ def test_one_type_from_a_source_is_for_all_matrices(
 ) -> None:
     base, out = quantized("Q8_0"), tmp_path / "out.gguf"
     options = Options(precision, source=f32_base, verify=False, threads=1)
-    merge(base, [Member(write_adapter(tmp_path / "q.gguf", base, targets=("attn_q",)).path)], out, options)
+    merge(base, [MergeMember(write_adapter(tmp_path / "q.gguf", base, targets=("attn_q",)).path)], out, options)
     vectors = {name for name, info in read_header(base).tensors.items() if len(info.shape) == 1}
     assert vectors
     assert types_of(out) == {name: "F32" if name in vectors else precision.upper() for name in types_of(base)}
@@ -166,18 +166,18 @@ def types_of(path: Path) -> dict[str, str]:
 
 def test_scale_0_leaves_every_tensor_as_it_is(demo_base: Path, adapters: tuple[Path, Path], tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
-    report = merge(demo_base, [Member(path, 0.0) for path in adapters], out, UNVERIFIED)
+    report = merge(demo_base, [MergeMember(path, 0.0) for path in adapters], out, UNVERIFIED)
     assert tensors_of(out) == tensors_of(demo_base)
     assert (report.adapter_kept, report.kinds) == (1.0, ())
     assert baked_into(read_header(out)) == ()
-    merge(demo_base, [Member(adapters[0], 0.0), Member(adapters[1], 0.5)], out, UNVERIFIED)
+    merge(demo_base, [MergeMember(adapters[0], 0.0), MergeMember(adapters[1], 0.5)], out, UNVERIFIED)
     assert [adapter.scale for adapter in baked_into(read_header(out))] == [0.5]
 
 
 def test_taking_it_away_again_gives_the_base(f32_base: Path, adapters: tuple[Path, Path], tmp_path: Path) -> None:
     there, back = tmp_path / "there.gguf", tmp_path / "back.gguf"
-    merge(f32_base, [Member(adapters[0], 0.7)], there, UNVERIFIED)
-    merge(there, [Member(adapters[0], -0.7)], back, UNVERIFIED)
+    merge(f32_base, [MergeMember(adapters[0], 0.7)], there, UNVERIFIED)
+    merge(there, [MergeMember(adapters[0], -0.7)], back, UNVERIFIED)
     name = "blk.0.attn_q.weight"
     before, moved, after = (values_of(path, name) for path in (f32_base, there, back))
     assert np.abs(moved - before).max() > 1e-3
@@ -187,7 +187,7 @@ def test_taking_it_away_again_gives_the_base(f32_base: Path, adapters: tuple[Pat
 
 def test_two_adapters_are_the_sum(f32_base: Path, adapters: tuple[Path, Path], tmp_path: Path) -> None:
     both, one, then = (tmp_path / f"{name}.gguf" for name in ("both", "one", "then"))
-    first, second = Member(adapters[0], 0.5), Member(adapters[1], 1.5)
+    first, second = MergeMember(adapters[0], 0.5), MergeMember(adapters[1], 1.5)
     merge(f32_base, [first, second], both, UNVERIFIED)
     merge(f32_base, [first], one, UNVERIFIED)
     merge(one, [second], then, UNVERIFIED)
@@ -202,7 +202,7 @@ def test_two_adapters_are_the_sum(f32_base: Path, adapters: tuple[Path, Path], t
 
 def test_the_report_is_in_the_file_and_names_no_path(demo_base: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.gguf"
-    report = merge(demo_base, [Member(LEGAL, 0.5, "legal")], out, Options(threads=1))
+    report = merge(demo_base, [MergeMember(LEGAL, 0.5, "legal")], out, Options(threads=1))
     said = report.to_dict()
     figures = ("kl_merged", "kl_effect", "top1_merged", "top1_effect", "adapter_kept", "peak_memory_bytes")
     assert all(isinstance(said[name], int | float) for name in figures)
@@ -226,7 +226,7 @@ def test_what_it_costs_is_said_before_anything_is_written(demo_base: Path, tmp_p
     def announce(trade: Trade) -> None:
         seen.append((trade, list(tmp_path.iterdir())))
 
-    report = merge(demo_base, [Member(LEGAL)], out, UNVERIFIED, announce=announce)
+    report = merge(demo_base, [MergeMember(LEGAL)], out, UNVERIFIED, announce=announce)
     [(trade, files)] = seen
     assert files == []
     assert trade == report.trade
@@ -239,5 +239,5 @@ def test_stopping_at_the_price_leaves_nothing(demo_base: Path, tmp_path: Path) -
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        merge(demo_base, [Member(LEGAL)], tmp_path / "out.gguf", UNVERIFIED, announce=refuse)
+        merge(demo_base, [MergeMember(LEGAL)], tmp_path / "out.gguf", UNVERIFIED, announce=refuse)
     assert list(tmp_path.iterdir()) == []

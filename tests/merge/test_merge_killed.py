@@ -18,7 +18,7 @@ from support.streaming import values_of
 
 from edgelora.gguf.reader import read_header
 from edgelora.merge.merge import REPORT_KEY, merge
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 
 if TYPE_CHECKING:
     pass
@@ -36,7 +36,7 @@ def assert_killed_leaves_no_incomplete_file(base: Path, tmp_path: Path, times: i
             assert json.loads(header.get(REPORT_KEY, ""))["adapter_kept"] > 0.9
             assert all(np.isfinite(values_of(out, name)).all() for name in header.tensors)
     assert lived < times  # some were really killed at work
-    merge(base, [Member(LEGAL)], out, UNVERIFIED)
+    merge(base, [MergeMember(LEGAL)], out, UNVERIFIED)
     assert [path.name for path in tmp_path.iterdir()] == [out.name]  # what the dead left is gone
 
 

@@ -15,7 +15,7 @@ from support.peft_folders import Shape, peft_source, write_base
 from edgelora.errors import EdgeloraError, GGUFError, MergeError
 from edgelora.gguf.reader import read_header
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,12 +30,12 @@ def test_same_is_refused_where_less_than_half_would_be_left(quantized: Callable[
     base, out = quantized("Q4_0"), tmp_path / "out.gguf"
     weak = write_adapter(tmp_path / "weak.gguf", base, strength=0.01).path
     with pytest.raises(MergeError, match=r"only about \d+ % of the adapter would be left") as refused:
-        merge(base, [Member(weak)], out, Options("same", verify=False, threads=1))
+        merge(base, [MergeMember(weak)], out, Options("same", verify=False, threads=1))
     assert "--precision auto" in refused.value.hint
     assert not out.exists()
-    report = merge(base, [Member(weak)], out, Options("same", verify=False, force=True, threads=1))
+    report = merge(base, [MergeMember(weak)], out, Options("same", verify=False, force=True, threads=1))
     assert report.adapter_kept < 0.5
-    assert merge(base, [Member(weak)], out, UNVERIFIED).adapter_kept > 0.9
+    assert merge(base, [MergeMember(weak)], out, UNVERIFIED).adapter_kept > 0.9
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_bad_inputs_are_one_error_and_leave_nothing(
     }
     path, members, target, source = arguments[what]
     with pytest.raises(error, match=said):
-        merge(path, [Member(member) for member in members], target, Options(source=source, threads=1))
+        merge(path, [MergeMember(member) for member in members], target, Options(source=source, threads=1))
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
@@ -85,7 +85,7 @@ def test_a_place_that_cannot_be_written_is_said_before_the_work(demo_base: Path,
         pytest.fail(f"it was {progress.stage}")
 
     with pytest.raises(MergeError, match="this is a folder"):
-        merge(demo_base, [Member(LEGAL)], tmp_path, UNVERIFIED, report=work)
+        merge(demo_base, [MergeMember(LEGAL)], tmp_path, UNVERIFIED, report=work)
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder of Linux in which no file can be made")
@@ -94,7 +94,7 @@ def test_that_no_file_can_be_made_is_said_before_the_work(demo_base: Path) -> No
         pytest.fail(f"it was {progress.stage}")
 
     with pytest.raises(MergeError, match="cannot be written"):
-        merge(demo_base, [Member(LEGAL)], Path("/proc/x.gguf"), UNVERIFIED, report=work)
+        merge(demo_base, [MergeMember(LEGAL)], Path("/proc/x.gguf"), UNVERIFIED, report=work)
 
 
 def test_a_file_of_an_adapters_folder_is_not_written_over(tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_a_file_of_an_adapters_folder_is_not_written_over(tmp_path: Path) -> Non
     weights = folder / "adapter_model.safetensors"
     before = weights.read_bytes()
     with pytest.raises(MergeError, match="one of the files that are merged"):
-        merge(write_base(tmp_path / "base.gguf", Shape()), [Member(folder)], weights, UNVERIFIED)
+        merge(write_base(tmp_path / "base.gguf", Shape()), [MergeMember(folder)], weights, UNVERIFIED)
     assert weights.read_bytes() == before
 
 
@@ -126,7 +126,7 @@ def test_values_that_are_no_numbers_are_one_error(
             file.seek(info.offset)
             file.write(b"\xff" * info.nbytes)
     with pytest.raises(MergeError, match=r"ffn_up.*not finite") as refused:
-        merge(base, [Member(adapter, 2.0)], tmp_path / "out.gguf", Options(precision, verify=False, threads=1))
+        merge(base, [MergeMember(adapter, 2.0)], tmp_path / "out.gguf", Options(precision, verify=False, threads=1))
     assert "--precision" not in refused.value.hint
     assert not (tmp_path / "out.gguf").exists()
 
@@ -148,7 +148,7 @@ def test_a_file_that_is_replaced_meanwhile_is_one_error(
             newer.replace(replaced)
 
     with pytest.raises(MergeError, match=rf"{which}\.gguf: it was changed or replaced"):
-        merge(base, [Member(adapter)], tmp_path / "out.gguf", Options(threads=1), report=download_again)
+        merge(base, [MergeMember(adapter)], tmp_path / "out.gguf", Options(threads=1), report=download_again)
     assert sorted(tmp_path.iterdir()) == [adapter, base]
 
 
@@ -158,7 +158,7 @@ def test_names_need_not_be_text(demo_base: Path, tmp_path: Path) -> None:
     base, adapter = folder / "base.gguf", folder / "a b\n\N{GRINNING FACE}.gguf"
     base.write_bytes(demo_base.read_bytes())
     adapter.write_bytes(LEGAL.read_bytes())
-    assert merge(base, [Member(adapter)], folder / "out.gguf", Options(threads=1)).verdict == "passed"
+    assert merge(base, [MergeMember(adapter)], folder / "out.gguf", Options(threads=1)).verdict == "passed"
 
 
 def narrower_adapter(path: Path, base: Path) -> Path:

@@ -22,7 +22,7 @@ from edgelora.gguf.reader import read_header
 from edgelora.merge.base import Base, read_base
 from edgelora.merge.layout import Rewrite, plan_layout
 from edgelora.merge.merge import merge
-from edgelora.merge.options import Member, Options
+from edgelora.merge.options import MergeMember, Options
 from edgelora.merge.source_base import read_source
 from edgelora.merge.source_file import source_file
 from edgelora.merge.source_folder import Arranged
@@ -89,7 +89,7 @@ def test_a_folder_is_as_good_as_a_gguf_of_it(
     adapter = write_adapter(tmp_path / "adapter.gguf", demo_base, targets=("attn_q", "attn_k")).path
     for name, source in (("gguf", f32_base), ("folder", FOLDER)):
         options = Options(precision, source=source, verify=False, threads=1)
-        merge(demo_base, [Member(adapter)], tmp_path / f"{name}.gguf", options)
+        merge(demo_base, [MergeMember(adapter)], tmp_path / f"{name}.gguf", options)
     from_folder = tensors_of(tmp_path / "folder.gguf")
     assert from_folder == tensors_of(tmp_path / "gguf.gguf")
     assert from_folder[Q] != tensors_of(demo_base)[Q]
@@ -125,7 +125,7 @@ def test_an_output_that_the_base_gets_is_made_of_the_source(demo_base: Path, f32
     """The demo has one matrix for input and output, of which the adapter changes one side."""
     adapter = peft_source(Shape(), ())
     adapter.add("lm_head", 8, np.random.default_rng(0), 2048, 256)
-    member = Member(adapter.save(tmp_path / "adapter"), 0.1)
+    member = MergeMember(adapter.save(tmp_path / "adapter"), 0.1)
     for name, source in (("gguf", f32_base), ("folder", FOLDER)):
         merge(demo_base, [member], tmp_path / f"{name}.gguf", Options(source=source, verify=False, threads=1))
     a, b = adapter.factors("lm_head")
@@ -140,10 +140,10 @@ def test_an_output_that_the_base_gets_is_made_of_the_source(demo_base: Path, f32
 def test_what_the_merge_does_not_need_may_be_missing(demo_base: Path, tmp_path: Path) -> None:
     folder = folder_of(tmp_path / "folder", {HF_UP: np.zeros((3, 3), np.float16)})
     adapter = write_adapter(tmp_path / "adapter.gguf", demo_base, targets=("attn_q",)).path
-    merge(demo_base, [Member(adapter)], tmp_path / "out.gguf", Options(source=folder, verify=False, threads=1))
+    merge(demo_base, [MergeMember(adapter)], tmp_path / "out.gguf", Options(source=folder, verify=False, threads=1))
     everything = Options("q6_k", source=folder, verify=False, threads=1)
     with pytest.raises(MergeError, match="ffn_up"):
-        merge(demo_base, [Member(adapter)], tmp_path / "out.gguf", everything)
+        merge(demo_base, [MergeMember(adapter)], tmp_path / "out.gguf", everything)
 
 
 # --- as a file for the verification
@@ -172,7 +172,7 @@ def test_a_gguf_is_that_file_itself(base: Path, f32_base: Path, tmp_path: Path) 
 @pytest.mark.slow
 def test_a_merge_from_a_folder_is_verified_like_one_from_a_gguf(base: Path, tmp_path: Path) -> None:
     legal, out = ROOT / "models" / "adapters" / "legal.gguf", tmp_path / "out.gguf"
-    report = merge(base, [Member(legal)], out, Options(source=FOLDER, threads=1))
+    report = merge(base, [MergeMember(legal)], out, Options(source=FOLDER, threads=1))
     assert report.against_source is not None
     assert report.verdict == "passed"
     assert report.against_source.kl_merged < 0.9 * report.against_source.kl_at_run_time

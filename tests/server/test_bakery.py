@@ -16,7 +16,7 @@ from edgelora.errors import EngineDiedError, MemoryLimitError
 from edgelora.gguf.facts import BaseFacts
 from edgelora.gguf.reader import read_header
 from edgelora.merge.baked import BakedBase
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.server import baking
 from edgelora.server.baking import Bakery, StoppedError, UnverifiedError, spoken_for
 from edgelora.types import EngineConfig, EngineStats, KVStats, LoadTimes, Progress
@@ -24,7 +24,7 @@ from edgelora.types import EngineConfig, EngineStats, KVStats, LoadTimes, Progre
 if TYPE_CHECKING:
     from edgelora.merge.verification import Verdict
 
-MEMBERS = [Member(Path("a.gguf"), 0.5, "a")]
+MEMBERS = [MergeMember(Path("a.gguf"), 0.5, "a")]
 MIB = 2**20
 
 

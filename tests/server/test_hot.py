@@ -13,14 +13,13 @@ from support.fake_engine import FakeEngine, base_info
 
 from edgelora.chat.resolved import ResolvedSelection
 from edgelora.errors import EdgeloraError, EngineDiedError, MemoryLimitError, MergeError, UnknownAdapterError
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.server.attestation import attestation, attestation_headers, system_fingerprint
 from edgelora.server.baking import StoppedError, UnverifiedError
 from edgelora.server.heating import Heating
 from edgelora.server.hot import HotSelections
 from edgelora.server.metrics import Metrics
-from edgelora.types import BASE, AdapterFile, AttestedAdapter, Selection
-from edgelora.types import Member as SelectedMember
+from edgelora.types import BASE, AdapterFile, AttestedAdapter, Member, Selection
 
 
 def everybody(text: str) -> bool:
@@ -43,7 +42,7 @@ class Catalogue:
         if name not in self.means:
             raise UnknownAdapterError(f"there is no {name}")
         file = AdapterFile(name, Path(f"{self.means[name]}.gguf"), self.means[name] * 64)
-        return ResolvedSelection(Selection.of([SelectedMember(file.sha256, float(scale or 1))]), (file,))
+        return ResolvedSelection(Selection.of([Member(file.sha256, float(scale or 1))]), (file,))
 
 
 @dataclass
@@ -65,7 +64,7 @@ class Bakery:
     def stop(self) -> None:
         self.stopped = True
 
-    async def bake(self, text: str, members: Sequence[Member]) -> Path:
+    async def bake(self, text: str, members: Sequence[MergeMember]) -> Path:
         await self.gate.wait()
         if self.stopped:
             raise StoppedError

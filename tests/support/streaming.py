@@ -13,7 +13,7 @@ from edgelora.gguf.reader import read_header
 from edgelora.merge.base import Base, read_base
 from edgelora.merge.layout import Layout, Rewrite, plan_layout
 from edgelora.merge.members import member_changes
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.merge.output import replacing
 from edgelora.merge.stream import write_layout
 from edgelora.native.quantize import quantize
@@ -31,7 +31,7 @@ def rounded(kind: str) -> RowEncoder:
 
 def rewrites(base: Base, adapters: Mapping[Path, float], kind: str | None = None) -> list[Rewrite]:
     """Every tensor that ``adapters`` (with scales) touch, in ``kind`` or in its own type."""
-    changes = member_changes(base, [Member(path, scale) for path, scale in adapters.items()]).changes
+    changes = member_changes(base, [MergeMember(path, scale) for path, scale in adapters.items()]).changes
     found = []
     for name, change in changes.items():
         stored = kind or base.tensors[name].type_name

@@ -9,7 +9,7 @@ import numpy as np
 from edgelora.merge.base import read_base
 from edgelora.merge.layout import Rewrite, plan_layout
 from edgelora.merge.members import member_changes
-from edgelora.merge.options import Member
+from edgelora.merge.options import MergeMember
 from edgelora.native.quantize import quantize
 from support.streaming import write
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def merged(base: Path, out: Path, *members: tuple[Path, float]) -> Path:
     """Everything that changes is stored as F32."""
     opened = read_base(base)
-    found = member_changes(opened, [Member(path, scale) for path, scale in members])
+    found = member_changes(opened, [MergeMember(path, scale) for path, scale in members])
     tensors = {**opened.tensors, **found.added}
     rewrites = [
         Rewrite(tensors[name], "F32", found.changes.get(name), lambda first, values, old: quantize("F32", values))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from edgelora.errors import EdgeloraError
-    from edgelora.merge.options import Member
+    from edgelora.merge.options import MergeMember
     from edgelora.types import ReportProgress
 
 BAKED = Path("/cache/baked.gguf")
@@ -35,7 +35,7 @@ class FakeBaker:
         self.oven.set()
 
     def __call__(
-        self, base: Path, members: Sequence[Member], report: ReportProgress, announce: Callable[[Trade], None]
+        self, base: Path, members: Sequence[MergeMember], report: ReportProgress, announce: Callable[[Trade], None]
     ) -> BakedBase:
         self.baked.append([(member.name, member.scale) for member in members])
         try:
