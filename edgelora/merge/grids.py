@@ -84,15 +84,6 @@ def grid_of(type_name: str, raw: Bytes) -> Grid:
     return Grid(scale.reshape(n_rows, -1), offset.reshape(n_rows, -1), layout.group, layout.levels)
 
 
-def codes_of(type_name: str, raw: Bytes) -> Bytes:
-    """The codes of stored rows: uint8 ``[n, n_cols]``."""
-    blocks = _blocks(type_name, raw)
-    codes = np.zeros((*blocks.shape[:2], TYPES[type_name].block_size), np.uint8)
-    for plane in _LAYOUTS[type_name].planes:
-        plane.read(blocks, codes)
-    return codes.reshape(len(raw), -1)
-
-
 def with_codes(type_name: str, raw: Bytes, codes: Bytes) -> Bytes:
     """A copy of stored rows with other codes, uint8 ``[n, n_cols]``, and all else bit for bit as it was."""
     changed = raw.copy()
@@ -123,11 +114,6 @@ class _Plane:
     span: int
     shift: int = 0
     flip: int = 0
-
-    def read(self, blocks: Bytes, codes: Bytes) -> None:
-        stored = self._of(blocks).reshape(*blocks.shape[:2], -1, 1, self.span)
-        found = (stored >> self._positions & self._mask) ^ self.flip
-        codes |= found.reshape(codes.shape) << self.shift
 
     def write(self, codes: Bytes, blocks: Bytes) -> None:
         parts = ((codes >> self.shift) ^ self.flip) & self._mask

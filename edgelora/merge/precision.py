@@ -93,11 +93,6 @@ def plan_cheapest(tensor: Readable, change: TensorChange, moments: Moments = Non
     return _plan(tensor, change, sample, best)
 
 
-def plan_same(tensor: Readable, change: TensorChange, moments: Moments = None) -> Plan:
-    """The base's own type; see :func:`plan_forced`."""
-    return plan_forced(tensor, change, tensor.type_name, moments)
-
-
 def plan_forced(tensor: Readable, change: TensorChange, type_name: str, moments: Moments = None) -> Plan:
     """A given type for matrices, which may be the base's own; norms and biases keep theirs, as ggml needs them in F32.
 

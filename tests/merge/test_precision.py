@@ -20,7 +20,6 @@ from edgelora.merge.precision import (
     ladder_from,
     plan_cheapest,
     plan_forced,
-    plan_same,
     quantized,
 )
 from edgelora.merge.sample import ROWS, sample_of
@@ -151,6 +150,10 @@ def test_rows_of_odd_length_get_types_with_small_blocks() -> None:
 
 
 # --- same
+
+
+def plan_same(tensor: Stored, added: Added, moments: np.ndarray | None = None) -> Plan:
+    return plan_forced(tensor, added, tensor.type_name, moments)
 
 
 @pytest.mark.parametrize("type_name", ["Q4_0", "Q4_K", "Q5_K", "Q6_K", "Q8_0", "Q3_K", "IQ4_XS"])
