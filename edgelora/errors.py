@@ -67,7 +67,11 @@ class UnknownAdapterError(AdapterError):
 
 
 class AdapterMismatchError(AdapterError):
-    pass
+    """``problems`` lists every reason why it does not fit, where ``message`` may name the first ones only."""
+
+    def __init__(self, message: str, hint: str = "", problems: Sequence[str] = ()) -> None:
+        super().__init__(message, hint)
+        self.problems = tuple(problems)
 
 
 class ConversionError(EdgeloraError):

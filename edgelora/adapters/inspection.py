@@ -130,12 +130,10 @@ class Inspector:
 
     def _require_fit(self, path: Path, called: str) -> None:
         """As require_fit, but under the name that people know it by, and with few reasons: most misfits have many."""
-        header = read_header(path)
         try:
-            require_fit(header, self._base)
+            require_fit(read_header(path), self._base)
         except AdapterMismatchError as error:
-            reasons = few(by_kind(check_fit(header, self._base)))
-            listed = "".join(f"\n  - {reason}" for reason in reasons)
+            listed = "".join(f"\n  - {reason}" for reason in few(error.problems))
             raise AdapterMismatchError(
                 f"{called} does not fit the base {self._base.path}:{listed}", error.hint
             ) from None

@@ -56,6 +56,7 @@ def require_fit(adapter: Header, base: Header) -> None:
         raise AdapterMismatchError(
             f"{adapter.path} does not fit the base {base.path}:{''.join(shown)}",
             "Use the base that it was trained on, or convert it again for this base.",
+            problems,
         )
 
 

@@ -144,3 +144,12 @@ def test_going_back_from_the_only_version_names_no_version_to_choose(edgelora: E
     assert refused.err.splitlines()[1].startswith(
         "law has only version 1; another one comes with: edgelora adapters add"
     )
+
+
+def test_a_name_that_nobody_has_is_looked_for_once(
+    edgelora: Edgelora, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("edgelora.cli.adapters.beside.beside", asked.append)
+    assert edgelora("adapters", "info", "nobody").code == 1
+    assert asked == ["nobody"]

@@ -42,7 +42,12 @@ def only_in_the_library(ref: str, *, removing: bool = False) -> Iterator[None]:
         entry = beside(ref.partition("@")[0])
         if entry is None:
             raise
-        raise AdapterError(what_it_is(entry), _removed(entry) if removing else _taken_in(entry)) from None
+        raise elsewhere(entry, removing=removing) from None
+
+
+def elsewhere(entry: AdapterEntry, *, removing: bool = False) -> AdapterError:
+    """What to say to who wants of ``entry`` what only the library can do, or to remove it from there."""
+    return AdapterError(what_it_is(entry), _removed(entry) if removing else _taken_in(entry))
 
 
 def _removed(entry: AdapterEntry) -> str:

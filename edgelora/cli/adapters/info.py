@@ -40,14 +40,21 @@ def _told(ref: str) -> tuple[dict[str, Any], Iterator[str]]:
     from edgelora.adapters.store.changes import require
     from edgelora.cli.adapters import beside, info_beside
     from edgelora.cli.adapters.store import open_store
+    from edgelora.errors import UnknownAdapterError
 
     store = open_store()
     manifest = store.read()
-    if manifest.find(ref) is None and (entry := beside.beside(ref)):
+    try:
+        name, number = require(manifest, ref)
+    except UnknownAdapterError:
+        plain, at, _ = ref.partition("@")
+        entry = beside.beside(plain)
+        if entry is None:
+            raise
+        if at:  # only the library has versions
+            raise beside.elsewhere(entry) from None
         described = info_beside.described(entry)
         return described, info_beside.lines(entry, described)
-    with beside.only_in_the_library(ref):
-        name, number = require(manifest, ref)
     described = _described(store, name, number, manifest.adapters[name], manifest.aliases)
     return described, _lines(described)
 
