@@ -8,10 +8,15 @@ import re
 import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from support.checkout import write_script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 PAGE, SECTION = ROOT / "docs" / "server.md", "## From a PEFT folder to an answer"
@@ -39,21 +44,28 @@ def commands() -> str:
     return found[1]
 
 
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port that a server may listen at, and that nobody else is given meanwhile: it is bound, and not listened at."""
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_five_commands_lead_from_a_peft_folder_to_answers(place: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    script = commands().replace(":8080", f":{port}").replace("edgelora serve", f"edgelora serve --port {port}")
-    done = subprocess.run(
-        ["bash", "-e", "-c", f"trap 'kill %1; wait' EXIT\n{script}"],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=280,
-        check=False,
-    )
+    with reserved_port() as port:
+        script = commands().replace(":8080", f":{port}").replace("edgelora serve", f"edgelora serve --port {port}")
+        done = subprocess.run(
+            ["bash", "-e", "-c", f"trap 'kill %1; wait' EXIT\n{script}"],
+            cwd=place,
+            capture_output=True,
+            text=True,
+            timeout=280,
+            check=False,
+        )
     assert done.returncode == 0, done.stderr
     added, answer, *by_client = done.stdout.splitlines()
     assert added == "skill@1"
