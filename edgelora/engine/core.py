@@ -316,7 +316,7 @@ class EngineCore:
         self._context.forget_everything()
         self._kv.empty()
         for sequence in self._scheduler.running:
-            sequence.reused = 0
+            sequence.reused = sequence.ahead = 0
 
     def _let_go(self, sequence: Sequence) -> None:
         """The sequence has ended. The only place where what it holds is given back."""

@@ -14,8 +14,8 @@ from itertools import count
 
 from edgelora.engine.following import without_followers
 from edgelora.engine.pace import Pace
+from edgelora.engine.prefill import divide
 from edgelora.engine.sequence import Sequence
-from edgelora.engine.shares import equal_shares
 from edgelora.engine.waiting import WaitingQueue
 from edgelora.errors import EngineError
 from edgelora.types import Selection
@@ -142,7 +142,7 @@ class Scheduler:
         return due
 
     def plan(self) -> Plan:
-        """The next step: one token of each answering sequence, and of each client's prompt an equal share."""
+        """The next step: one token of each answering sequence, and as many of prompts as there is time for."""
         running = [sequence for sequence in self.running if not sequence.request.background] or self.running
         group = self._next_group(running)
         members = [sequence for sequence in running if self._group_of(sequence.selection) == group]
@@ -151,7 +151,7 @@ class Scheduler:
         chunks = [Chunk(sequence, sequence.pending(1), True) for sequence in answering]
         if prompts:
             budget = self._prefill_budget(len(answering), len(prompts), background=prompts[0].request.background)
-            for sequence, n_tokens in zip(prompts, _shared(prompts, budget), strict=True):
+            for sequence, n_tokens in zip(prompts, divide(prompts, budget), strict=True):
                 if n_tokens:
                     chunks.append(Chunk(sequence, sequence.pending(n_tokens), n_tokens == sequence.n_pending))
         return Plan(group, chunks)
@@ -177,16 +177,3 @@ class Scheduler:
             self._turn = groups[at % len(groups)]
             self._steps_left = TURN - 1
         return self._turn
-
-
-def _shared(prompts: Seq[Sequence], budget: int) -> list[int]:
-    """How many tokens each of ``prompts`` gets: clients share equally, one client's are first come, first served."""
-    wanted: dict[tuple[str, str], int] = {}
-    for sequence in prompts:
-        wanted[sequence.client] = wanted.get(sequence.client, 0) + sequence.n_pending
-    left = dict(zip(wanted, equal_shares(list(wanted.values()), budget), strict=True))
-    given = []
-    for sequence in prompts:
-        given.append(min(left[sequence.client], sequence.n_pending))
-        left[sequence.client] -= given[-1]
-    return given

@@ -24,6 +24,7 @@ class Sequence:
     slot: Slot | None = None
     sampler: Sampler | None = None
     reused: int = 0
+    ahead: int = 0  # tokens of its prompt computed before its equal shares would have come to them
     overtaken: int = 0  # how often, since it was the next of its client
     blocked_at: int = -1  # no room then, on the intake's count of what was given back
     produced: list[int] = field(default_factory=list)
