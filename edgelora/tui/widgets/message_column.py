@@ -156,13 +156,18 @@ class MessageColumn(VerticalScroll):
         widget, index = self._find(item)
         if isinstance(widget, Messages):
             widget.aim(index, self._height)
-            widget.learn()
+            self._learn()
         y, height = self.place_of(item)
         last = y + height - self._height
         if last > y:
             self._scroll(y if top else last)
         else:
             self._scroll(min(max(round(self.scroll_y), last), y))
+
+    def page(self, pages: int) -> None:
+        """Scroll by so many screens, but two lines that stay; all that is scrolled over is known before."""
+        self._know(NEAR)
+        self._scroll(max(0, round(self.scroll_y) + pages * max(1, self.size.height - 2)))
 
     def show_start(self) -> None:
         """Go to the beginning."""
@@ -204,10 +209,13 @@ class MessageColumn(VerticalScroll):
     def _know(self, reach: int = 1) -> None:
         """Know exact heights up to ``reach`` viewports from what is shown, which stays in its place meanwhile."""
         self._aim(reach)
+        self._learn()
+
+    def _learn(self) -> None:
         for widget in self.drawing():
             if widget.learn():
                 widget.refresh(layout=True)
-        if not self._following and self._moved():
+        if self._moved():
             y = round(self.scroll_y) + self._moved()
             self._hold(y)
             self._set_y(y)

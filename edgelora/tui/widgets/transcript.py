@@ -225,7 +225,7 @@ class Transcript(MessageColumn, can_focus=True):
 
     def action_page(self, pages: int) -> None:
         """Scroll."""
-        self.scroll_relative(y=pages * max(1, self.size.height - 2), animate=False, immediate=True)
+        self.page(pages)
 
     def action_go(self, where: Literal["start", "end"]) -> None:
         """To the first or the last message."""
