@@ -69,7 +69,8 @@ def test_swap_in_the_middle_of_a_conversation_and_leave_a_clean_terminal(termina
     terminal.send(CTRL_T + "legal\r")
     terminal.wait_for("─ legal ─")
     terminal.send(CTRL_T + "broken")
-    terminal.wait_for("cannot be used")
+    terminal.wait_for("Enter: broken")  # so that Escape is not followed by a key within the time of a sequence
+    assert "cannot be used" in terminal.text
     terminal.send(ESCAPE)
     terminal.wait_for(r"○ medical")  # the filter is empty again
     terminal.resize(60, 20)
