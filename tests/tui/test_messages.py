@@ -182,6 +182,25 @@ async def test_what_is_shown_is_a_part_of_the_whole_wherever_one_goes(seed: int)
             app.transcript.focus()
 
 
+async def test_the_first_page_up_moves_by_a_page_however_wrong_the_estimates_are(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(AnswerItem, "estimate", lambda self, width: 1)
+    items = conversation(40, 3)
+    lines = await whole(items, 49)
+    async with page((50, 20)) as (app, pilot):
+        app.transcript.focus()
+        await app.transcript.show(items)
+        await settled(pilot)
+        height = len(app.lines)
+        at = len(lines) - height
+        for _ in range(4):
+            assert app.lines == lines[at : at + height]
+            app.transcript.action_page(-1)
+            await settled(pilot)
+            at -= height - 2
+
+
 async def test_what_is_read_stays_where_it_is_in_another_width() -> None:
     items = conversation(200)
     async with page((80, 20)) as (app, pilot):

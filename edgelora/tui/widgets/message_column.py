@@ -256,6 +256,7 @@ class MessageColumn(VerticalScroll):
         if y <= self.max_scroll_y:
             self.scroll_to(y=y, animate=False, immediate=True)
         else:
+            self._following = False
             self._hold(y)
             self._set_y(y)
             self.refresh(layout=True)
