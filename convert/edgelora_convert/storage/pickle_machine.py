@@ -9,6 +9,7 @@ Python's standard library.
 from __future__ import annotations
 
 import pickletools
+import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -54,10 +55,12 @@ def read_pickle(program: bytes, meaning: Meaning) -> object:
     """
     machine = _Machine(meaning)
     try:
-        for count, (operation, argument, _) in enumerate(pickletools.genops(program)):
-            if count > MAX_OPERATIONS:
-                raise RefusedPickleError("it is too large")
-            machine.run(operation.name, argument)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickletools, about backslashes in names, which are refused as such
+            for count, (operation, argument, _) in enumerate(pickletools.genops(program)):
+                if count > MAX_OPERATIONS:
+                    raise RefusedPickleError("it is too large")
+                machine.run(operation.name, argument)
     except (ValueError, IndexError, KeyError):  # no pickle at all, an empty stack, a memo that was never written
         raise RefusedPickleError("it is damaged") from None
     return machine.result()

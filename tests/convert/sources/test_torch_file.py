@@ -128,6 +128,7 @@ CALLS = {
     "protocol 0 text": b"S'a'\n",
     "out of band": b"\x97",
     "a name alone": b"cos\nsystem\n",
+    "a name with an unknown escape": b"cos\n\\open\n",
     "BUILD of a tensor": PLAIN + b"}b",
     "SETITEMS of a tuple": b")(" + tf.text("a") + b"Nu",
     "APPENDS to a dictionary": b"}(Ne",
