@@ -11,12 +11,15 @@ WORTH_WAITING = 16
 
 
 def without_followers(prompts: Seq[Sequence]) -> list[Sequence]:
-    """Those of ``prompts`` that must be computed; the others want next what one of these is about to compute."""
+    """Those of ``prompts`` that must be computed; the others want next what one of these is about to compute.
+
+    The one with the least to compute leads, because short prompts are read first.
+    """
     leaders: list[Sequence] = []
-    for sequence in prompts:
+    for sequence in sorted(prompts, key=lambda each: each.n_pending):
         if not any(_follows(sequence, leader) for leader in leaders):
             leaders.append(sequence)
-    return leaders
+    return [each for each in prompts if each in leaders]
 
 
 def _follows(sequence: Sequence, leader: Sequence) -> bool:

@@ -22,6 +22,7 @@ def divide(prompts: Seq[Sequence], budget: int) -> list[int]:
 
     Changes what each is ahead of its equal shares.
     """
+    _settle(prompts)
     shares = _equal(prompts, budget)
     due = [_left_on_paper(each) == share for each, share in zip(prompts, shares, strict=True)]
     given = [0] * len(prompts)
@@ -35,6 +36,17 @@ def divide(prompts: Seq[Sequence], budget: int) -> list[int]:
     for each, got, share in zip(prompts, given, shares, strict=True):
         each.ahead += got - share
     return given
+
+
+def _settle(prompts: Seq[Sequence]) -> None:
+    """Make even what some are ahead and others behind: a cancelled prompt leaves with its part of it."""
+    ahead = sum(max(0, each.ahead) for each in prompts)
+    behind = sum(max(0, -each.ahead) for each in prompts)
+    for each in prompts:
+        if each.ahead > 0 and ahead > behind:
+            each.ahead = each.ahead * behind // ahead
+        elif each.ahead < 0 and behind > ahead:
+            each.ahead = -(-each.ahead * ahead // behind)
 
 
 def _left_on_paper(sequence: Sequence) -> int:

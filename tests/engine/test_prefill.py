@@ -98,3 +98,13 @@ def test_what_another_has_computed_meanwhile_is_not_waited_for() -> None:
     assert not second.held.tokens
     second.held.tokens += second.pending(460)
     assert divide([first, second], 64)[1] == 40
+
+
+def test_what_a_cancelled_prompt_was_ahead_is_not_made_up_for() -> None:
+    first, second = (give_slot(sequence(name, n, client=name)) for name, n in (("a", 3900), ("b", 4000)))
+    while first.n_pending > 100:
+        for each, n in zip((first, second), divide([first, second], 128), strict=True):
+            each.held.tokens += each.pending(n)
+    assert second.ahead < -1000
+    newcomer = give_slot(sequence("c", 60, client="c"))
+    assert divide([second, newcomer], 128)[1] == 60

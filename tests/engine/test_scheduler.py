@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import count
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.sequences import give_slot, sequence
 
+from edgelora.engine.following import without_followers
 from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import FLUENT, LONGEST, ROWS, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
@@ -89,6 +91,12 @@ def test_prompts_of_one_client_are_computed_one_after_the_other() -> None:
     read = [chunk.sequence.request.id for _ in range(20) for chunk in machine.step().chunks]
     assert set(read) == {"a1", "a2", "b"}
     assert read.index("a2") > max(i for i, name in enumerate(read[: read.index("a2")]) if name == "a1")
+
+
+def test_the_shorter_of_two_that_begin_alike_is_computed_for_both() -> None:
+    long, short, other = (give_slot(sequence(name, n)) for name, n in (("a", 400), ("b", 100), ("c", 300)))
+    short.request = replace(short.request, tokens=long.request.tokens[:100])
+    assert without_followers([long, other, short]) == [other, short]
 
 
 @pytest.mark.parametrize("n_answering", [1, 4, 12])

@@ -201,6 +201,51 @@ async def test_the_first_page_up_moves_by_a_page_however_wrong_the_estimates_are
             at -= height - 2
 
 
+async def test_a_page_up_moves_by_a_page_above_an_answer_that_is_being_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(AnswerItem, "estimate", lambda self, width: 1)
+    items = conversation(40, 3)
+    lines = await whole(items, 49)
+    async with page((50, 20)) as (app, pilot):
+        app.transcript.focus()
+        await app.transcript.show(items)
+        answer = await app.transcript.add_answer(Exchange("x", "base"), "base", None, 1, 1)
+        await answer.write("\n\n".join(f"line {n}" for n in range(12)))
+        await settled(pilot)
+        height = len(app.lines)
+        for _ in range(6):
+            before = app.lines
+            app.transcript.action_page(-1)
+            await settled(pilot)
+            assert app.lines[-2:] == before[:2]
+        assert "\n".join(app.lines) in "\n".join(lines)
+        assert height == len(app.lines)
+
+
+@pytest.mark.parametrize("n_left", [4, 60])
+async def test_a_shorter_conversation_is_shown_instead_of_a_longer_one(n_left: int) -> None:
+    for follows in (True, False):
+        async with page((50, 20)) as (app, pilot):
+            await app.transcript.show(conversation(200))
+            await settled(pilot)
+            if not follows:
+                app.transcript.action_page(-1)
+                await settled(pilot)
+            await app.transcript.remove_from(n_left)
+            await settled(pilot)
+            assert any(line.startswith("▌") for line in app.lines)
+
+
+async def test_a_page_down_at_the_end_stays_there() -> None:
+    async with page((50, 20)) as (app, pilot):
+        await app.transcript.show(conversation(40))
+        await settled(pilot)
+        app.transcript.action_page(1)
+        await app.transcript.add_prompt("\n".join(f"more {n}" for n in range(40)))
+        await settled(pilot)
+        assert app.transcript.follows
+        assert app.lines[-2] == "▌ more 39"
+
+
 async def test_what_is_read_stays_where_it_is_in_another_width() -> None:
     items = conversation(200)
     async with page((80, 20)) as (app, pilot):

@@ -39,9 +39,9 @@ class Frames:
     def _begin(self) -> None:
         self._asked, self._resting = False, True
         self._began = thread_time()
-        self._paint()
         # neither Textual's timers nor its calls after a refresh, which are tasks and messages for each picture
         get_running_loop().call_later(FRAME, self._rest)
+        self._paint()
 
     def _rest(self) -> None:
         self._usual += (thread_time() - self._began - self._usual) * WEIGHT

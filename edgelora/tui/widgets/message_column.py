@@ -8,7 +8,6 @@ from itertools import groupby
 from typing import TYPE_CHECKING, cast
 
 from textual.containers import VerticalScroll
-from textual.geometry import NULL_REGION
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
 
@@ -16,7 +15,7 @@ from edgelora.tui.widgets.items import AnswerItem
 from edgelora.tui.widgets.messages import Messages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from textual.geometry import Region, Size
     from textual.layout import DockArrangeResult
@@ -166,6 +165,8 @@ class MessageColumn(VerticalScroll):
 
     def page(self, pages: int) -> None:
         """Scroll by so many screens, but two lines that stay; all that is scrolled over is known before."""
+        if pages > 0 and self._following:
+            return
         self._know(NEAR)
         self._scroll(max(0, round(self.scroll_y) + pages * max(1, self.size.height - 2)))
 
@@ -233,10 +234,9 @@ class MessageColumn(VerticalScroll):
     def _hold(self, y: int) -> None:
         """Hold what is at the line ``y``."""
         self._held = None
-        for widget in self.children:
-            region = self._regions.get(widget)
-            if region and region.bottom > y:
-                index = widget.at(y - region.y) if isinstance(widget, Messages) else 0
+        for widget, begin, end in self._places():
+            if end > y:
+                index = widget.at(y - begin) if isinstance(widget, Messages) else 0
                 self._held = Place(widget, index, self._y_of(widget, index))
                 return
 
@@ -245,11 +245,22 @@ class MessageColumn(VerticalScroll):
         held = self._held
         if held is None or held.widget not in self._regions:
             return 0
+        if isinstance(held.widget, Messages) and held.index >= len(held.widget.items):
+            return 0
         return self._y_of(held.widget, held.index) - held.y
 
     def _y_of(self, widget: Widget, index: int) -> int:
-        region = self._regions.get(widget, NULL_REGION)
-        return region.y + (widget.top(index) if isinstance(widget, Messages) else 0)
+        begin = next((begin for other, begin, _ in self._places() if other is widget), 0)
+        return begin + (widget.top(index) if isinstance(widget, Messages) else 0)
+
+    def _places(self) -> Iterator[tuple[Widget, int, int]]:
+        """Where widgets begin and end, with what has become known since they were arranged."""
+        learnt = 0
+        for widget in self.children:
+            if region := self._regions.get(widget):
+                begin = region.y + learnt
+                learnt += widget.n_lines - region.height if isinstance(widget, Messages) else 0
+                yield widget, begin, region.bottom + learnt
 
     def _scroll(self, y: int) -> None:
         """Also to what has become known since the layout, which Textual does not go beyond."""

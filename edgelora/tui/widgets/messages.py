@@ -131,6 +131,11 @@ class Messages(Widget):
 
     # --- places
 
+    @property
+    def n_lines(self) -> int:
+        """How high all of them are, as far as is known."""
+        return self._heights.total
+
     def top(self, index: int) -> int:
         """The line that a message begins at."""
         return self._heights.top(index)
