@@ -81,8 +81,9 @@ class Batching:
 
     def _write_masks(self, chunks: Seq[Chunk]) -> None:
         selections = [chunk.sequence.selection for chunk in chunks]
-        self._pool.attach(selections)
-        by_token = by_output = self._pool.masks(selections, [len(chunk.tokens) for chunk in chunks])
+        lengths = [len(chunk.tokens) for chunk in chunks]
+        self._pool.attach(selections, lengths)
+        by_token = by_output = self._pool.masks(selections, lengths)
         if any(len(chunk.tokens) > 1 or not chunk.wants_logits for chunk in chunks):
             by_output = self._pool.masks(selections, [int(chunk.wants_logits) for chunk in chunks])
         self._masker.set_masks(by_token, by_output)

@@ -4,7 +4,7 @@ For every adapted tensor it holds ``A_pool`` [rows, n_in] and ``B_pool`` [n_out,
 Making an adapter resident copies its rows in; evicting gives the rows back. Rows are written only between decodes, by
 the thread that owns the context. Which rows count for which token is the mask's business
 (:mod:`edgelora.engine.mask`); which the graph sees at all follows from what is in use
-(:mod:`edgelora.engine.pool_tensors`).
+(:mod:`edgelora.engine.pool_view`).
 """
 
 from __future__ import annotations
@@ -22,21 +22,17 @@ from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.mask import FloatMatrix, Masker, Watched
 from edgelora.engine.pool_file import factor_shapes, write_pool_file
 from edgelora.engine.pool_masks import PoolMasks
-from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, write_rows
+from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, rounded, write_rows
 from edgelora.engine.pool_tensors import PoolTensors
+from edgelora.engine.pool_view import PoolView
 from edgelora.engine.resident import Resident
 from edgelora.engine.rows import PoolFullError, RowAllocator
-from edgelora.engine.working_set import WorkingSet
 from edgelora.errors import AdapterError, EngineError
 from edgelora.gguf.header import TensorInfo
 from edgelora.native.batch import Batch
 from edgelora.native.context import Context, NativeAdapter
 from edgelora.native.model import Model
 from edgelora.types import KVType, Selection
-
-ROW_STEP = 64
-"""Pool sizes are multiples of this where the budget allows: ggml's dot product takes so many values of a row of B at
-once and the rest one by one, so that 16 rows take twice as long as 64, and 32 four times (docs/engine.md)."""
 
 SMALL_STEP = 16
 """Else they are multiples of this: the usual rank, and a multiple of the vector width."""
@@ -64,8 +60,7 @@ class Pool:
         self._targets: tuple[str, ...] = ()
         self._tensors = PoolTensors({}, {}, 0, self._dtype)
         self._residents: dict[str, Resident] = {}
-        self._working_set = WorkingSet()
-        self._shown: set[str] | None = None  # whose rows the graph sees; None: all rows
+        self._view = PoolView(self._n_rows, self._can_copy)
         self._masks = PoolMasks((), 0, self._rows_of)
 
     @property
@@ -76,7 +71,7 @@ class Pool:
     @property
     def nbytes(self) -> int:
         """The memory it takes, in bytes, with the copy of what is in use."""
-        copied = 0 if self._shown is None else self._masks.n_columns
+        copied = 0 if self._view.adapters is None else self._masks.n_columns
         return (self.rows + copied) * self._row_bytes(self._targets)
 
     @property
@@ -112,9 +107,9 @@ class Pool:
         if self.fits(adapter):
             return 0
         if alone:
-            return max(0, _rounded(adapter.rank, SMALL_STEP) - self._most_rows(adapter.factors))
+            return max(0, rounded(adapter.rank, SMALL_STEP) - self._most_rows(adapter.factors))
         targets = self._needed_targets(adapter.factors)
-        return max(0, _rounded(self._used + adapter.rank, SMALL_STEP) - self._most_rows(targets))
+        return max(0, rounded(self._used + adapter.rank, SMALL_STEP) - self._most_rows(targets))
 
     def grow_for(self, adapter: PreparedAdapter) -> None:
         """Become large enough for ``adapter``. Raises PoolFullError where the budget does not allow it."""
@@ -133,9 +128,7 @@ class Pool:
         """Give the rows of an adapter back. The pool keeps its size, so that the next one finds room."""
         resident = self._residents.pop(sha256)
         self._rows.give_back(resident.rows.tolist())
-        self._working_set.forget(sha256)
-        if self._shown:
-            self._shown.discard(sha256)  # should it come back, its rows are others
+        self._view.forget(sha256)
         self._masks.clear(resident.rows)
         self._watch()
 
@@ -153,27 +146,23 @@ class Pool:
     def shrink(self) -> None:
         """Become as small as what is resident allows. Raises EngineError; then nothing has changed."""
         targets = self._needed_targets()
-        self._rebuild(targets, min(self._most_rows(targets), _rounded(self._used)))
+        self._rebuild(targets, min(self._most_rows(targets), rounded(self._used)))
 
     @property
     def is_wasteful(self) -> bool:
         """Do its residents need less than half of its memory, and would a smaller one hold them?"""
         row_bytes, held = self._row_bytes(self._needed_targets()), self.rows * self._row_bytes(self._targets)
-        return 2 * self._used * row_bytes < held and _rounded(self._used) * row_bytes < held
+        return 2 * self._used * row_bytes < held and rounded(self._used) * row_bytes < held
 
-    def attach(self, selections: Iterable[Selection]) -> None:
-        """Have llama.cpp apply the pool in the next step, whose sequences run under ``selections``.
+    def attach(self, selections: Sequence[Selection], counts: Sequence[int]) -> None:
+        """Have llama.cpp apply the pool in the next step, with ``counts[i]`` tokens under ``selections[i]``.
 
-        The graph sees only the rows of the working set while these are few. A change costs a rebuild of llama.cpp's
-        scheduler, and a copy where it sees less than before.
+        What the graph sees may change, which costs a rebuild of llama.cpp's scheduler and perhaps a copy.
         """
         assert self._native
         needed = {sha256 for selection in selections for sha256 in selection.adapters}
-        smaller = self._working_set.step(needed)
-        if self._shown is not None and not needed <= self._shown:
-            self._show(None)
-        elif smaller and self._is_worth_a_copy(self._working_set.adapters):
-            self._show(self._working_set.adapters)
+        if self._view.step(needed, sum(counts), seen=self._masks.n_columns, whole=self.rows):
+            self._show(self._view.adapters)
         self._context.set_adapters([(self._native, 1.0)])
 
     def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
@@ -191,26 +180,22 @@ class Pool:
         self._native = None
         self._rows, self._targets = RowAllocator(0), ()
         self._tensors, self._residents = PoolTensors({}, {}, 0, self._dtype), {}
-        self._shown, self._masks = None, PoolMasks((), 0, self._rows_of)
+        self._view, self._masks = PoolView(self._n_rows, self._can_copy), PoolMasks((), 0, self._rows_of)
         self._masker.watch({})
 
     def _rows_of(self, sha256: str) -> Rows:
         return self._residents[sha256].rows
 
-    def _is_worth_a_copy(self, adapters: Collection[str]) -> bool:
-        """Does the graph see twice as many rows as ``adapters`` have, or more, and is there memory for the copy?"""
-        rows = _rounded(sum(len(self._rows_of(sha256)) for sha256 in adapters))
-        fits = (self.rows + rows) * self._row_bytes(self._targets) <= self.budget
-        return 0 < 2 * rows <= self._masks.n_columns and (fits or rows * COPY_SHARE <= self.rows)
+    def _n_rows(self, adapters: Iterable[str]) -> int:
+        return sum(len(self._rows_of(sha256)) for sha256 in adapters)
+
+    def _can_copy(self, rows: int) -> bool:
+        """Is there memory for it?"""
+        return rows * COPY_SHARE <= self.rows or rows <= self._most_rows(self._targets) - self.rows
 
     def _show(self, adapters: Iterable[str] | None) -> None:
         """Have the graph see the rows of ``adapters``, or all."""
-        if adapters is None:
-            self._shown, rows = None, None
-            self._working_set.begin(self._residents)
-        else:
-            self._shown = set(adapters)
-            rows = self._filled_up([self._rows_of(sha256) for sha256 in self._shown])
+        rows = None if adapters is None else self._filled_up([self._rows_of(sha256) for sha256 in adapters])
         self._tensors.show(rows)
         self._masks.show(rows)
         self._context.set_adapters([])  # so that setting the pool makes a new graph
@@ -219,7 +204,7 @@ class Pool:
         """All of ``rows`` in ascending order, and some others, so that their number is quick to compute with."""
         used = np.unique(np.concatenate(rows))
         others = np.setdiff1d(np.arange(self.rows), used)
-        return np.sort(np.append(used, others[: _rounded(len(used)) - len(used)]))
+        return np.sort(np.append(used, others[: rounded(len(used)) - len(used)]))
 
     def _put(self, adapter: PreparedAdapter) -> None:
         """Copy ``adapter`` into free rows. It has no say until the masker watches again."""
@@ -261,7 +246,7 @@ class Pool:
     def _grown(self, more: int, targets: Sequence[str]) -> int:
         """The new number of rows for ``more`` than are used: what is needed and some more, within the budget."""
         grown = int(self.rows * GROWTH) if self._used + more > self.rows else self.rows
-        return min(self._most_rows(targets), _rounded(max(self._used + more, grown)))
+        return min(self._most_rows(targets), rounded(max(self._used + more, grown)))
 
     def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
         """Replace the native adapter by one of another size; EngineError, and nothing changed, if that is impossible.
@@ -281,7 +266,6 @@ class Pool:
     def _put_all(self, adapters: Iterable[PreparedAdapter]) -> None:
         for adapter in adapters:
             self._put(adapter)
-        self._working_set.begin(self._residents)
         self._watch()
 
     def _open(self, targets: tuple[str, ...], rows: int) -> None:
@@ -324,7 +308,3 @@ class Pool:
         if status != 0:
             raise EngineError(f"llama.cpp could not decode with the adapter pool (status {status})")
         return PoolTensors(pointers, {name: self._infos[name] for name in targets}, rows, self._dtype)
-
-
-def _rounded(rows: int, step: int = ROW_STEP) -> int:
-    return -(-rows // step) * step

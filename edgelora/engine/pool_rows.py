@@ -17,6 +17,15 @@ from edgelora.engine.factors import FloatArray
 Rows = NDArray[np.intp]
 """Pool rows in ascending order."""
 
+ROW_STEP = 64
+"""Pool sizes are multiples of this where the budget allows: ggml's dot product takes so many values of a row of B at
+once and the rest one by one, so that 16 rows take twice as long as 64, and 32 four times (docs/engine.md)."""
+
+
+def rounded(rows: int, step: int = ROW_STEP) -> int:
+    """The next multiple of ``step``."""
+    return -(-rows // step) * step
+
 
 def write_rows(a_pool: FloatArray, b_pool: FloatArray, rows: Rows, a: FloatArray, b: FloatArray) -> None:
     """Copy ``a`` [rank, ...] and ``b`` [..., rank] to ``rows``, of which there may be more: those become zero.

@@ -47,8 +47,9 @@ class Probe:
     def pooled(self, pool: Pool, sha256: str) -> ProbeLogits:
         """One batch through the pool: one sequence on the base, one on the resident adapter ``sha256``."""
         selections = [BASE, Selection.of([Member(sha256)])]
-        pool.attach(selections)
-        self._masker.set_masks(pool.masks(selections, [N_TOKENS] * 2), pool.masks(selections, [1, 1]))
+        lengths = [N_TOKENS] * 2
+        pool.attach(selections, lengths)
+        self._masker.set_masks(pool.masks(selections, lengths), pool.masks(selections, [1, 1]))
         return ProbeLogits(*self._decode(masked=True))
 
     def native(self, adapter: NativeAdapter) -> ProbeLogits:

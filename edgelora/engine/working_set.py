@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-REMEMBERED = 32
+REMEMBERED = 16
 """Steps after which an adapter that no sequence uses no longer counts."""
 
 
@@ -16,24 +16,18 @@ class WorkingSet:
         self._step = 0
         self._last: OrderedDict[str, int] = OrderedDict()  # the step of each one's last use, oldest first
 
-    def begin(self, adapters: Iterable[str]) -> None:
-        """Count all of ``adapters`` as just used."""
-        self._last = OrderedDict.fromkeys(adapters, self._step)
-
     def forget(self, adapter: str) -> None:
         """It is no longer resident."""
         self._last.pop(adapter, None)
 
-    def step(self, adapters: Iterable[str]) -> bool:
-        """One step with ``adapters`` in use. Has the set become smaller?"""
+    def step(self, adapters: Iterable[str]) -> None:
+        """One step with ``adapters`` in use."""
         self._step += 1
         for adapter in adapters:
             self._last[adapter] = self._step
             self._last.move_to_end(adapter)
-        before = len(self._last)
         while self._last and next(iter(self._last.values())) <= self._step - REMEMBERED:
             self._last.popitem(last=False)
-        return len(self._last) < before
 
     @property
     def adapters(self) -> frozenset[str]:

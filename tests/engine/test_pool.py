@@ -14,7 +14,8 @@ from support.tiny_llama import write_tiny_llama
 
 from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.factors import prepare
-from edgelora.engine.pool import ROW_STEP, SMALL_STEP
+from edgelora.engine.pool import SMALL_STEP
+from edgelora.engine.pool_rows import ROW_STEP
 from edgelora.engine.probe import relative_difference
 from edgelora.engine.rows import PoolFullError
 from edgelora.errors import AdapterError, EngineError

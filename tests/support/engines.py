@@ -111,8 +111,8 @@ def filled_batch(prompts: Sequence[Sequence[int]]) -> tuple[Batch, list[int]]:
 def mixed_logits(core: EngineCore, prompts: Sequence[Sequence[int]], selections: Sequence[Selection]) -> list[Logits]:
     """Last-token logits of one batch through the pool, sequence i under ``selections[i]``."""
     batch, rows = filled_batch(prompts)
-    core._pool.attach(selections)
     lengths = [len(prompt) for prompt in prompts]
+    core._pool.attach(selections, lengths)
     core._masker.set_masks(core._pool.masks(selections, lengths), core._pool.masks(selections, [1] * len(prompts)))
     return _decoded(core, batch, rows)
 
