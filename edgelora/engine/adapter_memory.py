@@ -74,7 +74,6 @@ class AdapterMemory:
     def trim(self) -> None:
         """Give memory back if less than half of the pool is used."""
         if self._pool.is_wasteful:
-            self._prepared.leave(self._pool.nbytes_used)  # for the copies while the pool is replaced by a smaller one
             with contextlib.suppress(EngineError):  # then it stays as it is
                 self._pool.shrink()
 
@@ -95,7 +94,6 @@ class AdapterMemory:
         while missing := self._pool.missing_rows(adapter):
             self._evict_one(missing)
         if not self._pool.fits(adapter):
-            self._prepared.leave(self._pool.nbytes_used)  # for the copies while the pool is replaced by a larger one
             self._pool.grow_for(adapter)
 
     def _evict_one(self, missing: int) -> None:

@@ -10,27 +10,25 @@ the thread that owns the context. Which rows count for which token is the mask's
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from pathlib import Path
 
 import numpy as np
 
 from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.mask import FloatMatrix, Masker, Watched
-from edgelora.engine.pool_file import factor_shapes, write_pool_file
+from edgelora.engine.pool_adapter import PoolAdapter, PoolAdapterOpener
+from edgelora.engine.pool_file import factor_shapes
 from edgelora.engine.pool_masks import PoolMasks
 from edgelora.engine.pool_rows import Rows, clear_rows, read_rows, rounded, write_rows
 from edgelora.engine.pool_tensors import PoolTensors
 from edgelora.engine.pool_view import PoolView
 from edgelora.engine.resident import Resident
 from edgelora.engine.rows import PoolFullError, RowAllocator
-from edgelora.errors import AdapterError, EngineError
+from edgelora.errors import EngineError
 from edgelora.gguf.header import TensorInfo
-from edgelora.native.batch import Batch
-from edgelora.native.context import Context, NativeAdapter
+from edgelora.native.context import Context
 from edgelora.native.model import Model
 from edgelora.types import KVType, Selection
 
@@ -51,17 +49,13 @@ class Pool:
         self, model: Model, context: Context, masker: Masker, tensors: Mapping[str, TensorInfo], arch: str,
         *, dtype: KVType, budget: int, scratch: int,
     ) -> None:  # fmt: skip
-        self._model, self._context, self._masker = model, context, masker
-        self._infos, self._arch = tensors, arch
+        self._context, self._masker, self._infos = context, masker, tensors
         self._dtype: np.dtype[np.floating] = np.dtype({"f16": "float16", "f32": "float32"}[dtype])
-        self.budget, self._scratch = budget, scratch
-        self._native: NativeAdapter | None = None
-        self._rows = RowAllocator(0)
-        self._targets: tuple[str, ...] = ()
-        self._tensors = PoolTensors({}, {}, 0, self._dtype)
+        self._opener = PoolAdapterOpener(model, context, masker, arch, self._dtype, scratch)
+        self.budget = budget
+        self._adapter: PoolAdapter | None = None
         self._residents: dict[str, Resident] = {}
-        self._view = PoolView(self._n_rows, self._can_copy)
-        self._masks = PoolMasks((), 0, self._rows_of)
+        self._set_tensors(PoolTensors({}, {}, 0, self._dtype), 0)
 
     @property
     def rows(self) -> int:
@@ -82,7 +76,7 @@ class Pool:
     @property
     def is_open(self) -> bool:
         """Is there anything that a masked batch could be decoded with?"""
-        return self._native is not None
+        return self._adapter is not None
 
     @property
     def adapters(self) -> Collection[str]:
@@ -122,7 +116,8 @@ class Pool:
         """Make ``adapter`` resident; the pool grows if it does not fit. Raises PoolFullError, EngineError."""
         if not self.fits(adapter):
             self.grow_for(adapter)
-        self._put_all([adapter])
+        self._put(adapter)
+        self._watch()
 
     def remove(self, sha256: str) -> None:
         """Give the rows of an adapter back. The pool keeps its size, so that the next one finds room."""
@@ -159,11 +154,11 @@ class Pool:
 
         What the graph sees may change, which costs a rebuild of llama.cpp's scheduler and perhaps a copy.
         """
-        assert self._native
+        assert self._adapter
         needed = {sha256 for selection in selections for sha256 in selection.adapters}
         if self._view.step(needed, sum(counts), seen=self._masks.n_columns, whole=self.rows):
             self._show(self._view.adapters)
-        self._context.set_adapters([(self._native, 1.0)])
+        self._context.set_adapters([(self._adapter.native, 1.0)])
 
     def masks(self, selections: Sequence[Selection], counts: Sequence[int]) -> list[FloatMatrix]:
         """By kind, f32 [sum(counts), rows]: the mask of ``selections[i]``, ``counts[i]`` times.
@@ -173,14 +168,12 @@ class Pool:
         return self._masks.of(selections, counts)
 
     def close(self) -> None:
-        """Free the native adapter, which no context may decode with any more. The pool can be used again."""
-        if self._native:
+        """Free everything. The context can decode on, and the pool be used again."""
+        if self._adapter:
             self._context.set_adapters([])
-            self._native.free()
-        self._native = None
-        self._rows, self._targets = RowAllocator(0), ()
-        self._tensors, self._residents = PoolTensors({}, {}, 0, self._dtype), {}
-        self._view, self._masks = PoolView(self._n_rows, self._can_copy), PoolMasks((), 0, self._rows_of)
+            self._adapter.native.free()
+        self._adapter, self._residents = None, {}
+        self._set_tensors(PoolTensors({}, {}, 0, self._dtype), 0)
         self._masker.watch({})
 
     def _rows_of(self, sha256: str) -> Rows:
@@ -216,7 +209,11 @@ class Pool:
                 write_rows(matrices.a, matrices.b, rows, factors.a, factors.b)
             else:
                 clear_rows(matrices.a, matrices.b, rows)
-            self._masks.set_scale(name, rows, resident.scales.get(name, resident.common_scale))
+        self._set_scales(resident)
+
+    def _set_scales(self, resident: Resident) -> None:
+        for name in self._tensors.whole:
+            self._masks.set_scale(name, resident.rows, resident.scales.get(name, resident.common_scale))
 
     def _watch(self) -> None:
         """Tell the masker which products to mask, and with what."""
@@ -226,6 +223,10 @@ class Pool:
                 for name, kind in self._masks.find_kinds().items()
             }
         )
+
+    @property
+    def _targets(self) -> Iterable[str]:
+        return self._adapter.infos if self._adapter else ()
 
     @property
     def _used(self) -> int:
@@ -248,63 +249,49 @@ class Pool:
         grown = int(self.rows * GROWTH) if self._used + more > self.rows else self.rows
         return min(self._most_rows(targets), rounded(max(self._used + more, grown)))
 
-    def _rebuild(self, targets: tuple[str, ...], rows: int) -> None:
-        """Replace the native adapter by one of another size; EngineError, and nothing changed, if that is impossible.
+    def _rebuild(self, targets: Iterable[str], rows: int) -> None:
+        """Have ``rows`` rows for ``targets`` from now on, those of residents first.
 
-        What is resident is copied out first and then in again, so that there never are two of them.
+        Raises EngineError where that is impossible; then nothing has changed.
         """
-        before = self._targets, self.rows
-        adapters = [self.copy_of(sha256) for sha256 in self._residents]
-        try:
-            self._open(targets, rows)
-        except EngineError:
-            self._open(*before)
-            self._put_all(adapters)
-            raise
-        self._put_all(adapters)
-
-    def _put_all(self, adapters: Iterable[PreparedAdapter]) -> None:
-        for adapter in adapters:
-            self._put(adapter)
-        self._watch()
-
-    def _open(self, targets: tuple[str, ...], rows: int) -> None:
-        """An empty pool, after freeing the former."""
-        self.close()
         if not rows:
+            self.close()
             return
-        native = self._load(targets, rows)
+        former, kept = self._adapter, self._used_rows()
+        adapter = self._adapter_for(targets)
         try:
-            self._tensors = self._discover(native, targets, rows)
-        except EngineError:
-            self._context.set_adapters([])
-            native.free()
-            raise
-        self._native, self._targets, self._rows = native, targets, RowAllocator(rows)
-        self._masks = PoolMasks(self._tensors.whole, rows, self._rows_of)
-
-    def _load(self, targets: Sequence[str], rows: int) -> NativeAdapter:
-        shapes = {name: factor_shapes(name, self._infos[name], rows) for name in targets}
-        try:
-            with tempfile.TemporaryDirectory(prefix="edgelora-") as folder:
-                path = Path(folder) / "pool.gguf"
-                write_pool_file(path, self._arch, shapes, self._dtype)
-                return NativeAdapter(self._model, path)
-        except (AdapterError, OSError) as error:
+            tensors = PoolTensors(adapter.pointers, adapter.infos, rows, self._dtype)
+        except MemoryError as error:
+            if adapter is not former:
+                adapter.native.free()
             raise EngineError(
-                f"there is no room for a pool of {rows} rows: {error}",
+                f"there is no memory for a pool of {rows} rows",
                 "Choose a smaller --adapter-memory, or close other programs.",
             ) from error
+        tensors.take_over(self._tensors, kept)
+        self._set_tensors(tensors, rows)
+        self._rows.take(len(kept))
+        for sha256, resident in self._residents.items():
+            self._residents[sha256] = moved = replace(resident, rows=np.searchsorted(kept, resident.rows))
+            self._set_scales(moved)
+        self._show(None)
+        self._adapter = adapter
+        if former and former is not adapter:
+            former.native.free()
+        self._watch()
 
-    def _discover(self, native: NativeAdapter, targets: Iterable[str], rows: int) -> PoolTensors:
-        """Decode one token with the new pool set, to learn where the graph has its tensors."""
-        self._context.set_adapters([(native, 1.0)])
-        batch = Batch(1)
-        batch.add([0], position=0, sequence=self._scratch, logits=True)
-        self._masker.begin_discovery()
-        status = self._context.decode(batch)
-        pointers = self._masker.end_discovery()
-        self._context.forget(self._scratch)
-        if status != 0:
-            raise EngineError(f"llama.cpp could not decode with the adapter pool (status {status})")
-        return PoolTensors(pointers, {name: self._infos[name] for name in targets}, rows, self._dtype)
+    def _adapter_for(self, targets: Iterable[str]) -> PoolAdapter:
+        """The one there is, if it will do. Raises EngineError."""
+        infos = {name: self._infos[name] for name in targets}
+        if self._adapter and self._adapter.infos.keys() == infos.keys():
+            return self._adapter
+        return self._opener.open(infos)
+
+    def _set_tensors(self, tensors: PoolTensors, rows: int) -> None:
+        self._tensors, self._rows = tensors, RowAllocator(rows)
+        self._masks = PoolMasks(tensors.whole, rows, self._rows_of)
+        self._view = PoolView(self._n_rows, self._can_copy)
+
+    def _used_rows(self) -> Rows:
+        """The rows that somebody owns."""
+        return np.sort(np.concatenate([np.empty(0, np.intp), *(each.rows for each in self._residents.values())]))

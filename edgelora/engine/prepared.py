@@ -25,7 +25,7 @@ class PreparedCache:
         """Keep ``adapter`` if there is room for it at all. One without factors is nothing to keep."""
         self.take(adapter.file.sha256)
         if 0 < adapter.nbytes <= self.budget:
-            self.leave(adapter.nbytes)
+            self._leave(adapter.nbytes)
             self._adapters[adapter.file.sha256] = adapter
             self.nbytes += adapter.nbytes
 
@@ -35,7 +35,7 @@ class PreparedCache:
         self.nbytes -= adapter.nbytes if adapter else 0
         return adapter
 
-    def leave(self, n_bytes: int) -> None:
+    def _leave(self, n_bytes: int) -> None:
         """Drop adapters until ``n_bytes`` of the budget are free, or nothing is kept."""
         while self._adapters and self.nbytes + n_bytes > self.budget:
             self.take(next(iter(self._adapters)))

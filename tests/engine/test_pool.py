@@ -104,8 +104,8 @@ def test_residents_survive_a_pool_that_cannot_be_replaced(
     with opened_pool(moe) as core:
         core.add([first])
         expected = mixed_logits(core, PROMPTS[:1], [selection((first, 1.0))])[0]
-        monkeypatch.setattr("edgelora.engine.pool.NativeAdapter", load)
-        with pytest.raises(EngineError, match="no room for a pool"):
+        monkeypatch.setattr("edgelora.engine.pool_adapter.NativeAdapter", load)
+        with pytest.raises(EngineError, match="pool cannot be opened"):
             core.add([second])
         assert np.array_equal(mixed_logits(core, PROMPTS[:1], [selection((first, 1.0))])[0], expected)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 from edgelora.engine.factors import Factors, PreparedAdapter
 from edgelora.engine.natives import Natives
 from edgelora.engine.pool import Pool
-from edgelora.engine.pool_tensors import Matrices, PoolTensors
-from edgelora.gguf.facts import LORA_A
+from edgelora.engine.pool_adapter import PoolAdapter
+from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.header import TensorInfo
 from edgelora.types import AdapterFile
 
@@ -22,29 +22,35 @@ ROW_BYTES = 4 * sum(sum(info.shape) for info in TENSORS.values())
 """Of a pool for all TENSORS, in F32."""
 
 
+class FakeOpener:
+    """Opens adapters that have memory where llama.cpp has its tensors. Counts how often it did."""
+
+    def __init__(self) -> None:
+        self.n_opened = 0
+
+    def open(self, infos: Mapping[str, TensorInfo]) -> PoolAdapter:
+        self.n_opened += 1
+        self._tensors = [np.zeros(512, np.uint8) for _ in range(2 * len(infos))]
+        names = [name + suffix for name in infos for suffix in (LORA_A, LORA_B)]
+        pointers = {name: tensor.ctypes.data for name, tensor in zip(names, self._tensors, strict=True)}
+        native: Any = SimpleNamespace(free=lambda: None)
+        return PoolAdapter(native, infos, pointers)
+
+
 class NumpyPool(Pool):
-    """Counts how often it was opened."""
+    """Needs no llama.cpp. Counts how often its memory was replaced."""
 
     def __init__(self, budget: int) -> None:
         context: Any = SimpleNamespace(set_adapters=lambda adapters: None)
         masker: Any = SimpleNamespace(watch=lambda kinds: None)
         model: Any = None
         super().__init__(model, context, masker, TENSORS, "", dtype="f32", budget=budget, scratch=0)
-        self.n_opened = 0
+        self.opener = self._opener = FakeOpener()  # type: ignore[assignment]
+        self.n_rebuilt = 0
 
-    def _load(self, targets: Sequence[str], rows: int) -> Any:
-        self.n_opened += 1
-        return SimpleNamespace(targets=targets, free=lambda: None)
-
-    def _discover(self, native: Any, targets: Iterable[str], rows: int) -> PoolTensors:
-        tensors = PoolTensors({}, {}, rows, self._dtype)
-        for i, name in enumerate(targets):
-            n_in, n_out = TENSORS[name].shape
-            past = np.float32(99.0)  # what a row holds until it is written
-            a, b = np.full((rows, n_in), past), np.full((n_out, rows), past)
-            tensors.whole[name] = Matrices(a, b, a)
-            tensors._pointers[name + LORA_A] = i  # type: ignore[index]
-        return tensors
+    def _rebuild(self, targets: Iterable[str], rows: int) -> None:
+        self.n_rebuilt += 1
+        super()._rebuild(targets, rows)
 
 
 class FakeNatives(Natives):
