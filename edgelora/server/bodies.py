@@ -11,11 +11,13 @@ from pydantic_core import from_json
 from edgelora.server.errors import ApiError
 
 if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
     from starlette.requests import Request
 
     from edgelora.server.options import ServerOptions
 
 Model = TypeVar("Model", bound=BaseModel)
+Path = tuple[str | int, ...]
 PATIENCE = 4
 """A body of so many times what is allowed is cut off."""
 
@@ -45,11 +47,32 @@ def checked(model: type[Model], document: object) -> Model:
     try:
         return model.model_validate(document, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False)[0]
-    where = ".".join(map(str, first["loc"])) or None
-    if first["type"] == "extra_forbidden":
+        wrong, path = _meant(error, document)
+    where = ".".join(map(str, path)) or None
+    if wrong["type"] == "extra_forbidden":
         raise ApiError(400, f"the parameter {where!r} is not known here", "unknown_parameter", param=where)
-    raise ApiError(400, f"{where or 'the body'}: {first['msg']}", "invalid_value", param=where)
+    raise ApiError(400, f"{where or 'the body'}: {wrong['msg']}", "invalid_value", param=where)
+
+
+def _meant(error: ValidationError, document: object) -> tuple[ErrorDetails, Path]:
+    """What to tell of ``error``, and where it is in ``document``.
+
+    A parameter of several forms has an error for each; the form that was meant is the one that fits furthest.
+    """
+    found = error.errors(include_url=False, include_context=False)
+    found = [one for one in found if one["loc"][:1] == found[0]["loc"][:1]]
+    placed = [(one, _path(one, document)) for one in found]
+    return max(placed, key=lambda one: (len(one[1]), not one[0]["type"].endswith("_type")))
+
+
+def _path(wrong: ErrorDetails, document: Any) -> Path:
+    """The place of ``wrong`` without pydantic's names of forms, which are no keys of ``document``."""
+    path: list[str | int] = []
+    for step in wrong["loc"]:
+        if isinstance(step, int) or (isinstance(document, dict) and step in document):
+            path.append(step)
+            document = document[step]
+    return (*path, wrong["loc"][-1]) if wrong["type"] == "missing" else tuple(path)
 
 
 async def _read(request: Request, limit: int) -> bytes:
