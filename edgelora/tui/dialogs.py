@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Label, Static, TextArea
 
 from edgelora.errors import UsageError
+from edgelora.tui.widgets.closing_once import ClosingOnce
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from edgelora.types import SamplingParams
 
 
-class SystemPromptDialog(ModalScreen[str | None]):
+class SystemPromptDialog(ClosingOnce[str | None]):
     """Gives the system prompt that was written, or None where nothing should change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -47,7 +47,7 @@ class SystemPromptDialog(ModalScreen[str | None]):
         self.dismiss(self.query_one(TextArea).text.strip())
 
 
-class SamplingDialog(ModalScreen["tuple[SamplingParams | None] | None"]):
+class SamplingDialog(ClosingOnce["tuple[SamplingParams | None] | None"]):
     """Gives the sampling that was chosen, (None,) for the default, or None where nothing should change."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgelora.errors import HistoryError
 from edgelora.tui.theme import QUIET
+from edgelora.tui.widgets.closing_once import ClosingOnce
 from edgelora.tui.widgets.welcome import tidy
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ SHOWN = 300
 """Rows at most; a search finds the others."""
 
 
-class HistoryScreen(ModalScreen[int | None]):
+class HistoryScreen(ClosingOnce[int | None]):
     """Gives the number of the conversation to open, or None. The search has the focus; keys are about the row."""
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]  # noqa: RUF012 - declared by Textual

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Footer, OptionList, Static
 from textual.widgets.option_list import Option
 
 from edgelora.tui.theme import FAINT, QUIET
 from edgelora.tui.widgets.adapter_details import size
+from edgelora.tui.widgets.closing_once import ClosingOnce
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HOW_TO_ADD = "More: edgelora bases add FILE.gguf, or a folder of bases as `bases` in the settings file."
 
 
-class BasePicker(ModalScreen[Path | None]):
+class BasePicker(ClosingOnce[Path | None]):
     """Gives the chosen base, or None. What does not fit into memory is there, in grey, with the numbers."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss", "Back", id="bases.back")]

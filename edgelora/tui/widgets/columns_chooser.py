@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -18,6 +17,7 @@ from edgelora.tui.comparing import Columns, columns_label
 from edgelora.tui.keys import take_key
 from edgelora.tui.picks import pick_label
 from edgelora.tui.theme import FAINT, QUIET
+from edgelora.tui.widgets.closing_once import ClosingOnce
 from edgelora.tui.widgets.filter_input import FilterInput
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
 
 
-class ColumnsChooser(ModalScreen[Columns | None]):
+class ColumnsChooser(ClosingOnce[Columns | None]):
     """Gives the columns; a single one to end comparing, None to leave things as they are."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Static
 
 from edgelora.tui.widgets.adapter_details import adapter_detail
+from edgelora.tui.widgets.closing_once import ClosingOnce
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from edgelora.tui.state import ChatState
 
 
-class ReportScreen(ModalScreen[None]):
+class ReportScreen(ClosingOnce[None]):
     """Closed by Escape, Enter or the key that opened it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
