@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence as Seq
 from dataclasses import dataclass
 
-from edgelora.engine.failures import NotFiniteError
+from edgelora.engine.failures import not_finite
 from edgelora.engine.mask import Masker
 from edgelora.engine.pool import Pool
 from edgelora.engine.residency import Residency
@@ -97,7 +97,4 @@ class Batching:
             self._masker.require_applied()
         wanted = [row for chunk, row in zip(plan.chunks, rows, strict=True) if chunk.wants_logits]
         if not all(self._context.has_finite_logits(row) for row in wanted):
-            raise NotFiniteError(
-                "the base computed values that are no numbers, under this selection or one beside it",
-                "A broken adapter or a large scale does that. Ask again with another.",
-            )
+            raise not_finite([chunk.sequence.selection for chunk in plan.chunks])

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgelora.engine.factors import require_unchanged
-from edgelora.engine.failures import NotFiniteError, as_error
+from edgelora.engine.failures import NotFiniteError, as_error, not_finite
 from edgelora.engine.free_memory import free_memory
 from edgelora.engine.memory import MemoryPlan
 from edgelora.engine.opening import default_threads
@@ -148,5 +148,5 @@ def _normalised(job: _Job) -> Embedding:
     assert job.total is not None
     length = float(np.linalg.norm(job.total))
     if not np.isfinite(length) or length == 0:
-        raise NotFiniteError("the base computed values that are no numbers for this text", "Try a smaller scale.")
+        raise not_finite([job.selection])
     return tuple(map(float, job.total / length))

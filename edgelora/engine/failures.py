@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Iterable
 
 from edgelora.errors import DeadlineError, EdgeloraError, EngineError
-from edgelora.types import Request
+from edgelora.types import Request, Selection
 
 
 class NotFiniteError(EngineError):
     """Logits are no numbers, so the KV cache may hold such values too: even masked cells would spread them."""
+
+
+def not_finite(selections: Iterable[Selection]) -> NotFiniteError:
+    """What to say when what was computed under ``selections`` together is no number."""
+    if all(selection.is_base for selection in selections):
+        return NotFiniteError("the base computes values that are no numbers", "Its file is damaged: get it again.")
+    return NotFiniteError(
+        "the base computed values that are no numbers, under this selection or one beside it",
+        "A broken adapter or a large scale does that. Ask again with another.",
+    )
 
 
 def too_late(request: Request) -> DeadlineError:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from support import callbacks
 from support.engines import PROMPT, drain, exact_config, greedy, opened, run, selection, texts, the_end
 
 from edgelora.engine.mask import PythonMasker, Watched
+from edgelora.gguf.reader import read_header
 from edgelora.types import (
     BASE,
     AdapterFile,
@@ -59,6 +61,19 @@ def test_values_that_are_no_numbers_do_not_outlive_their_request(
         assert {event.request for event in failed} == {"neighbour", "bad"}
         assert all("no numbers" in event.error.message for event in failed)
         assert run(core, neighbour) == expected
+
+
+def test_a_damaged_base_is_not_blamed_on_an_adapter(f32_base: Path, tmp_path: Path) -> None:
+    damaged, header = tmp_path / "damaged.gguf", read_header(f32_base)
+    data = bytearray(f32_base.read_bytes())
+    start = header.tensors["output_norm.weight"].offset
+    data[start : start + 4] = np.float32(np.nan).tobytes()
+    damaged.write_bytes(data)
+    with opened(exact_config(damaged)) as core:
+        failed = the_end(core, greedy("x", PROMPT, BASE))
+    assert isinstance(failed, Failed)
+    assert "no numbers" in failed.error.message
+    assert "damaged" in failed.error.hint
 
 
 def test_a_purge_in_the_middle_of_an_answer_changes_nothing(f32_base: Path, two: list[AdapterFile]) -> None:
