@@ -69,11 +69,6 @@ class Pool:
         return (self.rows + copied) * self._row_bytes(self._targets)
 
     @property
-    def nbytes_used(self) -> int:
-        """The memory of the rows that somebody owns, in bytes."""
-        return self._used * self._row_bytes(self._targets)
-
-    @property
     def is_open(self) -> bool:
         """Is there anything that a masked batch could be decoded with?"""
         return self._adapter is not None
