@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from edgelora.engine.kv import KVStore
 from edgelora.engine.mask import Masker, new_masker
-from edgelora.engine.memory import MemoryPlan, plan_memory
+from edgelora.engine.memory import PROBE_CELLS, MemoryPlan, plan_memory
 from edgelora.engine.natives import Natives
 from edgelora.engine.opening import base_info, open_context, open_model, require_vocabulary, why_exclusive
 from edgelora.engine.parking import open_parking
@@ -78,5 +78,5 @@ def assemble(config: EngineConfig, report: ReportProgress) -> Parts:
             prepared_budget=plan.prepared_budget,
         )
         parking = open_parking(config, base, plan.parked_budget)
-        kv = KVStore(SequenceMemory(model, context), plan.cells, config.max_sequences, parking)
+        kv = KVStore(SequenceMemory(model, context), plan.cells - PROBE_CELLS, config.max_sequences, parking)
         return Parts(plan, model, context, masker, pool, residency, kv, base, opened.pop_all())

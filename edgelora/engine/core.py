@@ -17,7 +17,7 @@ from edgelora.engine.intake import Intake
 from edgelora.engine.pace import Pace
 from edgelora.engine.scheduler import Chunk, Group, Plan, Scheduler
 from edgelora.engine.sequence import Sequence
-from edgelora.errors import EdgeloraError, EngineError, MemoryLimitError
+from edgelora.errors import AdapterTooLargeError, EdgeloraError, EngineError, MemoryLimitError
 from edgelora.native.logprobs import token_logprob
 from edgelora.types import (
     AdapterFile,
@@ -101,6 +101,8 @@ class EngineCore:
         """Make ``file`` resident; None while it is being read, which goes on beside the steps: ask again."""
         try:
             return self.residency.load(file)
+        except AdapterTooLargeError:
+            raise  # whoever leaves
         except MemoryLimitError:
             if not self._scheduler.in_background:
                 raise

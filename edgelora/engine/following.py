@@ -13,13 +13,23 @@ WORTH_WAITING = 16
 def without_followers(prompts: Seq[Sequence]) -> list[Sequence]:
     """Those of ``prompts`` that must be computed; the others want next what one of these is about to compute.
 
-    The one with the least to compute leads, because short prompts are read first.
+    The one leads that its client comes to first: it must not wait for others of its own while it holds up somebody
+    else's.
     """
     leaders: list[Sequence] = []
-    for sequence in sorted(prompts, key=lambda each: each.n_pending):
+    for sequence in _by_own_work(prompts):
         if not any(_follows(sequence, leader) for leader in leaders):
             leaders.append(sequence)
     return [each for each in prompts if each in leaders]
+
+
+def _by_own_work(prompts: Seq[Sequence]) -> list[Sequence]:
+    """``prompts`` by how many tokens their clients must have computed for them, in order of arrival."""
+    work: dict[tuple[str, str], int] = {}
+    until: dict[Sequence, int] = {}
+    for each in prompts:
+        until[each] = work[each.client] = work.get(each.client, 0) + each.n_pending
+    return sorted(prompts, key=until.__getitem__)
 
 
 def _follows(sequence: Sequence, leader: Sequence) -> bool:

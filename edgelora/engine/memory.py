@@ -15,6 +15,9 @@ DEFAULT_CTX = 4096
 KEPT_CONVERSATIONS = 4
 """How many full-length conversations the KV cache has room for: the running one and those of other selections."""
 
+PROBE_CELLS = 8
+"""Cells that no conversation gets: the probe of an adapter needs six, however full the cache is."""
+
 _SHARE = 0.25  # of what is free once the base is loaded: for the pool, prepared adapters, parked conversations, each
 _PARKED_MOST = 2**30
 _ELEMENT_SIZE = {"f16": 2, "f32": 4}
@@ -48,7 +51,7 @@ def plan_memory(facts: BaseFacts, config: EngineConfig, available: int | None = 
     ctx = config.ctx or min(facts.n_ctx_train or DEFAULT_CTX, DEFAULT_CTX)
     asked = sum(filter(None, (config.adapter_bytes, config.prepared_bytes, config.parked_bytes)))
     for conversations in range(KEPT_CONVERSATIONS, 0, -1):
-        cells = _padded(ctx * conversations + config.batch)
+        cells = _padded(ctx * conversations + config.batch + PROBE_CELLS)
         kv = cells * _kv_bytes_per_token(facts, config)
         scratch = _scratch_bytes(facts, config, cells)
         left = free - facts.file_size - kv - scratch - asked

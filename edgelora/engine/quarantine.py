@@ -45,7 +45,7 @@ class Quarantine:
         """Raise QuarantinedError where ``group`` contains one that is refused."""
         for refused, error in self._refused.items():
             if refused <= group:
-                raise error
+                raise error.with_traceback(None)  # each time it is raised would add to it
 
     def _refusal(self, group: Group, error: EngineDiedError) -> QuarantinedError:
         if not group:

@@ -228,7 +228,7 @@ class RemoteEngine:
 
     async def _call(self, call: int, command: Command) -> object:
         if self._gone:
-            raise self._gone
+            raise self._gone.with_traceback(None)
         future = self._calls[call] = asyncio.get_running_loop().create_future()
         self._send(command)
         try:

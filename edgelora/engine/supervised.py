@@ -204,7 +204,7 @@ class SupervisedEngine:
             if self._engine:
                 self._note_death(self._engine)
             await self._decided.wait()
-        raise self._gone
+        raise self._gone.with_traceback(None)
 
     def _note_death(self, engine: RemoteEngine) -> None:
         """``engine`` has died. Whoever sees it first calls this, so that all that used it are still known."""

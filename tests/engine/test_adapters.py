@@ -12,9 +12,7 @@ from support.engines import PROMPT, drain, exact_config, greedy, opened, pool_by
 from edgelora.engine import residency
 from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.core import EngineCore
-from edgelora.errors import (
-    MemoryLimitError,
-)
+from edgelora.errors import AdapterTooLargeError, MemoryLimitError
 from edgelora.types import (
     BASE,
     AdapterEvicted,
@@ -23,6 +21,7 @@ from edgelora.types import (
     Finished,
     Member,
     Request,
+    SamplingParams,
     Selection,
 )
 
@@ -155,3 +154,28 @@ def test_a_moved_adapter_is_known_by_its_new_name(f32_base: Path, two: list[Adap
         end = the_end(core, greedy("x", PROMPT, selection((moved, 1.0)), 2))
     assert isinstance(end, Finished)
     assert end.adapters[0].name == "moved"
+
+
+@pytest.mark.parametrize("exclusive", [False, True])
+def test_an_adapter_is_loaded_however_full_the_cache_is(
+    f32_base: Path, two: list[AdapterFile], exclusive: bool
+) -> None:
+    config = exact_config(f32_base, ctx=256, max_sequences=16, parked_bytes=0, exclusive=exclusive)
+    with opened(config, two[:1]) as core:
+        for token in range(5, 99):
+            tokens = tuple([token] * 200)
+            run(core, Request(f"{token}", tokens, BASE, SamplingParams(max_tokens=0)))
+        assert core.load(two[1]).effect > 0
+        assert run(core, greedy("x", PROMPT, selection((two[1], 1.0))))["x"]
+
+
+def test_an_adapter_that_never_fits_stops_nobody(f32_base: Path, tmp_path: Path) -> None:
+    large = write_adapter(tmp_path / "large.gguf", f32_base, rank=64, dtype="float32")
+    ahead = Request("ahead", tuple(range(300, 500)), BASE, SamplingParams(max_tokens=4), background=True)
+    with opened(exact_config(f32_base, adapter_bytes=pool_bytes(f32_base, 16))) as core:
+        core.submit(ahead)
+        events = core.step()
+        with pytest.raises(AdapterTooLargeError):
+            core.load(large)
+        events += drain(core)
+    assert [event.reason for event in events if isinstance(event, Finished)] == ["length"]

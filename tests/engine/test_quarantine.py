@@ -50,6 +50,18 @@ def test_who_is_refused_after(crashes: str, refused: str, free: str) -> None:
         quarantine.require_free(group)
 
 
+def test_many_refusals_leave_nothing_behind() -> None:
+    quarantine = Quarantine("base.gguf", "adapter {}".format)
+    for _ in range(2):
+        quarantine.note_crash(groups("a"), CRASH)
+    lengths = set()
+    for _ in range(3):
+        with pytest.raises(QuarantinedError) as refused:
+            quarantine.require_free(groups("a")[0])
+        lengths.add(len(refused.traceback))
+    assert len(lengths) == 1
+
+
 def test_who_must_be_alone() -> None:
     quarantine = Quarantine("base.gguf", str)
     quarantine.note_crash(groups("a bc"), CRASH)

@@ -99,6 +99,14 @@ def test_the_shorter_of_two_that_begin_alike_is_computed_for_both() -> None:
     assert without_followers([long, other, short]) == [other, short]
 
 
+def test_who_waits_for_others_of_its_own_client_holds_up_nobody_else() -> None:
+    shared = tuple(range(100))
+    before, behind, free = (give_slot(sequence(name, 300, client=name[0])) for name in ("a before", "a behind", "b"))
+    behind.request = replace(behind.request, tokens=shared)
+    free.request = replace(free.request, tokens=(*shared, 1))
+    assert without_followers([before, behind, free]) == [before, free]
+
+
 @pytest.mark.parametrize("n_answering", [1, 4, 12])
 @pytest.mark.parametrize("token_s", [0.001, 0.01, 0.1])
 def test_answers_keep_half_of_their_pace_beside_a_prompt(n_answering: int, token_s: float) -> None:
