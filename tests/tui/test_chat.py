@@ -14,6 +14,7 @@ from edgelora.tui.widgets.title_bar import TitleBar
 from edgelora.tui.widgets.welcome import Example
 from edgelora.types import AdapterLoaded, Progress
 from tests.tui.driving import chat
+from tests.tui.fake_library import FakeLibrary, entry
 
 SOAP = "S: cough\nO: fever\nA: flu\nP: rest"
 
@@ -22,8 +23,22 @@ async def test_the_first_screen_says_what_is_loaded_and_how_to_go_on() -> None:
     async with chat(is_demo=True, size=(80, 24)) as driver:
         await driver.until(lambda: "medical" in driver.screen_text)
         shown = driver.screen_text
-        for said in ("Test base", "Q8_0", "tiny demo", "I passed my driving", "/edgelora/adapters", "--base ANY.gguf"):
+        for said in (
+            "Test base",
+            "Q8_0",
+            "4 adapters",
+            "tiny demo",
+            "I passed my driving",
+            "/edgelora/adapters",
+            "--base ANY.gguf",
+        ):
             assert said in shown
+
+
+async def test_the_first_screen_counts_adapters_that_cannot_be_used_apart() -> None:
+    library = FakeLibrary([entry("good"), entry("bad", problem="broken"), entry("other", problem="for another base")])
+    async with chat(library=library, size=(160, 36)) as driver:
+        await driver.until(lambda: "1 adapter, 2 unusable" in driver.screen_text)
 
 
 async def test_a_number_picks_an_adapter_and_writes_its_example() -> None:

@@ -113,9 +113,16 @@ class Welcome(Vertical):
         base = self._state.base
         if base is None:
             return Content("There is no base yet." if self._state.phase == "down" else "The base is opening …")
-        facts = f"{base_facts(base)} · context {base.ctx:,} · {_counted(len(self._state.entries))}"
+        facts = f"{base_facts(base)} · context {base.ctx:,} · {self._counted()}"
         loaded = Content.assemble(("Loaded: ", "bold"), facts)
         return Content.assemble(loaded, "\n", (DEMO, QUIET)) if self._is_demo else loaded
+
+    def _counted(self) -> str:
+        """How many adapters there are, and how many of them cannot be used."""
+        n_entries = len(self._state.entries)
+        n_usable = sum(self._state.problem(entry) is None for entry in self._state.entries)
+        counted = f"{n_usable or 'no'} adapter{'' if n_usable == 1 else 's'}"
+        return counted if n_usable == n_entries else f"{counted}, {n_entries - n_usable} unusable"
 
     def _own(self) -> Content:
         """The way from the demo to something real; who is there already is told about adapters."""
@@ -127,10 +134,6 @@ class Welcome(Vertical):
         if self._state.entries or not folder:
             return Content.styled(beside, QUIET)
         return Content(f"Put adapters for it into {folder}, or start with --adapter PATH.")
-
-
-def _counted(adapters: int) -> str:
-    return f"{adapters or 'no'} adapter{'' if adapters == 1 else 's'}"
 
 
 def program_name() -> str:
