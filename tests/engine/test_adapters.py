@@ -162,9 +162,11 @@ def test_an_adapter_is_loaded_however_full_the_cache_is(
 ) -> None:
     config = exact_config(f32_base, ctx=256, max_sequences=16, parked_bytes=0, exclusive=exclusive)
     with opened(config, two[:1]) as core:
-        for token in range(5, 99):
-            tokens = tuple([token] * 200)
-            run(core, Request(f"{token}", tokens, BASE, SamplingParams(max_tokens=0)))
+        left = core._kv._cells
+        while left:
+            tokens = (5 + left % 999,) * min(left, 256)
+            run(core, Request("fill", tokens, BASE, SamplingParams(max_tokens=0)))
+            left -= len(tokens)
         assert core.load(two[1]).effect > 0
         assert run(core, greedy("x", PROMPT, selection((two[1], 1.0))))["x"]
 
