@@ -184,7 +184,11 @@ class Pool:
     def _show(self, adapters: Iterable[str] | None) -> None:
         """Have the graph see the rows of ``adapters``, or all."""
         rows = None if adapters is None else self._filled_up([self._rows_of(sha256) for sha256 in adapters])
-        self._tensors.show(rows)
+        try:
+            self._tensors.show(rows)
+        except MemoryError:  # the copy was to save time only
+            self._view.adapters = rows = None
+            self._tensors.show(None)
         self._masks.show(rows)
         self._context.set_adapters([])  # so that setting the pool makes a new graph
 

@@ -15,6 +15,9 @@ from edgelora.errors import EngineDiedError, QuarantinedError
 Group = frozenset[str]
 BASE_ALONE: Group = frozenset()
 
+TEXT: Group = frozenset({"text"})
+"""What turns text into tokens computes with nothing. It is blamed, as the base, only if nothing else was inside."""
+
 
 class Quarantine:
     """The groups of one engine client. ``name_of`` gives the words for a content hash; ``base`` those for the base."""
@@ -26,7 +29,7 @@ class Quarantine:
 
     def note_crash(self, inside: Collection[Group], error: EngineDiedError) -> None:
         """The engine crashed by its own doing while the groups ``inside`` used it."""
-        groups = set(inside)
+        groups = set(inside) - {TEXT} or {BASE_ALONE for group in inside if group == TEXT}
         if len(groups) == 1 and groups <= self._suspects:
             group = groups.pop()
             self._suspects.discard(group)

@@ -18,7 +18,7 @@ from edgelora.engine.entrance import CancelledEarlyError, Entrance, remaining
 from edgelora.engine.failures import as_error
 from edgelora.engine.gate import Gate
 from edgelora.engine.listeners import Listeners
-from edgelora.engine.quarantine import BASE_ALONE, Group, Quarantine, base_refused
+from edgelora.engine.quarantine import BASE_ALONE, TEXT, Group, Quarantine, base_refused
 from edgelora.engine.remote import RemoteEngine
 from edgelora.engine.restarts import Restarts
 from edgelora.errors import EdgeloraError, EngineDiedError, EngineError
@@ -127,7 +127,7 @@ class SupervisedEngine:
 
     async def tokenize(self, text: str, *, parse_special: bool = True, add_special: bool = False) -> tuple[int, ...]:
         """The token ids of ``text``."""
-        async with self._using(BASE_ALONE) as engine:
+        async with self._using(TEXT) as engine:
             return await engine.tokenize(text, parse_special=parse_special, add_special=add_special)
 
     async def detokenize(self, tokens: tuple[int, ...]) -> bytes:
@@ -138,7 +138,9 @@ class SupervisedEngine:
     async def embed(self, tokens: tuple[int, ...], selection: Selection) -> tuple[float, ...]:
         """The embedding of ``tokens``."""
         async with self._use(frozenset(selection.adapters)) as engine:
-            return await engine.embed(tokens, selection)
+            embedding = await engine.embed(tokens, selection)
+        self._note_answer(frozenset(selection.adapters))
+        return embedding
 
     def events(self) -> AsyncIterator[EngineEvent]:
         """What happens to the engine itself, from now on."""
@@ -187,8 +189,11 @@ class SupervisedEngine:
         if isinstance(event, Failed) and isinstance(event.error, EngineDiedError):
             raise event.error
         if isinstance(event, Finished) and event.reason != "cancelled":
-            self._restarts.note_answer()
-            self._quarantine.note_answer(group)
+            self._note_answer(group)
+
+    def _note_answer(self, group: Group) -> None:
+        self._restarts.note_answer()
+        self._quarantine.note_answer(group)
 
     def _words_for(self, sha256: str) -> str:
         file = self._files.get(sha256)

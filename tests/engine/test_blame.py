@@ -20,7 +20,7 @@ from support.engine_links import (
 )
 from support.supervision import A, B, Listener, begun, computes, ending, loads, under, when
 
-from edgelora.engine.messages import Command, Happened, Load, Submit
+from edgelora.engine.messages import Command, Embed, Happened, Load, Reply, Submit, Tokenize
 from edgelora.engine.restarts import MOST_DEATHS, WINDOW
 from edgelora.engine.supervised import SupervisedEngine
 from edgelora.errors import EdgeloraError, EngineDiedError, QuarantinedError
@@ -74,6 +74,45 @@ async def test_an_adapter_that_crashes_while_it_answers_is_refused_the_second_ti
         assert isinstance(await answer, kind)
         await listener.until(EngineRestarted, death)
     assert isinstance(await ending(engine, under()), Finished)
+
+
+async def test_text_that_is_tokenized_meanwhile_takes_no_blame() -> None:
+    world = FakeLinks()
+    engine = await world.supervised()
+    await engine.load(A)
+    listener = Listener(engine)
+    for death, kind in enumerate((EngineDiedError, QuarantinedError), 1):
+        world.outcome = lambda command: [Started("x", (), 1, 0)] if computes(A)(command) else []
+        tokenized = asyncio.create_task(engine.tokenize("some text"))
+        answer = await begun(engine, under(A))
+        world.latest.die(CRASH)
+        assert isinstance(await answer, kind)
+        with pytest.raises(EngineDiedError):
+            await tokenized
+        await listener.until(EngineRestarted, death)
+    world.outcome = obliging
+    assert isinstance(await ending(engine, under()), Finished)
+
+
+async def test_a_base_that_crashes_over_text_is_refused() -> None:
+    world = FakeLinks(when(lambda command: isinstance(command, Tokenize), [CRASH]))
+    engine = await world.supervised()
+    for kind in (EngineDiedError, QuarantinedError):
+        with pytest.raises(kind):
+            await engine.tokenize("some text")
+
+
+async def test_an_embedding_clears_an_adapter_too() -> None:
+    world = FakeLinks(when(loads(A), [CRASH]))
+    engine = await world.supervised()
+    for _ in range(3):
+        world.outcome = when(loads(A), [CRASH])
+        with pytest.raises(EngineDiedError):
+            await engine.load(A)
+        world.outcome = lambda command: (
+            [Reply(command.call, (1.0,))] if isinstance(command, Embed) else obliging(command)
+        )
+        assert await engine.embed((1,), under(A).selection) == (1.0,)
 
 
 async def test_an_answer_in_between_clears_an_adapter() -> None:

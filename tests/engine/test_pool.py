@@ -16,6 +16,7 @@ from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.factors import prepare
 from edgelora.engine.pool import SMALL_STEP
 from edgelora.engine.pool_rows import ROW_STEP
+from edgelora.engine.pool_tensors import Matrices
 from edgelora.engine.probe import relative_difference
 from edgelora.engine.rows import PoolFullError
 from edgelora.errors import AdapterError, EngineError
@@ -171,3 +172,21 @@ def test_experts_in_a_copy_agree_with_llama_cpp(moe: Path, tmp_path: Path) -> No
             assert relative_difference(mixed[i], native_logits(core, PROMPTS, members)[i]) < 2e-6
         other = mixed_logits(core, PROMPTS[:1], [selection((adapters[3], 1.0))])[0]
         assert relative_difference(other, native_logits(core, PROMPTS[:1], [(adapters[3], 1.0)])[0]) < 2e-6
+
+
+def test_without_memory_for_a_copy_the_graph_sees_all(
+    moe: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapters = adapters_for(tmp_path, moe, *[ATTENTION] * 20)
+    under = [selection((adapters[0], 1.0))]
+    with opened_pool(moe) as core:
+        core.add(adapters)
+        expected = mixed_logits(core, PROMPTS[:1], under)[0]
+
+        def refuse(name: str, rows: int) -> Matrices:
+            raise MemoryError
+
+        monkeypatch.setattr(core._pool._tensors, "_zeros", refuse)
+        for _ in range(DETACH_AFTER):
+            assert np.array_equal(mixed_logits(core, PROMPTS[:1], under)[0], expected)
+        assert seen(core) == core._pool.rows
