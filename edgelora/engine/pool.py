@@ -64,9 +64,8 @@ class Pool:
 
     @property
     def nbytes(self) -> int:
-        """The memory it takes, in bytes, with the copy of what is in use."""
-        copied = 0 if self._view.adapters is None else self._masks.n_columns
-        return (self.rows + copied) * self._row_bytes(self._targets)
+        """The memory it takes, in bytes, with that for copies of what is in use."""
+        return (self.rows + self._tensors.n_copied) * self._row_bytes(self._targets)
 
     @property
     def is_open(self) -> bool:

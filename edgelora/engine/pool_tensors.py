@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edgelora.engine.factors import FloatArray
-from edgelora.engine.pool_file import Shape, factor_shapes, rank_axis
+from edgelora.engine.pool_file import FactorShapes, Shape, factor_shapes, rank_axis
 from edgelora.engine.pool_rows import Rows, read_rows
 from edgelora.gguf.facts import LORA_A, LORA_B
 from edgelora.gguf.header import TensorInfo
@@ -42,10 +42,12 @@ class PoolTensors:
     def __init__(
         self, pointers: Mapping[str, int], infos: Mapping[str, TensorInfo], rows: int, dtype: np.dtype[np.floating]
     ) -> None:
-        self._pointers, self._infos, self._dtype = pointers, infos, dtype
+        self._pointers, self._infos, self._rows, self._dtype = pointers, infos, rows, dtype
         names = [name for name in infos if {name + LORA_A, name + LORA_B} <= pointers.keys()]
         self.whole = {name: self._zeros(name, rows) for name in names}
-        self._copies: dict[str, Matrices] = {}
+        self._memory: dict[str, list[FloatArray]] = {}  # for copies: kept, because new memory costs as much as copying
+        self.n_copied = 0
+        """How many rows the memory for copies holds that was ever written to."""
 
     def address(self, name: str) -> int:
         """Where llama.cpp has the A tensor of the base tensor ``name``."""
@@ -62,22 +64,39 @@ class PoolTensors:
                 read_rows(theirs.a, theirs.b, rows, ours.a[: len(rows)], ours.b[..., : len(rows)])
 
     def show(self, rows: Rows | None) -> None:
-        """Have the next graph that is built see only ``rows``, in a copy, or all with None."""
-        copies = {} if rows is None else {name: self._copy(name, rows) for name in self.whole}
-        for name, matrices in (copies or self.whole).items():
+        """Have the next graph that is built see only ``rows``, at most half of all, in a copy; or all with None.
+
+        Raises MemoryError, and then nothing has changed.
+        """
+        if rows is not None:
+            self._memory = self._memory or {name: self._for_copies(name) for name in self.whole}
+            self.n_copied = max(self.n_copied, len(rows))
+        for name, whole in self.whole.items():
+            matrices = whole if rows is None else self._copy(name, rows)
             layout.point_to(self._pointers[name + LORA_A], matrices.stored_a)
             layout.point_to(self._pointers[name + LORA_B], matrices.b)
-        self._copies = copies  # they live as long as the tensors describe them
+
+    def _for_copies(self, name: str) -> list[FloatArray]:
+        return [_aligned_zeros(shape, self._dtype).ravel() for shape in self._shapes(name, self._rows // 2)]
 
     def _copy(self, name: str, rows: Rows) -> Matrices:
-        whole, copy = self.whole[name], self._zeros(name, len(rows))
+        whole, shapes = self.whole[name], self._shapes(name, len(rows))
+        a, b = (
+            memory[: math.prod(shape)].reshape(shape) for memory, shape in zip(self._memory[name], shapes, strict=True)
+        )
+        copy = _matrices(name, a, b)
         read_rows(whole.a, whole.b, rows, copy.a, copy.b)
         return copy
 
     def _zeros(self, name: str, rows: int) -> Matrices:
-        shapes = factor_shapes(name, self._infos[name], rows)
-        a, b = _aligned_zeros(shapes.a, self._dtype), _aligned_zeros(shapes.b, self._dtype)
-        return Matrices(a, b, np.moveaxis(a, rank_axis(name), 0))
+        return _matrices(name, *(_aligned_zeros(shape, self._dtype) for shape in self._shapes(name, rows)))
+
+    def _shapes(self, name: str, rows: int) -> FactorShapes:
+        return factor_shapes(name, self._infos[name], rows)
+
+
+def _matrices(name: str, a: FloatArray, b: FloatArray) -> Matrices:
+    return Matrices(a, b, np.moveaxis(a, rank_axis(name), 0))
 
 
 def _aligned_zeros(shape: Shape, dtype: np.dtype[np.floating]) -> FloatArray:

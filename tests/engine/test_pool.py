@@ -16,7 +16,6 @@ from edgelora.engine.batching import DETACH_AFTER
 from edgelora.engine.factors import prepare
 from edgelora.engine.pool import SMALL_STEP
 from edgelora.engine.pool_rows import ROW_STEP
-from edgelora.engine.pool_tensors import Matrices
 from edgelora.engine.probe import relative_difference
 from edgelora.engine.rows import PoolFullError
 from edgelora.errors import AdapterError, EngineError
@@ -183,10 +182,10 @@ def test_without_memory_for_a_copy_the_graph_sees_all(
         core.add(adapters)
         expected = mixed_logits(core, PROMPTS[:1], under)[0]
 
-        def refuse(name: str, rows: int) -> Matrices:
+        def refuse(name: str) -> None:
             raise MemoryError
 
-        monkeypatch.setattr(core._pool._tensors, "_zeros", refuse)
+        monkeypatch.setattr(core._pool._tensors, "_for_copies", refuse)
         for _ in range(DETACH_AFTER):
             assert np.array_equal(mixed_logits(core, PROMPTS[:1], under)[0], expected)
         assert seen(core) == core._pool.rows
